@@ -1,0 +1,84 @@
+/* The interface of a router driver.  docs/writing-a-driver.md walks through the simulator's.
+ *
+ * One driver object is used by one thread at a time, not always the same one.  A driver writes only what an op
+ * names, only where `before` is what it finds, and never says DONE about what it has not been told
+ * by the router.  It needs no undo: the engine sends the op with before and after swapped.
+ * SPDX-License-Identifier: MIT */
+#ifndef FERRY_DRIVER_H
+#define FERRY_DRIVER_H
+
+#include <ferry/env.h>
+#include <ferry/fib.h>
+
+enum ferry_kind { FERRY_KIND_ROUTE, FERRY_KIND_GATEWAY };
+
+/* UNKNOWN is 0, so that a forgotten initialisation is safe. */
+enum ferry_outcome {
+    FERRY_UNKNOWN = 0, /* sent, or perhaps sent, and no answer: read back */
+    FERRY_DONE,        /* the router acknowledged it */
+    FERRY_REFUSED,     /* the router, or the driver before sending, said no: nothing changed */
+    FERRY_STALE,       /* found something else than `before`: nothing changed */
+};
+const char *ferry_outcome_name(enum ferry_outcome outcome);
+
+/* One change of one key for one prefix. */
+struct ferry_op {
+    enum ferry_kind kind;
+    struct ferry_prefix prefix;
+    uint32_t table, metric;              /* the key of a route; 0 for a gateway */
+    const struct ferry_entry *before;    /* what must be found; NULL: nothing under this key */
+    const struct ferry_entry *after;     /* what shall be there; NULL: nothing */
+    const struct ferry_gateway *gateway; /* kind gateway: where and which address */
+    const char *interface;               /* its interface's name, or NULL */
+    /* Results. */
+    enum ferry_outcome outcome;
+    struct ferry_err why; /* text for REFUSED, STALE and UNKNOWN */
+};
+
+struct ferry_driver; /* each driver's own; begins with a struct ferry_driver_base */
+
+struct ferry_driver_ops {
+    const char *type; /* "netlink" */
+
+    /* Reaches the router; writes nothing to it.  `router` indexes the topology or plan that the config is of.  `initial` is
+     * for the simulator alone: what it holds at first (NULL: nothing); it outlives the driver.
+     * -FERRY_EIO where the router cannot be reached. */
+    int (*open)(const struct ferry_env *env, const struct ferry_driver_config *config, const char *router,
+                const char *state_dir, const struct ferry_fib *initial, struct ferry_driver **ret,
+                struct ferry_err *err);
+    void (*close)(struct ferry_driver *driver); /* takes NULL */
+
+    /* What the router holds now, straight from the router, no cache. */
+    int (*read)(struct ferry_driver *driver, const struct ferry_query *query, struct ferry_fib *ret,
+                struct ferry_err *err);
+
+    /* Whether the ops could work: interfaces exist and are up, next hops resolve, no address conflict,
+     * rp_filter does not bite.  No side effect on the router's state.  Sets ops[i].outcome to DONE (nothing speaks
+     * against it) or REFUSED with why; a negative return is about the router as a whole. */
+    int (*check)(struct ferry_driver *driver, struct ferry_op *ops, size_t n, struct ferry_err *err);
+
+    /* Applies the ops in order, each compare-and-set on its whole `before`.  Fills every outcome.  Returns 0 also when some
+     * were not done; negative (-FERRY_EIO, -FERRY_EUNKNOWN) when the connection failed, the outcomes
+     * still being honest. */
+    int (*apply)(struct ferry_driver *driver, struct ferry_op *ops, size_t n, struct ferry_err *err);
+
+    /* Makes what holds now survive a restart of the router, where the driver can.  NULL: not applicable. */
+    int (*persist)(struct ferry_driver *driver, struct ferry_err *err);
+
+    /* Tells the LAN who the gateway is: gratuitous ARP (RFC 5227 §3) or unsolicited NA (RFC 4861 §7.2.6) for
+     * the attached gateways of these ops.  Best effort.  NULL: not applicable. */
+    int (*announce)(struct ferry_driver *driver, const struct ferry_op *ops, size_t n, struct ferry_err *err);
+
+    /* The commands a person would type for this op, one a line ("ip …"), into buf; what --format native prints.
+     * Needs no open driver: static.  Returns the length that it needs, as snprintf. */
+    int (*native)(const struct ferry_driver_config *config, const struct ferry_op *op, char *buf, size_t size);
+};
+
+struct ferry_driver_base {
+    const struct ferry_driver_ops *ops;
+};
+
+/* The registry: the only place, beside main, that names concrete drivers.  NULL where there is none. */
+const struct ferry_driver_ops *ferry_driver_find(const char *type);
+
+#endif

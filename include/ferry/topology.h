@@ -1,0 +1,132 @@
+/* The topology file (contract §1), loaded and checked.  Every reference is an index.
+ * SPDX-License-Identifier: MIT */
+#ifndef FERRY_TOPOLOGY_H
+#define FERRY_TOPOLOGY_H
+
+#include <ferry/addr.h>
+#include <ferry/entry.h>
+#include <stddef.h>
+
+#define FERRY_NAME_MAX 63
+#define FERRY_NONE UINT32_MAX
+
+struct ferry_site {
+    char *name;
+};
+
+struct ferry_interface {
+    char name[FERRY_DEV_LEN];
+    struct ferry_prefix *addresses; /* address + length, host bits kept */
+    size_t n_addresses;
+};
+
+/* Everything a driver needs to reach its router.  Owned by whoever holds the struct. */
+struct ferry_driver_config {
+    char *type;      /* "netlink", "sim", "frr", "iproute" */
+    char *netns;     /* name under /run/netns, or NULL: this machine's own */
+    char *transport; /* "local", "ssh" or NULL */
+};
+
+enum ferry_routing { FERRY_ROUTING_STATIC, FERRY_ROUTING_BGP, FERRY_ROUTING_OSPF };
+
+struct ferry_router {
+    char *name;
+    uint32_t site;
+    struct ferry_driver_config driver;
+    enum ferry_routing routing;
+    uint32_t table; /* where routes to the subnets go on this router; default FERRY_TABLE_MAIN */
+    struct ferry_interface *interfaces;
+    size_t n_interfaces;
+};
+
+struct ferry_end {
+    uint32_t router, interface;
+};
+
+struct ferry_link {
+    struct ferry_end a, b;
+    uint32_t cost_ab, cost_ba; /* positive */
+};
+
+/* A place where a subnet can be attached. */
+struct ferry_gateway {
+    uint32_t router;
+    uint32_t interface;          /* FERRY_NONE for a `via` without one */
+    struct ferry_prefix address; /* connected gateway: address + length; family 0 for a routed one */
+    struct ferry_addr via;       /* routed gateway: the device behind which it sits; family 0 else */
+};
+
+struct ferry_subnet {
+    char *name;
+    struct ferry_prefix prefix;
+    uint32_t home;  /* site */
+    uint32_t table; /* routing table on every router, or 0: the router's own default */
+    struct ferry_gateway *gateways;
+    size_t n_gateways;
+};
+
+/* `lab`: machines for `ferry lab`, which no other verb looks at. */
+struct ferry_lab_host {
+    char *name;
+    struct ferry_prefix *addresses; /* at most one a family */
+    size_t n_addresses;
+    struct ferry_addr *via; /* default gateways, at most one a family */
+    size_t n_via;
+    struct ferry_end *at; /* one machine behind each of these LANs: the same one, at several sites */
+    size_t n_at;
+};
+
+struct ferry_topology {
+    char *name;
+    char sha256[65]; /* of the file's bytes, lower-case hex */
+    bool ecmp;
+    struct ferry_site *sites;
+    struct ferry_router *routers;
+    struct ferry_link *links;
+    struct ferry_subnet *subnets;
+    struct ferry_lab_host *lab_hosts;
+    size_t n_sites, n_routers, n_links, n_subnets, n_lab_hosts;
+};
+
+/* One finding in a file: where and what.  Loading goes on past errors where it can. */
+struct ferry_finding {
+    char pointer[256]; /* RFC 6901 */
+    unsigned line, column; /* from 1; 0 where unknown */
+    char text[512];
+};
+
+struct ferry_findings {
+    struct ferry_finding *v;
+    size_t n;
+};
+void ferry_findings_clear(struct ferry_findings *findings);
+
+/* Loads and checks.  On failure returns -FERRY_EINPUT with the first finding in `err` as
+ * "FILE:LINE:COLUMN: POINTER: text", and all of them (at most 100) in `findings` (may be NULL). */
+int ferry_topology_load(const char *path, struct ferry_topology **ret, struct ferry_findings *findings,
+                        struct ferry_err *err) FERRY_MUST_CHECK;
+/* The same from memory; `name` stands for the file in messages. */
+int ferry_topology_parse(const char *name, const char *text, size_t len, struct ferry_topology **ret,
+                         struct ferry_findings *findings, struct ferry_err *err) FERRY_MUST_CHECK;
+void ferry_topology_free(struct ferry_topology *t);
+
+/* Indices by name, or FERRY_NONE. */
+uint32_t ferry_topology_site(const struct ferry_topology *t, const char *name);
+uint32_t ferry_topology_router(const struct ferry_topology *t, const char *name);
+/* By name or by prefix text. */
+uint32_t ferry_topology_subnet(const struct ferry_topology *t, const char *name_or_prefix);
+/* The routing table that holds a subnet's routes on a router: the subnet's, else the router's. */
+uint32_t ferry_topology_table(const struct ferry_topology *t, uint32_t router, uint32_t subnet);
+/* The router (index) that owns an address on a link interface, or FERRY_NO_ROUTER. */
+uint32_t ferry_topology_owner(const struct ferry_topology *t, const struct ferry_addr *a);
+
+/* Shortest paths towards a set of gateway routers (multi-source Dijkstra, costs towards the gateways).
+ * `ret_entries[n_routers]` gets an interned unicast entry, a FERRY_GATEWAY entry at the gateways, or NULL where
+ * there is no path.  One next hop, chosen deterministically (lowest distance, then link order), or
+ * all shortest ones with `ecmp`.  Next hops carry the neighbour's address of `family` on the link.
+ * Entries get `metric`, `protocol` and the table of each router (`table`, or the router's where 0). */
+int ferry_spf(const struct ferry_topology *t, const uint32_t *gateways, size_t n_gateways, uint8_t family,
+              uint32_t table, uint32_t metric, uint8_t protocol, struct ferry_pool *pool,
+              const struct ferry_entry **ret_entries, struct ferry_err *err) FERRY_MUST_CHECK;
+
+#endif
