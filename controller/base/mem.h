@@ -24,14 +24,14 @@ static inline void ferry_cleanup_free(void *p)
 {
     free(*(void **)p);
 }
-#define FERRY_AUTOFREE __attribute__((cleanup(ferry_cleanup_free)))
+#define FERRY_AUTOFREE   __attribute__((cleanup(ferry_cleanup_free)))
 #define FERRY_CLEANUP(f) __attribute__((cleanup(f)))
 /* Moves a pointer out of a cleaned-up variable. */
-#define FERRY_STEAL(p)            \
-    ({                            \
-        __typeof__(p) _moved = (p); \
-        (p) = NULL;               \
-        _moved;                   \
+#define FERRY_STEAL(p)                                                                                       \
+    ({                                                                                                       \
+        __typeof__(p) _moved = (p);                                                                          \
+        (p) = NULL;                                                                                          \
+        _moved;                                                                                              \
     })
 #define FERRY_COUNT(a) (sizeof(a) / sizeof((a)[0]))
 

@@ -6,11 +6,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define FERRY_ADDR_STRLEN 46   /* INET6_ADDRSTRLEN */
+#define FERRY_ADDR_STRLEN   46 /* INET6_ADDRSTRLEN */
 #define FERRY_PREFIX_STRLEN 50 /* the same with "/128" */
 
 struct ferry_addr {
-    uint8_t family; /* AF_INET, AF_INET6, or 0: none */
+    uint8_t family;    /* AF_INET, AF_INET6, or 0: none */
     uint8_t bytes[16]; /* network order; IPv4 in the first four, the rest zero */
 };
 

@@ -1,9 +1,9 @@
 /* The interface of a router driver.  docs/writing-a-driver.md walks through the simulator's.
  *
- * One driver object is used by one thread at a time, not always the same one.  A driver writes only what an op
- * names, only where `before` is what it finds, and never says DONE about what it has not been told
- * by the router.  It needs no undo: the engine sends the op with before and after swapped.
- * SPDX-License-Identifier: MIT */
+ * One driver object is used by one thread at a time, not always the same one.  A driver writes only what an
+ * op names, only where `before` is what it finds, and never says DONE about what it has not been told by the
+ * router.  It needs no undo: the engine sends the op with before and after swapped. SPDX-License-Identifier:
+ * MIT */
 #ifndef FERRY_DRIVER_H
 #define FERRY_DRIVER_H
 
@@ -40,8 +40,8 @@ struct ferry_driver; /* each driver's own; begins with a struct ferry_driver_bas
 struct ferry_driver_ops {
     const char *type; /* "netlink" */
 
-    /* Reaches the router; writes nothing to it.  `router` indexes the topology or plan that the config is of.  `initial` is
-     * for the simulator alone: what it holds at first (NULL: nothing); it outlives the driver.
+    /* Reaches the router; writes nothing to it.  `router` indexes the topology or plan that the config is of.
+     * `initial` is for the simulator alone: what it holds at first (NULL: nothing); it outlives the driver.
      * -FERRY_EIO where the router cannot be reached. */
     int (*open)(const struct ferry_env *env, const struct ferry_driver_config *config, const char *router,
                 const char *state_dir, const struct ferry_fib *initial, struct ferry_driver **ret,
@@ -53,13 +53,13 @@ struct ferry_driver_ops {
                 struct ferry_err *err);
 
     /* Whether the ops could work: interfaces exist and are up, next hops resolve, no address conflict,
-     * rp_filter does not bite.  No side effect on the router's state.  Sets ops[i].outcome to DONE (nothing speaks
-     * against it) or REFUSED with why; a negative return is about the router as a whole. */
+     * rp_filter does not bite.  No side effect on the router's state.  Sets ops[i].outcome to DONE (nothing
+     * speaks against it) or REFUSED with why; a negative return is about the router as a whole. */
     int (*check)(struct ferry_driver *driver, struct ferry_op *ops, size_t n, struct ferry_err *err);
 
-    /* Applies the ops in order, each compare-and-set on its whole `before`.  Fills every outcome.  Returns 0 also when some
-     * were not done; negative (-FERRY_EIO, -FERRY_EUNKNOWN) when the connection failed, the outcomes
-     * still being honest. */
+    /* Applies the ops in order, each compare-and-set on its whole `before`.  Fills every outcome.  Returns 0
+     * also when some were not done; negative (-FERRY_EIO, -FERRY_EUNKNOWN) when the connection failed, the
+     * outcomes still being honest. */
     int (*apply)(struct ferry_driver *driver, struct ferry_op *ops, size_t n, struct ferry_err *err);
 
     /* Makes what holds now survive a restart of the router, where the driver can.  NULL: not applicable. */
@@ -69,9 +69,10 @@ struct ferry_driver_ops {
      * the attached gateways of these ops.  Best effort.  NULL: not applicable. */
     int (*announce)(struct ferry_driver *driver, const struct ferry_op *ops, size_t n, struct ferry_err *err);
 
-    /* The commands a person would type for this op, one a line ("ip …"), into buf; what --format native prints.
-     * Needs no open driver: static.  Returns the length that it needs, as snprintf. */
-    int (*native)(const struct ferry_driver_config *config, const struct ferry_op *op, char *buf, size_t size);
+    /* The commands a person would type for this op, one a line ("ip …"), into buf; what --format native
+     * prints. Needs no open driver: static.  Returns the length that it needs, as snprintf. */
+    int (*native)(const struct ferry_driver_config *config, const struct ferry_op *op, char *buf,
+                  size_t size);
 };
 
 struct ferry_driver_base {

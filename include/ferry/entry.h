@@ -8,12 +8,13 @@
 #include <ferry/addr.h>
 #include <stddef.h>
 
-#define FERRY_PROTOCOL 210u      /* rtm_protocol of every route that Ferry makes; see contract */
-#define FERRY_TABLE_MAIN 254u    /* RT_TABLE_MAIN, linux/rtnetlink.h */
-#define FERRY_METRIC_ROUTE 20u   /* a route that Ferry adds where there was none */
-#define FERRY_METRIC_DROP 2100u  /* a blackhole laid under it: worse than IPv6's 256 (connected) and 1024 (static) */
+#define FERRY_PROTOCOL     210u /* rtm_protocol of every route that Ferry makes; see contract */
+#define FERRY_TABLE_MAIN   254u /* RT_TABLE_MAIN, linux/rtnetlink.h */
+#define FERRY_METRIC_ROUTE 20u  /* a route that Ferry adds where there was none */
+#define FERRY_METRIC_DROP                                                                                    \
+    2100u /* a blackhole laid under it: worse than IPv6's 256 (connected) and 1024 (static) */
 #define FERRY_NO_ROUTER UINT32_MAX
-#define FERRY_DEV_LEN 16 /* IFNAMSIZ */
+#define FERRY_DEV_LEN   16 /* IFNAMSIZ */
 
 enum ferry_entry_type {
     FERRY_GATEWAY = 1, /* the subnet is attached here; wins over every route */

@@ -10,8 +10,8 @@
 struct ferry_query_item {
     struct ferry_prefix prefix;
     uint32_t table;
-    /* Where the prefix can be attached on this router, or NULL.  With it the driver reports an attached subnet as
-     * FERRY_GATEWAY, and not the routes that follow from the attachment. */
+    /* Where the prefix can be attached on this router, or NULL.  With it the driver reports an attached
+     * subnet as FERRY_GATEWAY, and not the routes that follow from the attachment. */
     const struct ferry_gateway *gateway;
     const char *interface; /* name of gateway->interface, or NULL */
 };
@@ -39,8 +39,8 @@ struct ferry_fib_item {
 
 /* Of covering routes only the best one of each queried prefix is reported (longest, then lowest metric); of
  * more-specific ones all, at most 1,000 a queried prefix (then `cut` is set).
- * A connected or foreign attachment that is not the queried gateway appears as a unicast entry of protocol kernel
- * without `via`. */
+ * A connected or foreign attachment that is not the queried gateway appears as a unicast entry of protocol
+ * kernel without `via`. */
 struct ferry_fib {
     struct ferry_fib_item *items;
     size_t n;
@@ -56,11 +56,13 @@ struct ferry_selector;
 struct ferry_selector *ferry_selector_new(const struct ferry_query *query);
 void ferry_selector_free(struct ferry_selector *selector);
 /* Calls `found` for every queried item that `prefix` equals, covers or lies within. */
-void ferry_selector_match(const struct ferry_selector *selector, const struct ferry_prefix *prefix, uint32_t table,
-                          void (*found)(void *ctx, uint32_t query_item, enum ferry_relation relation), void *ctx);
+void ferry_selector_match(const struct ferry_selector *selector, const struct ferry_prefix *prefix,
+                          uint32_t table,
+                          void (*found)(void *ctx, uint32_t query_item, enum ferry_relation relation),
+                          void *ctx);
 
 struct ferry_conflict {
-    uint32_t router, subnet;     /* subnet: index into the topology */
+    uint32_t router, subnet;      /* subnet: index into the topology */
     enum ferry_relation relation; /* FERRY_COVERING or FERRY_MORE_SPECIFIC */
     struct ferry_prefix prefix;
     const struct ferry_entry *entry; /* interned */
@@ -70,34 +72,35 @@ struct ferry_conflict {
 struct ferry_live {
     const struct ferry_topology *topology; /* not owned */
     struct ferry_pool *pool;               /* not owned */
-    uint32_t *subnets; /* the columns: topology indices */
+    uint32_t *subnets;                     /* the columns: topology indices */
     size_t n_subnets;
     /* [router * n_subnets + column]; NULL: holds nothing. */
     const struct ferry_stack **stacks;
     /* What stands where `stacks` is NULL: the best covering entry, or NULL. */
     const struct ferry_entry **covers;
-    /* Driver snapshots of attached gateways, [column][gateway of that subnet]; NULL where not attached or where
-     * the plain attachment says it all.  FERRY_GATEWAY entries, interned. */
+    /* Driver snapshots of attached gateways, [column][gateway of that subnet]; NULL where not attached or
+     * where the plain attachment says it all.  FERRY_GATEWAY entries, interned. */
     const struct ferry_entry ***attached;
-    bool *unreachable;             /* [router] */
+    bool *unreachable;                 /* [router] */
     struct ferry_err *unreachable_why; /* [router] */
     struct ferry_conflict *conflicts;
     size_t n_conflicts;
 };
 
 /* Columns for the given subnets; every router empty and reachable. */
-struct ferry_live *ferry_live_new(const struct ferry_topology *t, struct ferry_pool *pool, const uint32_t *subnets,
-                                  size_t n_subnets);
+struct ferry_live *ferry_live_new(const struct ferry_topology *t, struct ferry_pool *pool,
+                                  const uint32_t *subnets, size_t n_subnets);
 void ferry_live_free(struct ferry_live *live);
 /* The query that reads one router for all columns (same order); freed by ferry_query_free. */
 struct ferry_query *ferry_live_query(const struct ferry_live *live, uint32_t router);
 void ferry_query_free(struct ferry_query *query);
 /* Puts what a driver read into a router's row: resolves next hops to routers, interns, collects conflicts. */
-int ferry_live_set(struct ferry_live *live, uint32_t router, const struct ferry_fib *fib, struct ferry_err *err)
-    FERRY_MUST_CHECK;
+int ferry_live_set(struct ferry_live *live, uint32_t router, const struct ferry_fib *fib,
+                   struct ferry_err *err) FERRY_MUST_CHECK;
 /* Fills every row from the topology alone: subnet i of the columns attached at site `active[i]` (all gateways
- * there) and routed there by shortest paths, metric FERRY_METRIC_ROUTE, protocol static.  What --offline plans from, and
- * what a sim router starts as (there with active = home). */
-int ferry_live_offline(struct ferry_live *live, const uint32_t *active, struct ferry_err *err) FERRY_MUST_CHECK;
+ * there) and routed there by shortest paths, metric FERRY_METRIC_ROUTE, protocol static.  What --offline
+ * plans from, and what a sim router starts as (there with active = home). */
+int ferry_live_offline(struct ferry_live *live, const uint32_t *active,
+                       struct ferry_err *err) FERRY_MUST_CHECK;
 
 #endif

@@ -13,13 +13,13 @@ const char *ferry_phase_name(enum ferry_phase phase);
 
 struct ferry_plan_router {
     char *name;
-    char *site;                       /* NULL where a hand-made document does not say */
+    char *site;                        /* NULL where a hand-made document does not say */
     struct ferry_driver_config driver; /* type NULL likewise */
 };
 
 /* A gateway of a moved subnet, by value. */
 struct ferry_plan_gateway {
-    struct ferry_gateway gateway; /* router: index into plan->routers; interface: unused */
+    struct ferry_gateway gateway;  /* router: index into plan->routers; interface: unused */
     char interface[FERRY_DEV_LEN]; /* "" for none */
     /* The attachment as it was found, with the driver's native snapshot; NULL: the plain one. */
     const struct ferry_entry *attached;
@@ -53,9 +53,10 @@ struct ferry_change {
     uint32_t router; /* index into plan->routers */
     uint32_t group;  /* index into plan->groups */
     enum ferry_kind kind;
-    uint32_t table, metric; /* key of a route */
+    uint32_t table, metric;                   /* key of a route */
     const struct ferry_entry *before, *after; /* interned in plan->pool; NULL: nothing */
-    const char *why; /* static text or owned by the plan's pool of strings: one phrase for people; may be NULL */
+    const char
+        *why; /* static text or owned by the plan's pool of strings: one phrase for people; may be NULL */
 };
 
 struct ferry_stage {
@@ -87,31 +88,36 @@ struct ferry_move {
     uint32_t to;     /* site index */
 };
 
-/* Plans the moves (each subnet at most once) from `live`, whose columns must hold every moved subnet.  `live->pool` is
- * not kept: the plan interns anew.  A move of a subnet that is already there gives no changes.
- * -FERRY_EREFUSED with the rule: two-sites, loop, no-path, more-specific, foreign-attachment, unreachable, … */
+/* Plans the moves (each subnet at most once) from `live`, whose columns must hold every moved subnet.
+ * `live->pool` is not kept: the plan interns anew.  A move of a subnet that is already there gives no
+ * changes. -FERRY_EREFUSED with the rule: two-sites, loop, no-path, more-specific, foreign-attachment,
+ * unreachable, … */
 int ferry_plan_make(const struct ferry_live *live, const struct ferry_move *moves, size_t n_moves,
                     struct ferry_plan **ret, struct ferry_err *err) FERRY_MUST_CHECK;
 void ferry_plan_free(struct ferry_plan *plan);
-/* The undo: stages in reverse, before and after swapped, initial = the state after `plan`.  Proof not carried over. */
-int ferry_plan_reverse(const struct ferry_plan *plan, struct ferry_plan **ret, struct ferry_err *err) FERRY_MUST_CHECK;
+/* The undo: stages in reverse, before and after swapped, initial = the state after `plan`.  Proof not carried
+ * over. */
+int ferry_plan_reverse(const struct ferry_plan *plan, struct ferry_plan **ret,
+                       struct ferry_err *err) FERRY_MUST_CHECK;
 /* What `router` holds for `group` after stages [0, n_stages) are done; interned in plan->pool. */
-const struct ferry_stack *ferry_plan_state(struct ferry_plan *plan, uint32_t router, uint32_t group, size_t n_stages);
+const struct ferry_stack *ferry_plan_state(struct ferry_plan *plan, uint32_t router, uint32_t group,
+                                           size_t n_stages);
 
 /* The document, pretty or one line; malloc'd, NUL-terminated, newline at its end.  Sets nothing. */
 char *ferry_plan_write(const struct ferry_plan *plan, bool pretty);
-/* Strict like the topology's loader.  -FERRY_EINPUT with FILE:LINE:COLUMN and pointer; `ret_id_matches` (may be NULL)
- * says whether the document's id is that of its content: `apply` refuses where not. */
-int ferry_plan_parse(const char *name, const char *text, size_t len, struct ferry_plan **ret, bool *ret_id_matches,
-                     struct ferry_err *err) FERRY_MUST_CHECK;
-int ferry_plan_load(const char *path, struct ferry_plan **ret, bool *ret_id_matches, struct ferry_err *err)
-    FERRY_MUST_CHECK;
+/* Strict like the topology's loader.  -FERRY_EINPUT with FILE:LINE:COLUMN and pointer; `ret_id_matches` (may
+ * be NULL) says whether the document's id is that of its content: `apply` refuses where not. */
+int ferry_plan_parse(const char *name, const char *text, size_t len, struct ferry_plan **ret,
+                     bool *ret_id_matches, struct ferry_err *err) FERRY_MUST_CHECK;
+int ferry_plan_load(const char *path, struct ferry_plan **ret, bool *ret_id_matches,
+                    struct ferry_err *err) FERRY_MUST_CHECK;
 /* Computes plan->id from the content. */
 void ferry_plan_seal(struct ferry_plan *plan);
 
-/* The op of a change for one subnet of its group; pointers into the plan.  A gateway's before/after entry is the
- * plan_gateway's `attached` snapshot where there is one. */
-struct ferry_op ferry_plan_op(const struct ferry_plan *plan, const struct ferry_change *change, size_t subnet);
+/* The op of a change for one subnet of its group; pointers into the plan.  A gateway's before/after entry is
+ * the plan_gateway's `attached` snapshot where there is one. */
+struct ferry_op ferry_plan_op(const struct ferry_plan *plan, const struct ferry_change *change,
+                              size_t subnet);
 /* The opposite op: before and after swapped. */
 struct ferry_op ferry_op_swap(const struct ferry_op *op);
 

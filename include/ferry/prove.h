@@ -35,10 +35,10 @@ struct ferry_counterexample {
 
 struct ferry_proof {
     bool safe;
-    char states[32];      /* how many states the proof covers: decimal, or "2^123.4" style where it does not fit */
-    bool exhaustive;      /* every one was also walked (small plans) */
-    uint64_t walked;      /* how many states were walked */
-    char certificate[65]; /* sha256 of certificate_text */
+    char states[32]; /* how many states the proof covers: decimal, or "2^123.4" style where it does not fit */
+    bool exhaustive; /* every one was also walked (small plans) */
+    uint64_t walked; /* how many states were walked */
+    char certificate[65];   /* sha256 of certificate_text */
     char *certificate_text; /* a topological order of the union graph of each stage and group; lines */
     struct ferry_counterexample bad; /* where !safe */
 };

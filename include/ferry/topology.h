@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 #define FERRY_NAME_MAX 63
-#define FERRY_NONE UINT32_MAX
+#define FERRY_NONE     UINT32_MAX
 
 struct ferry_site {
     char *name;
@@ -90,7 +90,7 @@ struct ferry_topology {
 
 /* One finding in a file: where and what.  Loading goes on past errors where it can. */
 struct ferry_finding {
-    char pointer[256]; /* RFC 6901 */
+    char pointer[256];     /* RFC 6901 */
     unsigned line, column; /* from 1; 0 where unknown */
     char text[512];
 };
@@ -121,10 +121,10 @@ uint32_t ferry_topology_table(const struct ferry_topology *t, uint32_t router, u
 uint32_t ferry_topology_owner(const struct ferry_topology *t, const struct ferry_addr *a);
 
 /* Shortest paths towards a set of gateway routers (multi-source Dijkstra, costs towards the gateways).
- * `ret_entries[n_routers]` gets an interned unicast entry, a FERRY_GATEWAY entry at the gateways, or NULL where
- * there is no path.  One next hop, chosen deterministically (lowest distance, then link order), or
- * all shortest ones with `ecmp`.  Next hops carry the neighbour's address of `family` on the link.
- * Entries get `metric`, `protocol` and the table of each router (`table`, or the router's where 0). */
+ * `ret_entries[n_routers]` gets an interned unicast entry, a FERRY_GATEWAY entry at the gateways, or NULL
+ * where there is no path.  One next hop, chosen deterministically (lowest distance, then link order), or all
+ * shortest ones with `ecmp`.  Next hops carry the neighbour's address of `family` on the link. Entries get
+ * `metric`, `protocol` and the table of each router (`table`, or the router's where 0). */
 int ferry_spf(const struct ferry_topology *t, const uint32_t *gateways, size_t n_gateways, uint8_t family,
               uint32_t table, uint32_t metric, uint8_t protocol, struct ferry_pool *pool,
               const struct ferry_entry **ret_entries, struct ferry_err *err) FERRY_MUST_CHECK;

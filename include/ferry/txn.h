@@ -16,8 +16,8 @@ struct ferry_fleet_config {
     /* ferry_driver_find in production; tests wrap it with faults. */
     const struct ferry_driver_ops *(*find)(const char *type);
     const char *state_dir;
-    /* What a simulated router holds at first; NULL: nothing is known (recovery: it must have state of its own).
-     * `ret` is then owned by the fleet. */
+    /* What a simulated router holds at first; NULL: nothing is known (recovery: it must have state of its
+     * own). `ret` is then owned by the fleet. */
     int (*initial)(void *ctx, uint32_t router, struct ferry_fib *ret, struct ferry_err *err);
     void *initial_ctx;
     unsigned workers; /* threads at most; 0: one a router, 64 at most */
@@ -25,8 +25,8 @@ struct ferry_fleet_config {
 
 /* `names` and `configs` are indexed by router and outlive the fleet. */
 int ferry_fleet_new(const struct ferry_fleet_config *config, const char *const *names,
-                    const struct ferry_driver_config *const *configs, size_t n_routers, struct ferry_fleet **ret,
-                    struct ferry_err *err) FERRY_MUST_CHECK;
+                    const struct ferry_driver_config *const *configs, size_t n_routers,
+                    struct ferry_fleet **ret, struct ferry_err *err) FERRY_MUST_CHECK;
 /* The routers of a topology, sims starting at home; of a plan. */
 int ferry_fleet_for_topology(const struct ferry_fleet_config *config, const struct ferry_topology *t,
                              struct ferry_fleet **ret, struct ferry_err *err) FERRY_MUST_CHECK;
@@ -48,7 +48,8 @@ struct ferry_job {
 /* Runs all jobs, several at once (jobs of one router in order), and waits for all of them. */
 void ferry_fleet_run(struct ferry_fleet *fleet, struct ferry_job *jobs, size_t n);
 /* Reads all rows of `live`; unreachable routers are marked there, not an error. */
-int ferry_fleet_read_live(struct ferry_fleet *fleet, struct ferry_live *live, struct ferry_err *err) FERRY_MUST_CHECK;
+int ferry_fleet_read_live(struct ferry_fleet *fleet, struct ferry_live *live,
+                          struct ferry_err *err) FERRY_MUST_CHECK;
 
 /* ---- Records: what the journal knows of a transaction (contract §4). ---- */
 
@@ -76,8 +77,8 @@ struct ferry_outage {
 };
 
 struct ferry_txn_record {
-    char id[24]; /* "20261120-101502-3fa9": UTC start and 16 random bits; sorts by time */
-    char *kind;  /* "apply", "rollback", "drill" */
+    char id[24];  /* "20261120-101502-3fa9": UTC start and 16 random bits; sorts by time */
+    char *kind;   /* "apply", "rollback", "drill" */
     char *undoes; /* id of the transaction that a rollback undoes, or NULL */
     char *user;
     char *reason; /* why it was undone or is stuck; NULL */
@@ -95,7 +96,8 @@ struct ferry_txn_record {
     size_t n_outages;
 };
 void ferry_txn_record_free(struct ferry_txn_record *record);
-enum ferry_outcome ferry_txn_outcome_at(const struct ferry_txn_record *r, size_t stage, size_t change, size_t subnet);
+enum ferry_outcome ferry_txn_outcome_at(const struct ferry_txn_record *r, size_t stage, size_t change,
+                                        size_t subnet);
 
 /* ---- Journal: SQLite under the state directory. ---- */
 
@@ -105,13 +107,14 @@ int ferry_journal_open(const struct ferry_env *env, const char *state_dir, struc
                        struct ferry_err *err) FERRY_MUST_CHECK;
 void ferry_journal_close(struct ferry_journal *journal);
 /* Newest first, without plans and outcomes; at most `limit` (0: all). */
-int ferry_journal_list(struct ferry_journal *journal, size_t limit, struct ferry_txn_record ***ret, size_t *ret_n,
-                       struct ferry_err *err) FERRY_MUST_CHECK;
+int ferry_journal_list(struct ferry_journal *journal, size_t limit, struct ferry_txn_record ***ret,
+                       size_t *ret_n, struct ferry_err *err) FERRY_MUST_CHECK;
 /* `id` may be a unique prefix, or NULL or "last" for the newest.  -FERRY_EUSAGE where there is none. */
 int ferry_journal_get(struct ferry_journal *journal, const char *id, struct ferry_txn_record **ret,
                       struct ferry_err *err) FERRY_MUST_CHECK;
 /* Adds what the prober measured. */
-int ferry_journal_add_outage(struct ferry_journal *journal, const char *id, const struct ferry_outage *outages, size_t n,
+int ferry_journal_add_outage(struct ferry_journal *journal, const char *id,
+                             const struct ferry_outage *outages, size_t n,
                              struct ferry_err *err) FERRY_MUST_CHECK;
 
 /* ---- Engine. ---- */
@@ -129,25 +132,27 @@ struct ferry_txn_options {
     void *progress_ctx;
 };
 
-/* Takes the lock, refuses while another transaction is unfinished (rule "unfinished"), proves the plan, reads all routers and
- * compares with the plan's `before`s and initial state (-FERRY_EDRIFT, with every drift in ret_drift), lets the
- * drivers check, then makes the plan and every intent durable.  Nothing is written to a router.
- * -FERRY_ELOCKED, -FERRY_EREFUSED, -FERRY_EDRIFT, -FERRY_EIO. */
+/* Takes the lock, refuses while another transaction is unfinished (rule "unfinished"), proves the plan, reads
+ * all routers and compares with the plan's `before`s and initial state (-FERRY_EDRIFT, with every drift in
+ * ret_drift), lets the drivers check, then makes the plan and every intent durable.  Nothing is written to a
+ * router. -FERRY_ELOCKED, -FERRY_EREFUSED, -FERRY_EDRIFT, -FERRY_EIO. */
 int ferry_txn_begin(struct ferry_journal *journal, struct ferry_fleet *fleet, struct ferry_plan *plan,
-                    const struct ferry_txn_options *options, struct ferry_txn **ret, struct ferry_hand **ret_drift,
-                    size_t *ret_n_drift, struct ferry_err *err) FERRY_MUST_CHECK;
+                    const struct ferry_txn_options *options, struct ferry_txn **ret,
+                    struct ferry_hand **ret_drift, size_t *ret_n_drift,
+                    struct ferry_err *err) FERRY_MUST_CHECK;
 /* The prechecks of ferry_txn_begin alone, without lock and journal: `apply --dry-run`. */
 int ferry_txn_precheck(struct ferry_fleet *fleet, struct ferry_plan *plan, struct ferry_hand **ret_drift,
                        size_t *ret_n_drift, struct ferry_err *err) FERRY_MUST_CHECK;
 void ferry_hands_free(struct ferry_hand *hands, size_t n);
 
-/* One step: a stage applied on all its routers and read back, or the verification, or one stage of the undo.  1: call
- * again.  0: it has ended (or, where `hold` was asked for, waits after verification); see the state. */
+/* One step: a stage applied on all its routers and read back, or the verification, or one stage of the undo.
+ * 1: call again.  0: it has ended (or, where `hold` was asked for, waits after verification); see the state.
+ */
 int ferry_txn_step(struct ferry_txn *txn, struct ferry_err *err) FERRY_MUST_CHECK;
 /* Steps until it has ended. */
 int ferry_txn_run(struct ferry_txn *txn, struct ferry_err *err) FERRY_MUST_CHECK;
-/* From now on step undoes: after a signal, a failed probe, or at the end of a drill (also when committed).  Steps
- * then return 1 until UNDONE or STUCK. */
+/* From now on step undoes: after a signal, a failed probe, or at the end of a drill (also when committed).
+ * Steps then return 1 until UNDONE or STUCK. */
 int ferry_txn_abort(struct ferry_txn *txn, const char *reason, struct ferry_err *err) FERRY_MUST_CHECK;
 /* For drills: stay in VERIFYING after a good verification (step returns 0) instead of committing. */
 void ferry_txn_hold(struct ferry_txn *txn);
@@ -156,12 +161,12 @@ const struct ferry_txn_record *ferry_txn_record(const struct ferry_txn *txn);
 /* Releases the lock.  A transaction that has not ended stays unfinished in the journal, for recover. */
 void ferry_txn_free(struct ferry_txn *txn);
 
-/* After a crash: takes the lock, and brings the unfinished transaction, if there is one, to UNDONE or COMMITTED (where
- * every router already holds the post-state) or STUCK, from the journal and the routers alone.  `make_fleet` builds
- * the fleet for its plan.  1: there was nothing to do.  Running it twice changes nothing more; a stuck
- * transaction is tried again. */
+/* After a crash: takes the lock, and brings the unfinished transaction, if there is one, to UNDONE or
+ * COMMITTED (where every router already holds the post-state) or STUCK, from the journal and the routers
+ * alone.  `make_fleet` builds the fleet for its plan.  1: there was nothing to do.  Running it twice changes
+ * nothing more; a stuck transaction is tried again. */
 int ferry_txn_recover(struct ferry_journal *journal, const struct ferry_fleet_config *config,
-                      const struct ferry_txn_options *options, struct ferry_txn_record **ret, struct ferry_err *err)
-    FERRY_MUST_CHECK;
+                      const struct ferry_txn_options *options, struct ferry_txn_record **ret,
+                      struct ferry_err *err) FERRY_MUST_CHECK;
 
 #endif

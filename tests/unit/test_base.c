@@ -1,0 +1,151 @@
+/* base: addresses, prefixes, errors, hashes.  SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include <ferry/addr.h>
+#include <ferry/env.h>
+#include <string.h>
+
+static struct ferry_prefix prefix(const char *text)
+{
+    struct ferry_err err;
+    struct ferry_prefix p = {0};
+    if (ferry_prefix_parse(text, &p, &err) < 0)
+        fail_msg("%s: %s", text, err.text);
+    return p;
+}
+
+static void prefixes_print_as_they_parse(void **state)
+{
+    static const char *const texts[] = {"0.0.0.0/0",     "192.168.1.0/24", "10.255.12.1/30", "::/0",
+                                        "2001:db8::/32", "fe80::1/64",     "1.2.3.4/32",     "::1/128"};
+    char buf[FERRY_PREFIX_STRLEN];
+    (void)state;
+    for (size_t i = 0; i < FERRY_COUNT(texts); i++) {
+        struct ferry_prefix p = prefix(texts[i]);
+        assert_string_equal(ferry_prefix_text(&p, buf), texts[i]);
+    }
+}
+
+static void bad_prefixes_are_refused(void **state)
+{
+    static const char *const texts[] = {"",
+                                        "/",
+                                        "10.0.0.0",
+                                        "10.0.0.0/",
+                                        "10.0.0.0/33",
+                                        "10.0.0.0/08",
+                                        "10.0.0/8",
+                                        "10.0.0.0/8 ",
+                                        "10.0.0.0/-1",
+                                        "10.00.0.0/8",
+                                        "::/129",
+                                        "fe80::1%lo/64",
+                                        "10.0.0.0/8/8",
+                                        "x/8",
+                                        "10.0.0.0/99999999999999999999"};
+    struct ferry_err err;
+    (void)state;
+    for (size_t i = 0; i < FERRY_COUNT(texts); i++) {
+        struct ferry_prefix p = {.len = 77};
+        assert_int_equal(ferry_prefix_parse(texts[i], &p, &err), -FERRY_EINPUT);
+        assert_int_equal(p.len, 77); /* outputs untouched on failure */
+        assert_non_null(strstr(err.text, "'"));
+    }
+}
+
+static void host_bits_and_covering(void **state)
+{
+    struct ferry_prefix a = prefix("192.168.1.1/24"), net = prefix("192.168.1.0/24");
+    struct ferry_prefix half = prefix("192.168.1.128/25"), wide = prefix("192.168.0.0/23"),
+                        six = prefix("::/0");
+    struct ferry_prefix cleared = ferry_prefix_network(&a);
+    (void)state;
+    assert_true(ferry_prefix_has_host_bits(&a));
+    assert_false(ferry_prefix_has_host_bits(&net));
+    assert_true(ferry_prefix_equal(&cleared, &net));
+    assert_true(ferry_prefix_covers(&net, &half));
+    assert_true(ferry_prefix_covers(&net, &net));
+    assert_true(ferry_prefix_covers(&wide, &half));
+    assert_false(ferry_prefix_covers(&half, &net));
+    assert_false(ferry_prefix_covers(&six, &net));
+    assert_true(ferry_prefix_contains(&net, &a.addr));
+    assert_false(ferry_prefix_contains(&half, &a.addr));
+}
+
+static void errors_are_cut_with_dots(void **state)
+{
+    char longtext[3000];
+    struct ferry_err err;
+    (void)state;
+    memset(longtext, 'x', sizeof longtext - 1);
+    longtext[sizeof longtext - 1] = '\0';
+    assert_int_equal(ferry_refuse(&err, "loop", "%s", longtext), -FERRY_EREFUSED);
+    assert_string_equal(err.rule, "loop");
+    assert_string_equal(err.text + strlen(err.text) - 3, "...");
+    assert_int_equal(ferry_error(&err, FERRY_EIO, "no answer"), -FERRY_EIO);
+    assert_string_equal(err.rule, "");
+    assert_int_equal(ferry_error_prefix(&err, -FERRY_EIO, "edge-%s", "third"), -FERRY_EIO);
+    assert_string_equal(err.text, "edge-third: no answer");
+    assert_int_equal(ferry_error_prefix(&err, -FERRY_EIO, "%s", longtext), -FERRY_EIO);
+    assert_string_equal(err.text + strlen(err.text) - 3, "...");
+}
+
+static void hashes_and_hex(void **state)
+{
+    char sum[65], hex[9];
+    uint8_t bytes[4];
+    (void)state;
+    ferry_sha256("abc", 3, sum); /* FIPS 180-2, appendix B.1 */
+    assert_string_equal(sum, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    ferry_hex((const uint8_t *)"\x00\xff\x10\xab", 4, hex);
+    assert_string_equal(hex, "00ff10ab");
+    assert_int_equal(ferry_unhex(hex, bytes), 4);
+    assert_memory_equal(bytes, "\x00\xff\x10\xab", 4);
+    assert_int_equal(ferry_unhex("0", bytes), -1);
+    assert_int_equal(ferry_unhex("0G", bytes), -1);
+    assert_true(ferry_hash(1, "ab", 2) != ferry_hash(1, "ab\0", 3));
+}
+
+static void vectors_grow_by_doubling(void **state)
+{
+    int *v = NULL;
+    size_t n = 0;
+    (void)state;
+    for (int i = 0; i < 1000; i++) {
+        FERRY_GROW(v, n);
+        v[n++] = i;
+    }
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(v[i], i);
+    free(v);
+}
+
+static void the_clock_moves_forward(void **state)
+{
+    uint64_t a = ferry_env_real.monotonic_us(NULL), b = ferry_env_real.monotonic_us(NULL);
+    (void)state;
+    assert_true(b >= a);
+    assert_true(ferry_env_real.realtime_us(NULL) > UINT64_C(1700000000000000));
+    assert_true(ferry_env_real.random(NULL) != ferry_env_real.random(NULL));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(prefixes_print_as_they_parse),
+        cmocka_unit_test(bad_prefixes_are_refused),
+        cmocka_unit_test(host_bits_and_covering),
+        cmocka_unit_test(errors_are_cut_with_dots),
+        cmocka_unit_test(hashes_and_hex),
+        cmocka_unit_test(vectors_grow_by_doubling),
+        cmocka_unit_test(the_clock_moves_forward),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
