@@ -19,6 +19,8 @@ struct ferry_env {
     /* Called at named points of a transaction ("journal-commit", "driver-apply", …), where tests
      * kill the process or fail the call.  NULL in production. */
     void (*crash_point)(void *ctx, const char *name);
+    /* Waits between two tries of a silent router.  NULL: nanosleep(2). */
+    void (*sleep_us)(void *ctx, uint64_t us);
 };
 
 /* The real clock, getrandom(2), and a log that is silent. */

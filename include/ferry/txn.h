@@ -87,9 +87,11 @@ struct ferry_txn_record {
     struct ferry_plan *plan;                    /* NULL in lists */
     char plan_id[65];
     char *summary; /* "app: primary -> recovery", for lists */
-    /* [stage][change][subnet of the change's group], flattened in that order; see ferry_txn_outcome_at. */
+    /* [stage][change][subnet of the change's group], flattened in that order; see ferry_txn_outcome_at.  What became of
+     * each change when it was applied; what an undo could not put back is among the hands. */
     enum ferry_outcome *outcomes;
     size_t n_outcomes;
+    size_t stages_begun; /* of later stages nothing was ever sent: their UNKNOWN means just that */
     struct ferry_hand *hands;
     size_t n_hands;
     struct ferry_outage *outages;
