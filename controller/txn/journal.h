@@ -1,0 +1,69 @@
+/* What the engine alone may do with the journal: lock, begin, save.  Reading is public (ferry/txn.h).
+ * SPDX-License-Identifier: MIT */
+#ifndef FERRY_TXN_JOURNAL_H
+#define FERRY_TXN_JOURNAL_H
+
+#include <ferry/txn.h>
+#include <sqlite3.h>
+
+struct ferry_journal {
+    const struct ferry_env *env;
+    char *state_dir;
+    sqlite3 *db;
+    int lock_fd; /* -1: not ours */
+};
+
+/* A line of the transaction's log, not yet written. */
+struct ferry_journal_event {
+    uint64_t at_us; /* since 1970 UTC */
+    char *text;
+};
+struct ferry_journal_events {
+    struct ferry_journal_event *v;
+    size_t n;
+};
+
+/* One transaction at a time, of all processes.  -FERRY_ELOCKED names the holder where it is known. */
+int ferry_journal_lock(struct ferry_journal *journal, struct ferry_err *err) FERRY_MUST_CHECK;
+/* Says in the lock file which transaction holds it. */
+void ferry_journal_lock_note(struct ferry_journal *journal, const char *id);
+void ferry_journal_unlock(struct ferry_journal *journal);
+
+/* 1 and the id where a transaction is unfinished, 0 where none is.  With `awaiting` one that awaits its
+ * confirmation counts too. */
+int ferry_journal_unfinished(struct ferry_journal *journal, bool awaiting, char ret_id[static 24],
+                             struct ferry_err *err) FERRY_MUST_CHECK;
+/* 0 where `id` is committed, so that a rollback may undo it; else -FERRY_EREFUSED, rule "not-committed". */
+int ferry_journal_check_undoable(struct ferry_journal *journal, const char *id,
+                                 struct ferry_err *err) FERRY_MUST_CHECK;
+
+/* Makes the plan and every intent durable; gives the record its id. */
+int ferry_journal_begin(struct ferry_journal *journal, struct ferry_txn_record *record,
+                        struct ferry_err *err) FERRY_MUST_CHECK;
+/* Writes what has become of it: state, reason, times, outcomes, hands, and the events, which it empties.
+ * Committing a rollback marks what it undoes in the same SQLite transaction. */
+int ferry_journal_save(struct ferry_journal *journal, const struct ferry_txn_record *record,
+                       struct ferry_journal_events *events, const char *crash_point,
+                       struct ferry_err *err) FERRY_MUST_CHECK;
+void ferry_journal_events_clear(struct ferry_journal_events *events);
+
+/* ---- Shared by journal.c and journal_read.c. ---- */
+
+int ferry_journal_error(struct ferry_journal *journal, const char *doing, struct ferry_err *err);
+int ferry_journal_prepare(struct ferry_journal *journal, const char *sql, sqlite3_stmt **ret,
+                          struct ferry_err *err);
+static inline void ferry_journal_finalize(sqlite3_stmt **s)
+{
+    sqlite3_finalize(*s);
+}
+#define FERRY_STATEMENT FERRY_CLEANUP(ferry_journal_finalize) sqlite3_stmt
+
+/* Outcomes of one stage as a blob: one value for all, or two bits each.  malloc'd. */
+uint8_t *ferry_outcomes_encode(const enum ferry_outcome *outcomes, size_t n, size_t *ret_len);
+/* False where the blob is not one for `n` outcomes. */
+bool ferry_outcomes_decode(const uint8_t *blob, size_t len, enum ferry_outcome *ret, size_t n);
+/* How many outcomes a stage, or all stages, have. */
+size_t ferry_stage_outcomes(const struct ferry_plan *plan, const struct ferry_stage *stage);
+size_t ferry_plan_outcomes(const struct ferry_plan *plan);
+
+#endif
