@@ -1,0 +1,64 @@
+/* What the lab needs of the machine: `ip` as a child process, sysctls of a namespace, the record and its
+ * lock. SPDX-License-Identifier: MIT */
+#ifndef FERRY_LAB_RUN_H
+#define FERRY_LAB_RUN_H
+
+#include <ferry/err.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+/* ---- run.c ---- */
+
+/* Runs `ip [-n NETNS] ARGS… ` with `script` (may be NULL) on its standard input and waits.  `ret_out` (may be
+ * NULL) gets what it printed, malloc'd.  `lock_fd` (-1: none) is inherited, so that the lock outlives a
+ * killed parent until the child is done.  -FERRY_EIO with what ip said. */
+int ferry_lab_ip(const char *netns, const char *const *args, const char *script, int lock_fd, char **ret_out,
+                 struct ferry_err *err) FERRY_MUST_CHECK;
+/* `ip -batch -`; nothing is run for an empty script.  `family`: "-4", "-6" or NULL. */
+int ferry_lab_batch(const char *netns, const char *family, const char *script, int lock_fd,
+                    struct ferry_err *err) FERRY_MUST_CHECK;
+
+struct ferry_lab_sysctl {
+    const char *path; /* under /proc/sys/net/ */
+    const char *value;
+    bool optional; /* not every kernel has it for every namespace */
+};
+/* Writes them inside the namespace; ends at a NULL path.  The calling thread is in its own namespace again
+ * afterwards. */
+int ferry_lab_sysctls(const char *netns, const struct ferry_lab_sysctl *sysctls,
+                      struct ferry_err *err) FERRY_MUST_CHECK;
+
+/* Whether the name is there; its inode (0: it is not). */
+ino_t ferry_lab_netns_inode(const char *netns);
+/* Calls `found` for each process whose network namespace has one of these inodes. */
+void ferry_lab_processes(const ino_t *inodes, size_t n,
+                         void (*found)(void *ctx, size_t index, pid_t pid, const char *name), void *ctx);
+
+/* ---- record.c ---- */
+
+struct ferry_lab_record_netns {
+    char *name;
+    ino_t inode; /* 0 until it is known */
+};
+
+struct ferry_lab_record {
+    char *name;
+    char topology_sha256[65];
+    bool complete; /* false: `lab up` works, or was cut short */
+    struct ferry_lab_record_netns *netns;
+    size_t n_netns;
+};
+void ferry_lab_record_free(struct ferry_lab_record *record);
+/* 1: there is none. */
+int ferry_lab_record_load(const char *topology_name, struct ferry_lab_record **ret,
+                          struct ferry_err *err) FERRY_MUST_CHECK;
+/* Replaces the file at once (rename). */
+int ferry_lab_record_save(const struct ferry_lab_record *record, struct ferry_err *err) FERRY_MUST_CHECK;
+int ferry_lab_record_remove(const char *topology_name, struct ferry_err *err) FERRY_MUST_CHECK;
+
+/* One lab command at a time on this machine; waits up to 30 s for the one before, then -FERRY_ELOCKED. */
+int ferry_lab_lock(int *ret_fd, struct ferry_err *err) FERRY_MUST_CHECK;
+void ferry_lab_unlock(int *fd);
+
+#endif
