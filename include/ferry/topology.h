@@ -25,6 +25,9 @@ struct ferry_driver_config {
     char *type;      /* "netlink", "sim", "frr", "iproute" */
     char *netns;     /* name under /run/netns, or NULL: this machine's own */
     char *transport; /* "local", "ssh" or NULL */
+    /* Of frr and iproute; NULL or 0 where the file does not say. */
+    char *host, *user, *pathspace;
+    uint16_t port;
 };
 
 enum ferry_routing { FERRY_ROUTING_STATIC, FERRY_ROUTING_BGP, FERRY_ROUTING_OSPF };
@@ -86,6 +89,7 @@ struct ferry_topology {
     struct ferry_subnet *subnets;
     struct ferry_lab_host *lab_hosts;
     size_t n_sites, n_routers, n_links, n_subnets, n_lab_hosts;
+    struct ferry_topology_index *index; /* the model's own: makes lookups quick; may be NULL */
 };
 
 /* One finding in a file: where and what.  Loading goes on past errors where it can. */
@@ -117,8 +121,16 @@ uint32_t ferry_topology_router(const struct ferry_topology *t, const char *name)
 uint32_t ferry_topology_subnet(const struct ferry_topology *t, const char *name_or_prefix);
 /* The routing table that holds a subnet's routes on a router: the subnet's, else the router's. */
 uint32_t ferry_topology_table(const struct ferry_topology *t, uint32_t router, uint32_t subnet);
-/* The router (index) that owns an address on a link interface, or FERRY_NO_ROUTER. */
+/* The router (index) that alone has an address on one of its interfaces, or FERRY_NO_ROUTER (also for link-local ones). */
 uint32_t ferry_topology_owner(const struct ferry_topology *t, const struct ferry_addr *a);
+/* The router at the other end of the link on this interface (by name), or FERRY_NO_ROUTER; with `ret_end` (may be
+ * NULL) which of its interfaces. */
+uint32_t ferry_topology_neighbour(const struct ferry_topology *t, uint32_t router, const char *interface,
+                                  struct ferry_end *ret_end);
+/* The address of `to` that is the next hop from `from` over their link in a family: the first one in a network that both
+ * have, their own addresses differing.  NULL: none. */
+const struct ferry_addr *ferry_link_via(const struct ferry_topology *t, const struct ferry_end *from,
+                                        const struct ferry_end *to, uint8_t family);
 
 /* Shortest paths towards a set of gateway routers (multi-source Dijkstra, costs towards the gateways).
  * `ret_entries[n_routers]` gets an interned unicast entry, a FERRY_GATEWAY entry at the gateways, or NULL
