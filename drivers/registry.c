@@ -1,0 +1,16 @@
+/* The drivers that are built in: the only place, beside tests, that names them.  SPDX-License-Identifier: MIT */
+#include "sim/sim.h"
+
+#include <string.h>
+
+static const struct ferry_driver_ops *const drivers[] = {
+    &ferry_driver_sim,
+};
+
+const struct ferry_driver_ops *ferry_driver_find(const char *type)
+{
+    for (size_t i = 0; type && i < sizeof drivers / sizeof drivers[0]; i++)
+        if (!strcmp(drivers[i]->type, type))
+            return drivers[i];
+    return NULL;
+}

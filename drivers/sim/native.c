@@ -1,0 +1,92 @@
+/* An op as `ip` commands: a simulated router is told what a real one would be.  SPDX-License-Identifier: MIT
+ */
+#include "sim.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* snprintf, piece by piece: `length` counts what was wanted. */
+struct text {
+    char *buf;
+    size_t size, length;
+};
+
+static void put(struct text *t, const char *fmt, ...) FERRY_PRINTF(2, 3);
+static void put(struct text *t, const char *fmt, ...)
+{
+    size_t left = t->length < t->size ? t->size - t->length : 0;
+    va_list args;
+    va_start(args, fmt);
+    int n = vsnprintf(left ? t->buf + t->length : NULL, left, fmt, args);
+    va_end(args);
+    if (n > 0)
+        t->length += (size_t)n;
+}
+
+static void put_hop(struct text *t, const struct ferry_nexthop *hop)
+{
+    char addr[FERRY_ADDR_STRLEN];
+    if (hop->via.family)
+        put(t, " via %s", ferry_addr_text(&hop->via, addr));
+    if (*hop->dev)
+        put(t, " dev %s", hop->dev);
+}
+
+static void put_route(struct text *t, const char *verb, const struct ferry_op *op,
+                      const struct ferry_entry *e)
+{
+    char prefix[FERRY_PREFIX_STRLEN], protocol[16];
+    put(t, "ip%s route %s ", op->prefix.addr.family == AF_INET6 ? " -6" : "", verb);
+    if (e->type != FERRY_UNICAST)
+        put(t, "%s ", ferry_entry_type_name(e->type));
+    put(t, "%s", ferry_prefix_text(&op->prefix, prefix));
+    if (e->n_nexthops == 1) {
+        put_hop(t, &e->nexthops[0]);
+        put(t, "%s", e->nexthops[0].onlink ? " onlink" : "");
+    }
+    if (op->table && op->table != FERRY_TABLE_MAIN)
+        put(t, " table %u", op->table);
+    put(t, " metric %u proto %s", op->metric, ferry_protocol_name(e->protocol, protocol));
+    for (size_t i = 0; e->n_nexthops > 1 && i < e->n_nexthops; i++) {
+        put(t, " nexthop");
+        put_hop(t, &e->nexthops[i]);
+        put(t, " weight %u%s", e->nexthops[i].weight, e->nexthops[i].onlink ? " onlink" : "");
+    }
+    put(t, "\n");
+}
+
+static void put_gateway(struct text *t, const struct ferry_op *op)
+{
+    char text[FERRY_PREFIX_STRLEN], addr[FERRY_ADDR_STRLEN];
+    bool v6 = op->prefix.addr.family == AF_INET6, add = op->after != NULL;
+    const char *family = v6 ? " -6" : "", *verb = add ? "add" : "del";
+    if (!op->gateway)
+        return;
+    if (op->gateway->via.family) {
+        put(t, "ip%s route %s %s via %s", family, verb, ferry_prefix_text(&op->prefix, text),
+            ferry_addr_text(&op->gateway->via, addr));
+        put(t, op->interface ? " dev %s" : "%s", op->interface ? op->interface : "");
+        put(t, "%s proto %u\n", v6 ? " metric 1" : "", FERRY_PROTOCOL);
+        return;
+    }
+    put(t, "ip%s addr %s %s dev %s%s\n", family, verb, ferry_prefix_text(&op->gateway->address, text),
+        op->interface ? op->interface : "?", v6 && add ? " nodad" : "");
+}
+
+int ferry_sim_native(const struct ferry_driver_config *config, const struct ferry_op *op, char *buf,
+                     size_t size)
+{
+    struct text t = {.buf = buf, .size = size};
+    (void)config;
+    if (size)
+        *buf = '\0';
+    if (op->kind == FERRY_KIND_GATEWAY)
+        put_gateway(&t, op);
+    else if (op->after)
+        put_route(&t, op->before ? "replace" : "add", op, op->after);
+    else if (op->before)
+        put_route(&t, "del", op, op->before);
+    return (int)t.length;
+}

@@ -1,0 +1,323 @@
+/* The simulated router's driver: the eight calls of ferry/driver.h over a table and a file.
+ *
+ * 1. What `table` holds is what the state file holds, or `initial` while there is no file: every call first
+ * looks whether the file has changed, every apply ends with writing it, and only then says DONE.
+ * 2. An op that is not DONE changed nothing.
+ * SPDX-License-Identifier: MIT */
+#include "sim.h"
+#include "table.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct ferry_driver {
+    struct ferry_driver_base base;
+    char *router;
+    char *path;
+    const struct ferry_fib *initial;
+    struct ferry_sim_table table;
+    struct stat seen; /* the file that `table` is of; st_ino 0: none */
+};
+
+static void sim_close(struct ferry_driver *driver)
+{
+    if (!driver)
+        return;
+    ferry_sim_table_clear(&driver->table);
+    free(driver->router);
+    free(driver->path);
+    free(driver);
+}
+
+static void sim_closep(struct ferry_driver **driver)
+{
+    sim_close(*driver);
+}
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+/* Forgets the table and takes it from the file, or from `initial`. */
+static int load(struct ferry_driver *driver, struct ferry_err *err)
+{
+    struct stat now = {0};
+    if (stat(driver->path, &now) != 0)
+        now.st_ino = 0;
+    int r = ferry_sim_table_load(driver->path, &driver->table, err);
+    if (r < 0)
+        return r;
+    driver->seen = now;
+    if (r == 0)
+        return 0;
+    ferry_sim_table_clear(&driver->table);
+    for (size_t i = 0; driver->initial && i < driver->initial->n; i++)
+        ferry_sim_table_seed(&driver->table, &driver->initial->items[i]);
+    return 0;
+}
+
+/* Invariant 1. */
+static int refresh(struct ferry_driver *driver, struct ferry_err *err)
+{
+    struct stat now = {0};
+    if (stat(driver->path, &now) != 0)
+        now.st_ino = 0;
+    return now.st_ino == driver->seen.st_ino && (!now.st_ino || same_file(&now, &driver->seen))
+               ? 0
+               : load(driver, err);
+}
+
+static int make_directory(const char *path, struct ferry_err *err)
+{
+    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        return ferry_error(err, FERRY_EIO, "%s: %s", path, strerror(errno));
+    return 0;
+}
+
+/* Names come from checked documents; this driver alone makes files of them. */
+static bool name_is_safe(const char *name)
+{
+    return *name && *name != '.' && !strchr(name, '/') && strlen(name) <= FERRY_NAME_MAX;
+}
+
+static int sim_open(const struct ferry_env *env, const struct ferry_driver_config *config, const char *router,
+                    const char *state_dir, const struct ferry_fib *initial, struct ferry_driver **ret,
+                    struct ferry_err *err)
+{
+    (void)env;
+    (void)config;
+    if (!state_dir)
+        return ferry_error(err, FERRY_EIO, "a simulated router needs a state directory");
+    if (!name_is_safe(router))
+        return ferry_error(err, FERRY_EIO, "'%.80s' cannot be the name of a simulated router", router);
+    FERRY_CLEANUP(sim_closep) struct ferry_driver *driver = ferry_calloc(1, sizeof *driver);
+    driver->base.ops = &ferry_driver_sim;
+    driver->router = ferry_strdup(router);
+    driver->path = ferry_asprintf("%s/sim/%s.json", state_dir, router);
+    driver->initial = initial;
+    int r = load(driver, err);
+    if (r < 0)
+        return r;
+    *ret = FERRY_STEAL(driver);
+    return 0;
+}
+
+static int sim_read(struct ferry_driver *driver, const struct ferry_query *query, struct ferry_fib *ret,
+                    struct ferry_err *err)
+{
+    int r = refresh(driver, err);
+    if (r < 0)
+        return r;
+    struct ferry_fib fib = {0};
+    ferry_sim_table_read(&driver->table, query, &fib);
+    *ret = fib;
+    return 0;
+}
+
+/* ---- One op. ---- */
+
+static void describe(const struct ferry_entry *e, const struct ferry_sim_place *place, char *buf, size_t size)
+{
+    char addr[FERRY_ADDR_STRLEN];
+    if (!e || e->type != FERRY_GATEWAY) {
+        ferry_entry_text(e, buf, size);
+        return;
+    }
+    if (place->any)
+        snprintf(buf, size, "attached%s", e->native_len ? " (not plainly)" : "");
+    else
+        snprintf(buf, size, "attached %s %s on %s%s", place->via.family ? "via" : "as",
+                 ferry_addr_text(place->via.family ? &place->via : &place->address, addr),
+                 *place->interface ? place->interface : "any interface",
+                 e->native_len ? " (not plainly)" : "");
+}
+
+static void stale(struct ferry_op *op, const struct ferry_sim_place *asked, const struct ferry_entry *found,
+                  const struct ferry_sim_place *found_at)
+{
+    char prefix[FERRY_PREFIX_STRLEN], expected_text[400], found_text[400];
+    describe(op->before, asked, expected_text, sizeof expected_text);
+    describe(found, found_at, found_text, sizeof found_text);
+    op->outcome = FERRY_STALE;
+    ferry_error(&op->why, FERRY_EDRIFT, "%s: found %s, expected %s", ferry_prefix_text(&op->prefix, prefix),
+                found_text, expected_text);
+}
+
+/* `what` may name something. */
+static void refuse(struct ferry_op *op, const char *what, const char *name)
+{
+    char prefix[FERRY_PREFIX_STRLEN];
+    op->outcome = FERRY_REFUSED;
+    ferry_error(&op->why, FERRY_EREFUSED, "%s: the simulated router refused: %s%s",
+                ferry_prefix_text(&op->prefix, prefix), what, name);
+}
+
+/* What a kernel would say no to. */
+static bool route_is_possible(const struct ferry_sim_table *table, struct ferry_op *op)
+{
+    const struct ferry_entry *e = op->after;
+    if (!e)
+        return true;
+    if (e->type == FERRY_GATEWAY || (e->type == FERRY_UNICAST) != (e->n_nexthops > 0)) {
+        refuse(op, "a unicast route needs next hops, others have none", "");
+        return false;
+    }
+    if (e->metric != op->metric ||
+        (e->table ? e->table : FERRY_TABLE_MAIN) != (op->table ? op->table : FERRY_TABLE_MAIN)) {
+        refuse(op, "table and metric of the route are not those of its key", "");
+        return false;
+    }
+    for (size_t i = 0; i < e->n_nexthops; i++) {
+        const struct ferry_nexthop *hop = &e->nexthops[i];
+        if (!ferry_sim_table_has_device(table, hop->dev)) {
+            refuse(op, "there is no device ", hop->dev);
+            return false;
+        }
+        if (hop->via.family && hop->via.family != op->prefix.addr.family) {
+            refuse(op, "next hop of another family", "");
+            return false;
+        }
+        if (!hop->via.family && !*hop->dev) {
+            refuse(op, "next hop without address and device", "");
+            return false;
+        }
+    }
+    return true;
+}
+
+static void apply_route(struct ferry_sim_table *table, struct ferry_op *op, bool write)
+{
+    uint32_t rt_table = op->table ? op->table : FERRY_TABLE_MAIN;
+    const struct ferry_sim_slot *slot = ferry_sim_table_find(table, &op->prefix);
+    const struct ferry_entry *found = slot ? ferry_sim_slot_route(slot, rt_table, op->metric) : NULL;
+    if (!ferry_entry_equal(found, op->before, FERRY_CMP_EXACT)) {
+        stale(op, NULL, found, NULL);
+        return;
+    }
+    if (!route_is_possible(table, op))
+        return;
+    if (write)
+        ferry_sim_table_set(table, &op->prefix, rt_table, op->metric, op->after);
+    op->outcome = FERRY_DONE;
+}
+
+static void apply_gateway(struct ferry_sim_table *table, struct ferry_op *op, bool write)
+{
+    if (!op->gateway) {
+        refuse(op, "a gateway's place is not given", "");
+        return;
+    }
+    const struct ferry_sim_slot *slot = ferry_sim_table_find(table, &op->prefix);
+    const struct ferry_entry *found = slot && slot->attached ? &slot->attachment : NULL;
+    struct ferry_sim_place place = ferry_sim_place_of(op->gateway, op->interface);
+    bool here = found && ferry_sim_place_equal(&place, &slot->place);
+    if (!ferry_entry_equal(found, op->before, FERRY_CMP_EXACT) || (found && !here)) {
+        stale(op, &place, found, slot ? &slot->place : NULL);
+        return;
+    }
+    if (op->after && op->after->type != FERRY_GATEWAY) {
+        refuse(op, "a route cannot stand in for an attachment", "");
+        return;
+    }
+    if (op->after && !ferry_sim_table_has_device(table, place.interface)) {
+        refuse(op, "there is no device ", place.interface);
+        return;
+    }
+    if (write)
+        ferry_sim_table_attach(table, &op->prefix, &place, op->after);
+    op->outcome = FERRY_DONE;
+}
+
+static void one(struct ferry_sim_table *table, struct ferry_op *op, bool write)
+{
+    op->outcome = FERRY_UNKNOWN;
+    if (op->kind == FERRY_KIND_GATEWAY)
+        apply_gateway(table, op, write);
+    else
+        apply_route(table, op, write);
+}
+
+static int sim_check(struct ferry_driver *driver, struct ferry_op *ops, size_t n, struct ferry_err *err)
+{
+    int r = refresh(driver, err);
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        one(&driver->table, &ops[i], false);
+        if (ops[i].outcome == FERRY_STALE)
+            ops[i].outcome =
+                FERRY_DONE; /* ops build on each other: whether `before` is there is asked at apply */
+    }
+    return r;
+}
+
+static void refuse_all(struct ferry_op *ops, size_t n, const struct ferry_err *why)
+{
+    for (size_t i = 0; i < n; i++) {
+        ops[i].outcome = FERRY_REFUSED;
+        ops[i].why = *why;
+    }
+}
+
+static int save(struct ferry_driver *driver, struct ferry_err *err)
+{
+    FERRY_AUTOFREE char *directory = ferry_strdup(driver->path);
+    char *slash = strrchr(directory, '/'); /* STATE_DIR/sim */
+    *slash = '\0';
+    char *parent_end = strrchr(directory, '/');
+    *parent_end = '\0';
+    int r = make_directory(directory, err);
+    *parent_end = '/';
+    if (r == 0)
+        r = make_directory(directory, err);
+    if (r == 0)
+        r = ferry_sim_table_save(driver->path, driver->router, &driver->table, err);
+    if (r == 0 && stat(driver->path, &driver->seen) != 0)
+        driver->seen.st_ino = 0; /* someone took it away: the next call sees that */
+    return r;
+}
+
+static int sim_apply(struct ferry_driver *driver, struct ferry_op *ops, size_t n, struct ferry_err *err)
+{
+    bool changed = false;
+    int r = refresh(driver, err);
+    if (r < 0) {
+        refuse_all(ops, n, err);
+        return r;
+    }
+    for (size_t i = 0; i < n; i++) {
+        one(&driver->table, &ops[i], true);
+        changed = changed || ops[i].outcome == FERRY_DONE;
+    }
+    if (!changed)
+        return 0;
+    r = save(driver, err);
+    if (r == 0)
+        return 0;
+    refuse_all(ops, n, err); /* the old file still stands, so nothing happened */
+    struct ferry_err ignored;
+    if (load(driver, &ignored) < 0)
+        driver->seen = (struct stat){.st_ino = (ino_t)-1}; /* load again at the next call */
+    return r;
+}
+
+/* The state file outlives the process already. */
+static int sim_persist(struct ferry_driver *driver, struct ferry_err *err)
+{
+    return refresh(driver, err);
+}
+
+const struct ferry_driver_ops ferry_driver_sim = {
+    .type = "sim",
+    .open = sim_open,
+    .close = sim_close,
+    .read = sim_read,
+    .check = sim_check,
+    .apply = sim_apply,
+    .persist = sim_persist,
+    .native = ferry_sim_native,
+};

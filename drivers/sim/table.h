@@ -1,0 +1,65 @@
+/* The routing tables and attachments of one simulated router.  SPDX-License-Identifier: MIT */
+#ifndef FERRY_DRIVERS_SIM_TABLE_H
+#define FERRY_DRIVERS_SIM_TABLE_H
+
+#include <ferry/driver.h>
+
+/* Where a subnet is attached.  `any`: nobody said where (see sim.h). */
+struct ferry_sim_place {
+    bool any;
+    char interface[FERRY_DEV_LEN];
+    struct ferry_addr address; /* of the interface; family 0 for a routed gateway */
+    struct ferry_addr via;     /* family 0 for a connected one */
+};
+
+/* One prefix with all that is held for it.  Routes are sorted by table, then metric; at most one a key. */
+struct ferry_sim_slot {
+    struct ferry_prefix prefix;
+    struct ferry_entry *routes;
+    size_t n_routes;
+    bool attached;
+    struct ferry_sim_place place;  /* where `attached` */
+    struct ferry_entry attachment; /* FERRY_GATEWAY with its native bytes */
+};
+
+/* Slots sorted by ferry_prefix_compare, so that what lies within a prefix stands right after it. */
+struct ferry_sim_table {
+    struct ferry_sim_slot **slots;
+    size_t n;
+    size_t lengths[2][129]; /* how many slots have this length; [1]: IPv6 */
+    char (*devices)[FERRY_DEV_LEN];
+    size_t n_devices;
+};
+
+void ferry_sim_table_clear(struct ferry_sim_table *table);
+/* The slot, or NULL. */
+struct ferry_sim_slot *ferry_sim_table_find(const struct ferry_sim_table *table,
+                                            const struct ferry_prefix *prefix);
+/* Sets (copies) or, with `e` NULL, removes the route of this key. */
+void ferry_sim_table_set(struct ferry_sim_table *table, const struct ferry_prefix *prefix, uint32_t rt_table,
+                         uint32_t metric, const struct ferry_entry *e);
+/* Attaches (copies), or detaches where `e` is NULL. */
+void ferry_sim_table_attach(struct ferry_sim_table *table, const struct ferry_prefix *prefix,
+                            const struct ferry_sim_place *place, const struct ferry_entry *e);
+/* Takes over one item of `initial`. */
+void ferry_sim_table_seed(struct ferry_sim_table *table, const struct ferry_fib_item *item);
+/* Whether a route may name the device: unknown devices are refused where any are known. */
+bool ferry_sim_table_has_device(const struct ferry_sim_table *table, const char *dev);
+void ferry_sim_table_add_device(struct ferry_sim_table *table, const char *dev);
+
+const struct ferry_entry *ferry_sim_slot_route(const struct ferry_sim_slot *slot, uint32_t rt_table,
+                                               uint32_t metric);
+struct ferry_sim_place ferry_sim_place_of(const struct ferry_gateway *gateway, const char *interface);
+bool ferry_sim_place_equal(const struct ferry_sim_place *a, const struct ferry_sim_place *b);
+
+/* Answers a query; see struct ferry_fib. */
+void ferry_sim_table_read(const struct ferry_sim_table *table, const struct ferry_query *query,
+                          struct ferry_fib *ret);
+
+/* The state file.  load: 1 where there is no such file. */
+int ferry_sim_table_load(const char *path, struct ferry_sim_table *ret,
+                         struct ferry_err *err) FERRY_MUST_CHECK;
+int ferry_sim_table_save(const char *path, const char *router, const struct ferry_sim_table *table,
+                         struct ferry_err *err) FERRY_MUST_CHECK;
+
+#endif
