@@ -1,0 +1,162 @@
+/* The prover's parts, for the prover alone: prove.c (what is checked, in which order), prove_form.c (the
+ * document against itself), prove_rows.c (what each router holds), prove_graph.c (all states of a stage as
+ * one graph), prove_walk.c (the same states one by one), prove_text.c (certificate and counterexample in
+ * words).
+ *
+ * Nothing here may include a header of the planner: the two must not share a mistake.  docs/prover.md has the
+ * theory. SPDX-License-Identifier: MIT */
+#ifndef FERRY_PLAN_PROVE_PARTS_H
+#define FERRY_PLAN_PROVE_PARTS_H
+
+#include <ferry/prove.h>
+
+#define PROVE_NONE UINT32_MAX
+#define PROVE_FAR  UINT64_MAX
+/* A way is measured by events first, then hops. */
+#define PROVE_EVENTS(n) ((uint64_t)(n) << 32)
+
+/* One key of one router: what it holds, and what this stage makes of it. */
+struct prove_slot {
+    uint32_t layer;  /* 0: the class's own prefix; else a covering prefix that the same plan moves */
+    uint32_t rank;   /* 0: the gateway, which wins; 1: a route */
+    uint32_t metric; /* of the route */
+    uint32_t change; /* in this stage; PROVE_NONE: not changed */
+    const struct ferry_entry *now, *after; /* `after` equals `now` where not changed */
+};
+
+/* Sorted by layer, rank, metric: the first that holds something forwards. */
+struct prove_row {
+    struct prove_slot *slots;
+    size_t n, room;
+};
+
+/* A change, indexed for all of the prover: sorted by group, stage, router, rank, metric. */
+struct prove_ref {
+    uint32_t group, stage, change, router, rank, table, metric;
+};
+
+/* Subnets of one group that see the same network: same family, same covering prefixes that move too. */
+struct prove_class {
+    uint32_t group;
+    size_t subnet; /* one of them, for texts */
+    uint8_t family;
+    bool v6_connected; /* of one of them a connected gateway is known in the main table */
+    uint32_t *layers;  /* groups; [0] is `group`, then the covering ones, longest prefix first */
+    uint8_t *lens;     /* of their prefixes; [0] unused */
+    size_t n_layers;
+};
+
+struct prover {
+    const struct ferry_plan *plan;
+    unsigned bits; /* stages of at most so many changes are walked */
+    bool undo;     /* mode "undo" */
+    struct prove_ref *refs;
+    size_t n_refs;
+    size_t *first; /* [group * n_stages + stage]: its first ref; one more at the end */
+    struct prove_class *classes;
+    size_t n_classes;
+    uint32_t *table; /* [router]: scratch of prove_form */
+
+    /* The class and stage in hand. */
+    const struct prove_class *class;
+    uint32_t stage;
+    struct prove_row *rows; /* [router] */
+    const bool *must;       /* [router]: has to be delivered throughout this stage; NULL: none has to */
+    const bool *may_fall;   /* [router]: may hold nothing in this stage */
+
+    /* The result so far. */
+    bool found;
+    struct ferry_counterexample bad;
+    uint64_t walked;
+    bool all_walked;
+    char *text; /* the certificate */
+    size_t text_len, text_room;
+};
+
+/* ---- prove_form.c: the document against itself ---- */
+
+/* Sets p->refs and p->first and checks keys, prefixes, phases and every `before`.  False where something is
+ * wrong (then p->bad says what). */
+bool prove_form(struct prover *p);
+/* Splits the groups into p->classes. */
+void prove_classes(struct prover *p);
+void prove_classes_free(struct prover *p);
+/* The site of a gateway of the group.  A document that does not say counts gateways that are attached at
+ * first to `from`, all others to `to`.  Never NULL. */
+const char *prove_site(const struct ferry_plan *plan, uint32_t group, uint32_t router);
+
+/* ---- prove_rows.c ---- */
+
+void prove_rows_load(struct prover *p, const struct prove_class *class);
+/* Puts the stage's changes into the rows; false where a `before` is not what is held, with the culprit. */
+bool prove_rows_stage(struct prover *p, uint32_t stage, const struct prove_ref **ret_culprit);
+/* The stage is done: every `after` holds. */
+void prove_rows_commit(struct prover *p);
+/* Whether the router holds something for the class's own prefix. */
+bool prove_row_held(const struct prove_row *row);
+/* Whether a route of this router, here, would beat an attached gateway: kernels rank a connected IPv6 prefix
+ * 256. */
+bool prove_beats_gateway(const struct prover *p, uint32_t router, const struct prove_slot *slot);
+/* The router's cover that is not moved by this plan; NULL where it falls to nothing known. */
+const struct ferry_entry *prove_static_cover(const struct prover *p, uint32_t router);
+/* Whether a slot can matter: covering layers shorter than the static cover cannot. */
+bool prove_slot_visible(const struct prover *p, uint32_t router, const struct prove_slot *slot);
+
+/* ---- prove_graph.c ---- */
+
+/* One of the things that may forward on a router in some state of the stage. */
+struct prove_option {
+    const struct ferry_entry *entry; /* NULL: nothing does */
+    uint32_t cost;                   /* the fewest changes of this router that lead there */
+    uint32_t top;   /* the slot; all before it are empty then; == row->n: none or the cover */
+    uint32_t layer; /* of the slot; PROVE_NONE for a cover */
+    bool fired;     /* it is the slot's `after` */
+};
+
+struct prove_graph {
+    size_t n;        /* routers */
+    uint32_t *first; /* [n + 1]: a router's options */
+    struct prove_option *options;
+    size_t room;
+    uint32_t
+        *empty_cost; /* [n]: the fewest changes after which nothing of its own is left; PROVE_NONE: never */
+    uint32_t *order; /* topological, packets travel to the right; n_order < n: there is a cycle */
+    size_t n_order;
+    uint64_t *far; /* [n]: to the nearest place where packets are not delivered; PROVE_FAR: none */
+};
+
+/* A choice of options on different routers: together they make one reachable state. */
+struct prove_pick {
+    uint32_t router, option;
+};
+
+struct prove_graph *prove_graph_new(size_t n);
+void prove_graph_free(struct prove_graph *g);
+/* The union of all states of the stage that is in the rows, sorted. */
+void prove_graph_build(const struct prover *p, struct prove_graph *g);
+/* Whether packets that follow this option can end here undelivered. */
+bool prove_option_stray(const struct prove_option *o);
+/* The cycle of fewest events, then fewest routers, in order; returns their number, 0 for none. */
+size_t prove_graph_cycle(const struct prove_graph *g, struct prove_pick *ret);
+/* Fills g->far. */
+void prove_graph_measure(struct prove_graph *g);
+/* The way from `router` to the nearest undelivered end; returns its length. */
+size_t prove_graph_way(const struct prove_graph *g, uint32_t router, struct prove_pick *ret);
+
+/* ---- prove_walk.c ---- */
+
+struct prove_verdict {
+    enum ferry_violation violation;
+    uint32_t n_events;
+};
+/* Walks packets from every router in every state of the stage; the worst-first verdict with the fewest
+ * events. */
+struct prove_verdict prove_walk(struct prover *p);
+
+/* ---- prove_text.c ---- */
+
+void prove_certify(struct prover *p, const char *what, const struct prove_graph *g);
+void prove_states(const struct prover *p, char ret[static 32]);
+void prove_explain(struct prover *p);
+
+#endif
