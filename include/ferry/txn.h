@@ -21,6 +21,9 @@ struct ferry_fleet_config {
     int (*initial)(void *ctx, uint32_t router, struct ferry_fib *ret, struct ferry_err *err);
     void *initial_ctx;
     unsigned workers; /* threads at most; 0: one a router, 64 at most */
+    /* How long a router may take for one job, in milliseconds; 0: 10,000.  After that the job is -FERRY_EUNKNOWN and the
+     * router counts as silent until its worker comes back: jobs for it wait a quarter of this, then fail unsent. */
+    unsigned deadline_ms;
 };
 
 /* `names` and `configs` are indexed by router and outlive the fleet. */
@@ -45,7 +48,10 @@ struct ferry_job {
     int result; /* the driver's, or of opening it */
     struct ferry_err err;
 };
-/* Runs all jobs, several at once (jobs of one router in order), and waits for all of them. */
+/* Runs all jobs, several at once (jobs of one router in order), and waits for all of them, but not longer than the
+ * deadline for any.  Works on copies: what the jobs point to need not outlive the call, whoever comes back late.  Where
+ * nothing was sent (no driver, not reachable, silent) result is negative and outcomes are REFUSED; where
+ * the deadline passed they are UNKNOWN.  A driver whose connection failed is opened anew for the next job. */
 void ferry_fleet_run(struct ferry_fleet *fleet, struct ferry_job *jobs, size_t n);
 /* Reads all rows of `live`; unreachable routers are marked there, not an error. */
 int ferry_fleet_read_live(struct ferry_fleet *fleet, struct ferry_live *live,
