@@ -1,0 +1,174 @@
+/* The fleet: one driver a router, opened when first used; see ferry/txn.h.  SPDX-License-Identifier: MIT */
+#include "txn/fleet_parts.h"
+
+#include "base/mem.h"
+
+#include <string.h>
+
+#define DEADLINE_MS 10000u /* ferry/txn.h */
+#define WORKERS_MAX 64u    /* ferry/txn.h */
+
+static struct ferry_driver_config copy_config(const struct ferry_driver_config *config)
+{
+    struct ferry_driver_config copy = *config;
+    copy.type = ferry_strdup(config->type);
+    copy.netns = ferry_strdup(config->netns);
+    copy.transport = ferry_strdup(config->transport);
+    copy.host = ferry_strdup(config->host);
+    copy.user = ferry_strdup(config->user);
+    copy.pathspace = ferry_strdup(config->pathspace);
+    return copy;
+}
+
+static void free_config(struct ferry_driver_config *config)
+{
+    free(config->type);
+    free(config->netns);
+    free(config->transport);
+    free(config->host);
+    free(config->user);
+    free(config->pathspace);
+}
+
+int ferry_fleet_new(const struct ferry_fleet_config *config, const char *const *names,
+                    const struct ferry_driver_config *const *configs, size_t n_routers,
+                    struct ferry_fleet **ret, struct ferry_err *err)
+{
+    (void)err; /* drivers are opened later */
+    struct ferry_fleet *fleet = ferry_calloc(1, sizeof *fleet);
+    fleet->config = *config;
+    fleet->state_dir = ferry_strdup(config->state_dir);
+    fleet->deadline_us = 1000ull * (config->deadline_ms ? config->deadline_ms : DEADLINE_MS);
+    fleet->limit = config->workers ? config->workers : n_routers < WORKERS_MAX ? n_routers : WORKERS_MAX;
+    fleet->routers = ferry_calloc(n_routers, sizeof *fleet->routers);
+    fleet->n_routers = n_routers;
+    for (size_t i = 0; i < n_routers; i++) {
+        fleet->routers[i].name = ferry_strdup(names[i]);
+        fleet->routers[i].config = copy_config(configs[i]);
+    }
+    pthread_mutex_init(&fleet->one_run, NULL);
+    pthread_mutex_init(&fleet->mutex, NULL);
+    pthread_cond_init(&fleet->work, NULL);
+    pthread_cond_init(&fleet->gone, NULL);
+    fleet->ready_end = &fleet->ready;
+    *ret = fleet;
+    return 0;
+}
+
+static void close_driver(struct ferry_fleet_router *router)
+{
+    if (router->driver)
+        router->ops->close(router->driver);
+    router->driver = NULL;
+}
+
+void ferry_fleet_destroy(struct ferry_fleet *fleet)
+{
+    for (size_t i = 0; i < fleet->n_routers; i++) {
+        close_driver(&fleet->routers[i]);
+        free(fleet->routers[i].name);
+        free_config(&fleet->routers[i].config);
+        ferry_fib_clear(&fleet->routers[i].initial);
+    }
+    free(fleet->routers);
+    free(fleet->state_dir);
+    pthread_mutex_destroy(&fleet->one_run);
+    pthread_mutex_destroy(&fleet->mutex);
+    pthread_cond_destroy(&fleet->work);
+    pthread_cond_destroy(&fleet->gone);
+    free(fleet);
+}
+
+void ferry_fleet_free(struct ferry_fleet *fleet)
+{
+    if (!fleet)
+        return;
+    ferry_home_free(FERRY_STEAL(fleet->home));
+    ferry_fleet_stop(fleet);
+}
+
+/* ---- On the worker. ---- */
+
+static int open_driver(struct ferry_fleet *fleet, struct ferry_fleet_router *router, struct ferry_err *err)
+{
+    if (!router->config.type)
+        return ferry_error(err, FERRY_EINPUT, "the plan does not say which driver reaches this router");
+    router->ops = fleet->config.find(router->config.type);
+    if (!router->ops)
+        return ferry_error(err, FERRY_ESUPPORT, "there is no driver '%s' in this build", router->config.type);
+    return router->ops->open(fleet->config.env, &router->config, router->name, fleet->state_dir,
+                             &router->initial, &router->driver, err);
+}
+
+static int call(struct ferry_fleet_router *router, struct ferry_work *work)
+{
+    const struct ferry_driver_ops *ops = router->ops;
+    switch (work->verb) {
+    case FERRY_JOB_READ:
+        return ops->read(router->driver, work->query, &work->fib, &work->err);
+    case FERRY_JOB_CHECK:
+        return ops->check(router->driver, work->ops, work->n_ops, &work->err);
+    case FERRY_JOB_APPLY:
+        return ops->apply(router->driver, work->ops, work->n_ops, &work->err);
+    case FERRY_JOB_ANNOUNCE:
+        return ops->announce ? ops->announce(router->driver, work->ops, work->n_ops, &work->err) : 0;
+    case FERRY_JOB_PERSIST:
+        return ops->persist ? ops->persist(router->driver, &work->err) : 0;
+    default:
+        return ferry_error(&work->err, FERRY_EIO, "unknown verb %d", work->verb);
+    }
+}
+
+void ferry_fleet_execute(struct ferry_fleet *fleet, struct ferry_fleet_router *router,
+                         struct ferry_work *work)
+{
+    if (!router->driver) {
+        int r = open_driver(fleet, router, &work->err);
+        if (r < 0) {
+            ferry_work_fail(work, r, FERRY_REFUSED); /* nothing was sent */
+            return;
+        }
+    }
+    work->result = call(router, work);
+    if (work->result == -FERRY_EIO || work->result == -FERRY_EUNKNOWN)
+        close_driver(router); /* a fresh connection for the next job */
+}
+
+/* ---- The usual fleets. ---- */
+
+int ferry_fleet_for_topology(const struct ferry_fleet_config *config, const struct ferry_topology *t,
+                             struct ferry_fleet **ret, struct ferry_err *err)
+{
+    FERRY_AUTOFREE const char **names = ferry_calloc(t->n_routers, sizeof *names);
+    FERRY_AUTOFREE const struct ferry_driver_config **configs = ferry_calloc(t->n_routers, sizeof *configs);
+    for (size_t i = 0; i < t->n_routers; i++) {
+        names[i] = t->routers[i].name;
+        configs[i] = &t->routers[i].driver;
+    }
+    struct ferry_fleet *fleet;
+    int r = ferry_fleet_new(config, names, configs, t->n_routers, &fleet, err);
+    if (r < 0)
+        return r;
+    fleet->home = ferry_home_of_topology(t);
+    *ret = fleet;
+    return 0;
+}
+
+int ferry_fleet_for_plan(const struct ferry_fleet_config *config, const struct ferry_plan *plan,
+                         struct ferry_fleet **ret, struct ferry_err *err)
+{
+    FERRY_AUTOFREE const char **names = ferry_calloc(plan->n_routers, sizeof *names);
+    FERRY_AUTOFREE const struct ferry_driver_config **configs =
+        ferry_calloc(plan->n_routers, sizeof *configs);
+    for (size_t i = 0; i < plan->n_routers; i++) {
+        names[i] = plan->routers[i].name;
+        configs[i] = &plan->routers[i].driver;
+    }
+    struct ferry_fleet *fleet;
+    int r = ferry_fleet_new(config, names, configs, plan->n_routers, &fleet, err);
+    if (r < 0)
+        return r;
+    fleet->home = ferry_home_of_plan(plan);
+    *ret = fleet;
+    return 0;
+}
