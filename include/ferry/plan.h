@@ -78,6 +78,8 @@ struct ferry_plan {
     size_t n_stages;
     char **warnings;
     size_t n_warnings;
+    char **strings; /* owned texts that changes point to (`why`) */
+    size_t n_strings;
     char *proof_states;      /* decimal text, or NULL: not proven yet */
     char *proof_certificate; /* sha256 of the certificate, or NULL */
     struct ferry_pool *pool; /* owned */
