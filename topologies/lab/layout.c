@@ -277,7 +277,30 @@ static void add_host_route(struct builder *b, struct ferry_lab_place *p, const s
         (struct ferry_lab_route){.prefix = *prefix, .entry = ferry_pool_entry(b->layout->pool, &e)};
 }
 
-/* A host whose address is the `via` of a routed gateway is the device behind which the subnet sits. */
+/* Gives the device behind which a routed subnet sits the addresses that hosts of that subnet have as their
+ * gateway. */
+static bool serve_subnet(struct builder *b, struct ferry_lab_place *p, const struct ferry_prefix *subnet,
+                         const struct ferry_end *at)
+{
+    bool served = false;
+    for (size_t i = 0; i < b->t->n_lab_hosts && !served; i++) {
+        const struct ferry_lab_host *h = &b->t->lab_hosts[i];
+        bool here = false;
+        for (size_t j = 0; j < h->n_at; j++) {
+            here |= h->at[j].router == at->router && h->at[j].interface == at->interface;
+        }
+        for (size_t j = 0; here && j < h->n_via; j++) {
+            if (ferry_prefix_contains(subnet, &h->via[j])) {
+                add_address(p, &(struct ferry_prefix){.addr = h->via[j], .len = subnet->len}, "eth0");
+                served = true;
+                break;
+            }
+        }
+    }
+    return served;
+}
+
+/* A host whose address is the `via` of a routed gateway is that device: it forwards. */
 static void make_inner_device(struct builder *b, struct ferry_lab_place *p, const struct ferry_prefix *own,
                               const struct ferry_end *at)
 {
@@ -288,7 +311,9 @@ static void make_inner_device(struct builder *b, struct ferry_lab_place *p, cons
             if (gateway->router == at->router && gateway->via.family &&
                 ferry_addr_equal(&gateway->via, &own->addr)) {
                 p->forwards = true;
-                add_host_route(b, p, &subnet->prefix, &(struct ferry_addr){0}, false);
+                if (!serve_subnet(b, p, &subnet->prefix, at)) {
+                    add_host_route(b, p, &subnet->prefix, &(struct ferry_addr){0}, false);
+                }
                 break;
             }
         }
