@@ -5,6 +5,7 @@
 #include <ferry/err.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h> /* AF_INET, AF_INET6 */
 
 #define FERRY_ADDR_STRLEN   46 /* INET6_ADDRSTRLEN */
 #define FERRY_PREFIX_STRLEN 50 /* the same with "/128" */
