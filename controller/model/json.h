@@ -83,6 +83,8 @@ uint32_t ferry_json_next(const struct ferry_json *doc, uint32_t v);
          child = ferry_json_next((doc), child))
 /* The key under which an object holds `v`; NULL elsewhere. */
 const char *ferry_json_key(struct ferry_json *doc, uint32_t v);
+/* A copy that lives as long as the document, aligned for bytes alone. */
+const void *ferry_json_arena(struct ferry_json *doc, const void *data, size_t len);
 /* The member of that name or NONE (also where `object` is NONE or no object); linear in the number of
  * members. */
 uint32_t ferry_json_get(struct ferry_json *doc, uint32_t object, const char *key);

@@ -34,6 +34,11 @@ static char *arena(struct ferry_json *doc, size_t size)
     return p;
 }
 
+const void *ferry_json_arena(struct ferry_json *doc, const void *data, size_t len)
+{
+    return memcpy(arena(doc, len), data, len);
+}
+
 /* json-c's object of the bytes [start, end), which the scanner has found good. */
 static struct json_object *parse_slice(struct ferry_json *doc, uint32_t start, uint32_t end)
 {

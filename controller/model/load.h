@@ -1,0 +1,67 @@
+/* What the parts of the topology loader share: load.c (document, sites), load_routers.c, load_links.c,
+ * load_subnets.c, load_lab.c.  Each part reads one section after those that it refers to, reports what it
+ * finds through ferry_json_error and goes on; a finding anywhere means that the topology is thrown away.
+ * SPDX-License-Identifier: MIT */
+#ifndef FERRY_MODEL_LOAD_H
+#define FERRY_MODEL_LOAD_H
+
+#include <ferry/topology.h>
+
+#include "model/json.h"
+#include "model/map.h"
+
+/* An address of a router's interface. */
+struct ferry_load_address {
+    struct ferry_addr addr;
+    uint32_t router;
+    uint32_t v; /* in the document */
+};
+
+struct ferry_loader {
+    struct ferry_json *doc;
+    struct ferry_topology *t;
+    struct ferry_findings *findings;
+    struct ferry_err err;                            /* written by every finding, read by nobody */
+    struct ferry_map sites, routers, subnets, hosts; /* by name */
+    struct ferry_map prefixes;                       /* subnets by prefix */
+    struct ferry_map namespaces;                     /* routers by namespace */
+    /* Addresses by bytes: the index into `addresses`; those that are on a second router are in `doubles`. */
+    struct ferry_map owners;
+    struct ferry_load_address *addresses, *doubles;
+    size_t n_addresses, n_doubles;
+    struct ferry_map links; /* links by end */
+};
+
+/* No more findings are wanted. */
+bool ferry_load_full(const struct ferry_loader *l);
+
+/* "name" of an object, checked; NULL after a finding.  The text lives as long as the document. */
+const char *ferry_load_name(struct ferry_loader *l, uint32_t object);
+/* The index that a member names, or FERRY_NONE after a finding.  `what`: "site". */
+uint32_t ferry_load_reference(struct ferry_loader *l, uint32_t object, const char *key,
+                              const struct ferry_map *map, const char *what);
+bool ferry_load_is_name(const char *text);
+/* Kernel's dev_valid_name() (net/core/dev.c) and our own rule for names. */
+bool ferry_load_is_interface(const char *text);
+/* "ROUTER:INTERFACE"; false after a finding. */
+bool ferry_load_end(struct ferry_loader *l, uint32_t v, struct ferry_end *ret);
+/* A routing table's number under `key`, if it is there. */
+void ferry_load_table(struct ferry_loader *l, uint32_t object, uint32_t *ret);
+/* An address with length that a host or router can have; false after a finding. */
+bool ferry_load_address(struct ferry_loader *l, uint32_t v, struct ferry_prefix *ret);
+/* A plain unicast address; false after a finding. */
+bool ferry_load_plain_address(struct ferry_loader *l, uint32_t v, struct ferry_addr *ret);
+/* The broadcast address of an IPv4 network of at most 30 bits. */
+bool ferry_load_is_broadcast(const struct ferry_prefix *p);
+/* The network's own address (in IPv6: its subnet-router anycast address), where it has one. */
+bool ferry_load_is_network(const struct ferry_prefix *p);
+bool ferry_load_is_link_local(const struct ferry_addr *a);
+
+void ferry_load_routers(struct ferry_loader *l, uint32_t array);
+void ferry_load_links(struct ferry_loader *l, uint32_t array);
+void ferry_load_subnets(struct ferry_loader *l, uint32_t array);
+/* After the subnets: only a gateway's address may be on two routers. */
+void ferry_load_check_doubles(struct ferry_loader *l);
+void ferry_load_lab(struct ferry_loader *l, uint32_t object);
+
+#endif

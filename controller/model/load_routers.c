@@ -1,0 +1,243 @@
+/* Loads the routers of a topology: drivers, interfaces, addresses; see load.h.  SPDX-License-Identifier: MIT
+ */
+#include "model/load.h"
+
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool one_of(const char *text, const char *const *names, size_t n, size_t *ret)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *ret = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- Drivers. ---- */
+
+static const char *const driver_types[] = {"netlink", "frr", "iproute", "sim"};
+
+/* A text that goes into a path or a command: no slash, no blanks, no leading '-' or '.'. */
+static void load_word(struct ferry_loader *l, uint32_t driver, const char *key, const char *more, char **ret)
+{
+    const char *text = NULL;
+    if (ferry_json_opt_string(l->doc, driver, key, &text, &l->err) < 0 || !text)
+        return;
+    size_t n = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
+    while (text[n] && strchr(more, text[n]))
+        n += 1 + strspn(text + n + 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
+    if (text[0] == '\0' || text[0] == '-' || text[0] == '.' || text[n] || n > 253)
+        ferry_json_error(l->doc, ferry_json_get(l->doc, driver, key), &l->err, "'%.80s' cannot be a %s", text,
+                         key);
+    else
+        *ret = ferry_strdup(text);
+}
+
+/* Keys of the drivers that reach another machine. */
+static void load_remote(struct ferry_loader *l, uint32_t driver, bool remote,
+                        struct ferry_driver_config *config)
+{
+    static const char *const keys[] = {"transport", "host", "port", "user", "pathspace"};
+    static const char *const transports[] = {"local", "ssh"};
+    const char *transport = NULL;
+    int64_t port = 0;
+    size_t which;
+    for (size_t i = 0; i < FERRY_COUNT(keys); i++) {
+        uint32_t v = ferry_json_get(l->doc, driver, keys[i]);
+        if (v != FERRY_JSON_NONE && !remote)
+            ferry_json_error_key(l->doc, v, &l->err, "'%s' does not go with driver '%s'", keys[i],
+                                 config->type);
+    }
+    if (!remote)
+        return;
+    if (ferry_json_opt_string(l->doc, driver, "transport", &transport, &l->err) == 0 && transport) {
+        if (one_of(transport, transports, FERRY_COUNT(transports), &which))
+            config->transport = ferry_strdup(transport);
+        else
+            ferry_json_error(l->doc, ferry_json_get(l->doc, driver, "transport"), &l->err,
+                             "'%.40s' is not a transport: local or ssh", transport);
+    }
+    load_word(l, driver, "host", ":", &config->host);
+    load_word(l, driver, "user", "", &config->user);
+    load_word(l, driver, "pathspace", "", &config->pathspace);
+    if (ferry_json_opt_int(l->doc, driver, "port", 1, UINT16_MAX, &port, &l->err) == 0)
+        config->port = (uint16_t)port;
+}
+
+/* Two routers that are one machine would be two sites that are one. */
+static void check_machine(struct ferry_loader *l, uint32_t driver, uint32_t index,
+                          const struct ferry_driver_config *c)
+{
+    const char *netns = c->netns ? c->netns : "";
+    if (strcmp(c->type, "netlink") != 0)
+        return;
+    uint32_t other = ferry_map_add(&l->namespaces, netns, strlen(netns), index);
+    if (other != FERRY_MAP_NONE && c->netns)
+        ferry_json_error(l->doc, ferry_json_get(l->doc, driver, "netns"), &l->err,
+                         "namespace '%s' is router '%s' already", netns, l->t->routers[other].name);
+    else if (other != FERRY_MAP_NONE)
+        ferry_json_error(l->doc, driver, &l->err,
+                         "this machine itself is router '%s' already: 'netns' is missing",
+                         l->t->routers[other].name);
+}
+
+static void load_driver(struct ferry_loader *l, uint32_t object, uint32_t index,
+                        struct ferry_driver_config *config)
+{
+    static const char *const keys[] = {"type", "netns", "transport", "host",
+                                       "port", "user",  "pathspace", NULL};
+    uint32_t driver;
+    const char *type = NULL;
+    size_t which;
+    if (ferry_json_need(l->doc, object, "driver", FERRY_JSON_OBJECT, &driver, &l->err) < 0 ||
+        ferry_json_keys(l->doc, driver, keys, &l->err) < 0 ||
+        ferry_json_need_string(l->doc, driver, "type", &type, &l->err) < 0)
+        return;
+    if (!one_of(type, driver_types, FERRY_COUNT(driver_types), &which)) {
+        ferry_json_error(l->doc, ferry_json_get(l->doc, driver, "type"), &l->err,
+                         "'%.40s' is not a driver: netlink, frr, iproute or sim", type);
+        return;
+    }
+    config->type = ferry_strdup(type);
+    load_word(l, driver, "netns", "", &config->netns);
+    load_remote(l, driver, strcmp(type, "frr") == 0 || strcmp(type, "iproute") == 0, config);
+    if (config->netns || ferry_json_get(l->doc, driver, "netns") == FERRY_JSON_NONE)
+        check_machine(l, driver, index, config);
+}
+
+/* ---- Interfaces. ---- */
+
+static void note_address(struct ferry_loader *l, uint32_t v, uint32_t router, const struct ferry_addr *addr)
+{
+    char buf[FERRY_ADDR_STRLEN];
+    struct ferry_load_address new = {.addr = *addr, .router = router, .v = v};
+    if (ferry_load_is_link_local(addr)) /* every link may have them */
+        return;
+    FERRY_GROW(l->addresses, l->n_addresses);
+    l->addresses[l->n_addresses++] = new;
+    uint32_t first = ferry_map_add(&l->owners, ferry_json_arena(l->doc, addr, sizeof *addr), sizeof *addr,
+                                   (uint32_t)l->n_addresses - 1);
+    if (first == FERRY_MAP_NONE)
+        return;
+    if (l->addresses[first].router == router) {
+        ferry_json_error(l->doc, v, &l->err, "this router has %s already", ferry_addr_text(addr, buf));
+        return;
+    }
+    FERRY_GROW(l->doubles, l->n_doubles);
+    l->doubles[l->n_doubles++] = new;
+}
+
+static void load_addresses(struct ferry_loader *l, uint32_t object, uint32_t router,
+                           struct ferry_interface *interface)
+{
+    uint32_t array = FERRY_JSON_NONE;
+    if (ferry_json_opt(l->doc, object, "addresses", FERRY_JSON_ARRAY, &array, &l->err) < 0)
+        return;
+    interface->addresses = ferry_calloc(ferry_json_count(l->doc, array), sizeof *interface->addresses);
+    FERRY_JSON_EACH(l->doc, array, v)
+    {
+        struct ferry_prefix address;
+        if (ferry_load_full(l))
+            return;
+        if (!ferry_load_address(l, v, &address))
+            continue;
+        interface->addresses[interface->n_addresses++] = address;
+        note_address(l, v, router, &address.addr);
+    }
+}
+
+static void load_interface(struct ferry_loader *l, uint32_t object, uint32_t router, struct ferry_map *names,
+                           struct ferry_interface *interface)
+{
+    static const char *const keys[] = {"name", "addresses", NULL};
+    const char *name = NULL;
+    if (ferry_json_want(l->doc, object, FERRY_JSON_OBJECT, &l->err) < 0)
+        return;
+    if (ferry_json_keys(l->doc, object, keys, &l->err) == 0 &&
+        ferry_json_need_string(l->doc, object, "name", &name, &l->err) == 0) {
+        uint32_t v = ferry_json_get(l->doc, object, "name");
+        if (!ferry_load_is_interface(name))
+            ferry_json_error(
+                l->doc, v, &l->err,
+                "'%.80s' is not an interface name: letters, digits, '.', '_' and '-', at most %d, "
+                "a letter or digit first",
+                name, FERRY_DEV_LEN - 1);
+        else if (ferry_map_add(names, name, strlen(name), 0) != FERRY_MAP_NONE)
+            ferry_json_error(l->doc, v, &l->err, "this router has an interface '%s' already", name);
+        else
+            memcpy(interface->name, name, strlen(name) + 1);
+    }
+    load_addresses(l, object, router, interface);
+}
+
+static void load_interfaces(struct ferry_loader *l, uint32_t object, uint32_t index,
+                            struct ferry_router *router)
+{
+    FERRY_CLEANUP(ferry_map_clear) struct ferry_map names = {0};
+    uint32_t array = FERRY_JSON_NONE;
+    if (ferry_json_opt(l->doc, object, "interfaces", FERRY_JSON_ARRAY, &array, &l->err) < 0)
+        return;
+    router->interfaces = ferry_calloc(ferry_json_count(l->doc, array), sizeof *router->interfaces);
+    FERRY_JSON_EACH(l->doc, array, v)
+    {
+        if (ferry_load_full(l))
+            return;
+        load_interface(l, v, index, &names, &router->interfaces[router->n_interfaces++]);
+    }
+}
+
+/* ---- Routers. ---- */
+
+static void load_routing(struct ferry_loader *l, uint32_t object, struct ferry_router *router)
+{
+    static const char *const names[] = {"static", "bgp", "ospf"}; /* in the order of the enum */
+    const char *text = NULL;
+    size_t which;
+    if (ferry_json_opt_string(l->doc, object, "routing", &text, &l->err) < 0 || !text)
+        return;
+    if (one_of(text, names, FERRY_COUNT(names), &which))
+        router->routing = (enum ferry_routing)which;
+    else
+        ferry_json_error(l->doc, ferry_json_get(l->doc, object, "routing"), &l->err,
+                         "'%.40s' is not a routing: static, bgp or ospf", text);
+}
+
+static void load_router(struct ferry_loader *l, uint32_t object, uint32_t index)
+{
+    static const char *const keys[] = {"name", "site", "driver", "routing", "table", "interfaces", NULL};
+    struct ferry_router *router = &l->t->routers[index];
+    router->table = FERRY_TABLE_MAIN;
+    router->name = ferry_strdup("?"); /* where it has none that can be shown */
+    if (ferry_json_want(l->doc, object, FERRY_JSON_OBJECT, &l->err) < 0)
+        return;
+    (void)!ferry_json_keys(l->doc, object, keys, &l->err);
+    const char *name = ferry_load_name(l, object);
+    if (name) {
+        free(router->name);
+        router->name = ferry_strdup(name);
+        if (ferry_map_add(&l->routers, name, strlen(name), index) != FERRY_MAP_NONE)
+            ferry_json_error(l->doc, ferry_json_get(l->doc, object, "name"), &l->err,
+                             "there is a router '%s' already", name);
+    }
+    router->site = ferry_load_reference(l, object, "site", &l->sites, "site");
+    load_driver(l, object, index, &router->driver);
+    load_routing(l, object, router);
+    ferry_load_table(l, object, &router->table);
+    load_interfaces(l, object, index, router);
+}
+
+void ferry_load_routers(struct ferry_loader *l, uint32_t array)
+{
+    l->t->routers = ferry_calloc(ferry_json_count(l->doc, array), sizeof *l->t->routers);
+    FERRY_JSON_EACH(l->doc, array, v)
+    {
+        if (ferry_load_full(l))
+            return;
+        load_router(l, v, (uint32_t)l->t->n_routers++);
+    }
+}
