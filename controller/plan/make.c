@@ -1,0 +1,251 @@
+/* The planner's front: moves and a live state in, a plan out.
+ *
+ * Every class is planned by itself (goal.c, order.c, diff.c) and the stages are merged: prepare round i of
+ * all classes, then one detach, one attach and one settle.  Classes never share a key, so that what is safe for
+ * each is safe for all.  SPDX-License-Identifier: MIT */
+#include "plan/class.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+static void copy_routers(struct ferry_plan *plan, const struct ferry_topology *t)
+{
+    plan->n_routers = t->n_routers;
+    plan->routers = ferry_calloc(t->n_routers, sizeof *plan->routers);
+    for (size_t i = 0; i < t->n_routers; i++) {
+        const struct ferry_router *r = &t->routers[i];
+        plan->routers[i] = (struct ferry_plan_router){
+            .name = ferry_strdup(r->name),
+            .site = ferry_strdup(t->sites[r->site].name),
+            .driver = {.type = ferry_strdup(r->driver.type),
+                       .netns = ferry_strdup(r->driver.netns),
+                       .transport = ferry_strdup(r->driver.transport)}};
+    }
+}
+
+/* Fills moves' columns in; -FERRY_EUSAGE for a subnet that is not in the live state or named twice. */
+static int find_columns(const struct ferry_live *live, const struct ferry_move *moves, size_t n,
+                        uint32_t *columns, struct ferry_err *err)
+{
+    const struct ferry_topology *t = live->topology;
+    FERRY_AUTOFREE uint32_t *column_of = ferry_calloc(t->n_subnets, sizeof *column_of);
+    memset(column_of, 0xff, t->n_subnets * sizeof *column_of); /* FERRY_NONE */
+    for (uint32_t c = 0; c < live->n_subnets; c++)
+        column_of[live->subnets[c]] = c;
+    for (size_t m = 0; m < n; m++) {
+        uint32_t *column = &column_of[moves[m].subnet];
+        if (*column == FERRY_NONE)
+            return ferry_error(err, FERRY_EUSAGE, "%s: moved twice, or not read",
+                               t->subnets[moves[m].subnet].name);
+        columns[m] = *column;
+        *column = FERRY_NONE;
+    }
+    return 0;
+}
+
+static void work_init(struct ferry_work *work, const struct ferry_live *live, struct ferry_class *class,
+                      const struct ferry_move *moves, struct ferry_pool *pool, struct ferry_goals *goals)
+{
+    uint32_t n = (uint32_t)live->topology->n_routers;
+    *work = (struct ferry_work){.live = live, .t = live->topology, .class = class, .pool = pool, .goals = goals,
+                                .n = n};
+    work->subnet = &live->topology->subnets[moves[class->moves[0]].subnet];
+    work->nodes = ferry_calloc(n, sizeof *work->nodes);
+    work->old = ferry_calloc(n, sizeof *work->old);
+    work->whole = ferry_calloc(n, sizeof *work->whole);
+    work->mid = ferry_calloc(n, sizeof *work->mid);
+    work->round = ferry_calloc(n, sizeof *work->round);
+    work->subject = class->n_moves == 1
+                        ? ferry_strdup(work->subnet->name)
+                        : ferry_asprintf("%s and %u more", work->subnet->name, class->n_moves - 1);
+}
+
+/* ---- Groups. ---- */
+
+static void add_subnet(struct ferry_group *group, const struct ferry_live *live, struct ferry_pool *pool,
+                       uint32_t column)
+{
+    const struct ferry_topology *t = live->topology;
+    const struct ferry_subnet *s = &t->subnets[live->subnets[column]];
+    struct ferry_plan_subnet *ret = &group->subnets[group->n_subnets++];
+    *ret = (struct ferry_plan_subnet){.name = ferry_strdup(s->name),
+                                      .prefix = s->prefix,
+                                      .gateways = ferry_calloc(s->n_gateways, sizeof *ret->gateways),
+                                      .n_gateways = s->n_gateways};
+    for (size_t i = 0; i < s->n_gateways; i++) {
+        struct ferry_plan_gateway *g = &ret->gateways[i];
+        const struct ferry_entry *attached = live->attached[column] ? live->attached[column][i] : NULL;
+        g->gateway = s->gateways[i];
+        if (g->gateway.interface != FERRY_NONE)
+            memcpy(g->interface, t->routers[g->gateway.router].interfaces[g->gateway.interface].name,
+                   sizeof g->interface);
+        g->gateway.interface = FERRY_NONE;
+        g->attached = attached ? ferry_pool_entry(pool, attached) : NULL;
+    }
+}
+
+static void add_group(struct ferry_plan *plan, const struct ferry_work *work, const uint32_t *columns)
+{
+    const struct ferry_class *class = work->class;
+    FERRY_GROW(plan->groups, plan->n_groups);
+    struct ferry_group *group = &plan->groups[plan->n_groups++];
+    *group = (struct ferry_group){
+        .id = ferry_asprintf("g%zu", plan->n_groups),
+        .from = class->from == FERRY_NONE ? NULL : ferry_strdup(work->t->sites[class->from].name),
+        .to = ferry_strdup(work->t->sites[class->to].name),
+        .subnets = ferry_calloc(class->n_moves, sizeof *group->subnets),
+        .initial = ferry_calloc(work->n, sizeof *group->initial),
+        .covers = ferry_calloc(work->n, sizeof *group->covers)};
+    for (uint32_t i = 0; i < class->n_moves; i++)
+        add_subnet(group, work->live, plan->pool, columns[class->moves[i]]);
+    for (uint32_t v = 0; v < work->n; v++) {
+        group->initial[v] = work->nodes[v].stack;
+        group->covers[v].entry = work->nodes[v].cover;
+    }
+}
+
+/* Warns of what routers would fall to, once for a class, and notes the covering prefixes. */
+static void note_covers(struct ferry_plan *plan, const struct ferry_live *live, const uint32_t *group_of)
+{
+    enum { NAMED = 20 }; /* a warning each for so many routers of a class */
+    FERRY_AUTOFREE size_t *count = ferry_calloc(plan->n_groups, sizeof *count);
+    char prefix[FERRY_PREFIX_STRLEN], text[256];
+    for (size_t i = 0; i < live->n_conflicts; i++) {
+        const struct ferry_conflict *c = &live->conflicts[i];
+        if (c->relation != FERRY_COVERING || group_of[c->subnet] == FERRY_NONE)
+            continue;
+        struct ferry_group *group = &plan->groups[group_of[c->subnet]];
+        if (group->covers[c->router].entry)
+            group->covers[c->router].prefix = c->prefix;
+        if (count[group_of[c->subnet]]++ >= NAMED)
+            continue;
+        ferry_plan_warn(plan, "%s%s: without its own route %s would fall to %s (%s)", group->subnets[0].name,
+                        group->n_subnets > 1 ? " and its group" : "", plan->routers[c->router].name,
+                        ferry_prefix_text(&c->prefix, prefix), ferry_entry_text(c->entry, text, sizeof text));
+    }
+    for (size_t g = 0; g < plan->n_groups; g++)
+        if (count[g] > NAMED)
+            ferry_plan_warn(plan, "%s: and %zu more routers have a covering route", plan->groups[g].subnets[0].name,
+                            count[g] - NAMED);
+}
+
+/* ---- Stages. ---- */
+
+static void add_stage(struct ferry_plan *plan, enum ferry_phase phase, const struct ferry_slotted_list *list,
+                      uint32_t slot)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < list->n; i++)
+        n += list->v[i].slot == slot;
+    if (!n)
+        return;
+    FERRY_GROW(plan->stages, plan->n_stages);
+    struct ferry_stage *stage = &plan->stages[plan->n_stages++];
+    *stage = (struct ferry_stage){.phase = phase, .changes = ferry_calloc(n, sizeof *stage->changes)};
+    for (size_t i = 0; i < list->n; i++)
+        if (list->v[i].slot == slot)
+            stage->changes[stage->n_changes++] = list->v[i].change;
+}
+
+static void add_stages(struct ferry_plan *plan, const struct ferry_slotted_list *list)
+{
+    uint32_t n_prepare = 0;
+    for (size_t i = 0; i < list->n; i++)
+        if (list->v[i].slot < FERRY_SLOT_DETACH && list->v[i].slot >= n_prepare)
+            n_prepare = list->v[i].slot + 1;
+    for (uint32_t slot = 0; slot < n_prepare; slot++)
+        add_stage(plan, FERRY_PREPARE, list, slot);
+    add_stage(plan, FERRY_DETACH, list, FERRY_SLOT_DETACH);
+    add_stage(plan, FERRY_ATTACH, list, FERRY_SLOT_ATTACH);
+    add_stage(plan, FERRY_SETTLE, list, FERRY_SLOT_SETTLE);
+}
+
+/* ---- All together. ---- */
+
+static void warn_partly(struct ferry_plan *plan, const struct ferry_work *work)
+{
+    for (uint32_t v = 0; v < work->n; v++)
+        if (work->nodes[v].is_new && !work->nodes[v].is_old)
+            ferry_plan_warn(plan, "%s is at %s already, but not attached at %s: nothing is changed", work->subject,
+                            work->t->sites[work->class->to].name, work->t->routers[v].name);
+}
+
+struct making {
+    const struct ferry_live *live;
+    const struct ferry_move *moves;
+    const uint32_t *columns;
+    struct ferry_goals *goals;
+    struct ferry_slotted_list list;
+    uint32_t *group_of; /* [subnet]: for the first of every group, else FERRY_NONE */
+    bool *moving;       /* [column] */
+};
+
+static void making_clear(struct making *m)
+{
+    ferry_goals_free(m->goals);
+    free(m->list.v);
+    free(m->group_of);
+    free(m->moving);
+}
+
+static int plan_class(struct making *m, struct ferry_plan *plan, struct ferry_class *class, struct ferry_err *err)
+{
+    FERRY_CLEANUP(ferry_work_clear) struct ferry_work work;
+    work_init(&work, m->live, class, m->moves, plan->pool, m->goals);
+    int r = ferry_work_check(&work, err);
+    if (r < 0)
+        return r;
+    if (class->from == class->to) {
+        warn_partly(plan, &work);
+        return 0;
+    }
+    r = ferry_work_goal(&work, err);
+    if (r < 0)
+        return r;
+    for (uint32_t i = 0; i < class->n_moves; i++)
+        m->moving[m->columns[class->moves[i]]] = true;
+    m->group_of[m->live->subnets[class->column]] = (uint32_t)plan->n_groups;
+    add_group(plan, &work, m->columns);
+    return ferry_work_diff(&work, plan, (uint32_t)plan->n_groups - 1, &m->list, err);
+}
+
+static void cleanup_plan(struct ferry_plan **plan)
+{
+    ferry_plan_free(*plan);
+}
+
+int ferry_plan_make(const struct ferry_live *live, const struct ferry_move *moves, size_t n_moves,
+                    struct ferry_plan **ret, struct ferry_err *err)
+{
+    const struct ferry_topology *t = live->topology;
+    FERRY_AUTOFREE uint32_t *columns = ferry_calloc(n_moves, sizeof *columns);
+    FERRY_CLEANUP(ferry_classes_free) struct ferry_classes classes = {0};
+    FERRY_CLEANUP(making_clear) struct making m = {.live = live, .moves = moves, .columns = columns};
+    FERRY_CLEANUP(cleanup_plan) struct ferry_plan *plan = ferry_calloc(1, sizeof *plan);
+    int r = find_columns(live, moves, n_moves, columns, err);
+    if (r < 0)
+        return r;
+    plan->pool = ferry_pool_new();
+    plan->mode = ferry_strdup("planned");
+    plan->topology_name = ferry_strdup(t->name);
+    memcpy(plan->topology_sha256, t->sha256, sizeof plan->topology_sha256);
+    copy_routers(plan, t);
+    m.goals = ferry_goals_new(t, plan->pool);
+    m.moving = ferry_calloc(live->n_subnets, sizeof *m.moving);
+    m.group_of = ferry_calloc(t->n_subnets, sizeof *m.group_of);
+    memset(m.group_of, 0xff, t->n_subnets * sizeof *m.group_of); /* FERRY_NONE */
+    ferry_classes_make(live, moves, columns, n_moves, &classes);
+    for (size_t i = 0; i < classes.n; i++) {
+        r = plan_class(&m, plan, &classes.v[i], err);
+        if (r < 0)
+            return r;
+    }
+    r = ferry_check_conflicts(live, m.moving, err);
+    if (r < 0)
+        return r;
+    note_covers(plan, live, m.group_of);
+    add_stages(plan, &m.list);
+    ferry_plan_seal(plan);
+    *ret = FERRY_STEAL(plan);
+    return 0;
+}

@@ -1,0 +1,154 @@
+/* A plan's life: names, warnings, strings, freeing; the ops of its changes; the state between its stages.
+ * SPDX-License-Identifier: MIT */
+#include "plan/planner.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *ferry_phase_name(enum ferry_phase phase)
+{
+    static const char *const names[] = {"prepare", "detach", "attach", "settle"};
+    return (unsigned)phase < FERRY_COUNT(names) ? names[phase] : "unknown";
+}
+
+void ferry_plan_warn(struct ferry_plan *plan, const char *fmt, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    FERRY_GROW(plan->warnings, plan->n_warnings);
+    plan->warnings[plan->n_warnings++] = ferry_strdup(text);
+}
+
+const char *ferry_plan_string(struct ferry_plan *plan, char *owned)
+{
+    FERRY_GROW(plan->strings, plan->n_strings);
+    return plan->strings[plan->n_strings++] = owned;
+}
+
+static void free_group(struct ferry_group *group)
+{
+    for (size_t i = 0; i < group->n_subnets; i++) {
+        free(group->subnets[i].name);
+        free(group->subnets[i].gateways);
+    }
+    free(group->id);
+    free(group->from);
+    free(group->to);
+    free(group->subnets);
+    free(group->initial);
+    free(group->covers);
+}
+
+static void free_strings(char **v, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        free(v[i]);
+    free(v);
+}
+
+void ferry_plan_free(struct ferry_plan *plan)
+{
+    if (!plan)
+        return;
+    for (size_t i = 0; i < plan->n_routers; i++) {
+        struct ferry_plan_router *r = &plan->routers[i];
+        free(r->name);
+        free(r->site);
+        free(r->driver.type);
+        free(r->driver.netns);
+        free(r->driver.transport);
+    }
+    for (size_t i = 0; i < plan->n_groups; i++)
+        free_group(&plan->groups[i]);
+    for (size_t i = 0; i < plan->n_stages; i++)
+        free(plan->stages[i].changes);
+    free_strings(plan->warnings, plan->n_warnings);
+    free_strings(plan->strings, plan->n_strings);
+    free(plan->routers);
+    free(plan->groups);
+    free(plan->stages);
+    free(plan->mode);
+    free(plan->topology_name);
+    free(plan->proof_states);
+    free(plan->proof_certificate);
+    ferry_pool_free(plan->pool);
+    free(plan);
+}
+
+/* ---- Ops. ---- */
+
+static const struct ferry_plan_gateway *find_gateway(const struct ferry_plan_subnet *subnet, uint32_t router)
+{
+    for (size_t i = 0; i < subnet->n_gateways; i++)
+        if (subnet->gateways[i].gateway.router == router)
+            return &subnet->gateways[i];
+    return NULL;
+}
+
+struct ferry_op ferry_plan_op(const struct ferry_plan *plan, const struct ferry_change *change, size_t subnet)
+{
+    const struct ferry_plan_subnet *s = &plan->groups[change->group].subnets[subnet];
+    struct ferry_op op = {.kind = change->kind,
+                          .prefix = s->prefix,
+                          .table = change->table,
+                          .metric = change->metric,
+                          .before = change->before,
+                          .after = change->after};
+    if (change->kind != FERRY_KIND_GATEWAY)
+        return op;
+    const struct ferry_plan_gateway *g = find_gateway(s, change->router);
+    if (!g)
+        return op;
+    op.gateway = &g->gateway;
+    op.interface = g->interface[0] ? g->interface : NULL;
+    if (g->attached && op.before)
+        op.before = g->attached;
+    if (g->attached && op.after)
+        op.after = g->attached;
+    return op;
+}
+
+struct ferry_op ferry_op_swap(const struct ferry_op *op)
+{
+    struct ferry_op ret = *op;
+    ret.before = op->after;
+    ret.after = op->before;
+    ret.outcome = FERRY_UNKNOWN;
+    ret.why = (struct ferry_err){0};
+    return ret;
+}
+
+/* ---- States. ---- */
+
+const struct ferry_stack *ferry_change_apply(struct ferry_pool *pool, const struct ferry_stack *stack,
+                                             const struct ferry_change *change)
+{
+    uint32_t n = stack ? stack->n : 0, k = 0;
+    FERRY_AUTOFREE const struct ferry_entry **entries = ferry_calloc((size_t)n + 1, sizeof *entries);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct ferry_entry *e = stack->entries[i];
+        bool gateway = e->type == FERRY_GATEWAY;
+        if (change->kind == FERRY_KIND_GATEWAY ? !gateway
+                                               : gateway || e->metric != change->metric || e->table != change->table)
+            entries[k++] = e;
+    }
+    if (change->after)
+        entries[k++] = change->after;
+    return ferry_pool_stack(pool, entries, k);
+}
+
+const struct ferry_stack *ferry_plan_state(struct ferry_plan *plan, uint32_t router, uint32_t group, size_t n_stages)
+{
+    const struct ferry_stack *stack = plan->groups[group].initial[router];
+    for (size_t s = 0; s < n_stages && s < plan->n_stages; s++)
+        for (size_t i = 0; i < plan->stages[s].n_changes; i++) {
+            const struct ferry_change *c = &plan->stages[s].changes[i];
+            if (c->router == router && c->group == group)
+                stack = ferry_change_apply(plan->pool, stack, c);
+        }
+    return stack;
+}
