@@ -12,7 +12,11 @@
 #include "run.h"
 #include <stdarg.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
+
+#define CARRIER_WAIT_MS 15000
+#define POLL_MS         10
 
 struct teller {
     ferry_lab_progress *progress;
@@ -239,6 +243,37 @@ static int wire(const struct ferry_lab_layout *layout, int lock_fd, struct ferry
     return r;
 }
 
+/* The kernel acts on a new carrier up to a second later; until then a bridge port drops, and IPv6 is not
+ * ready. */
+static int wait_place(const struct ferry_lab_place *p, unsigned *waited_ms, struct ferry_err *err)
+{
+    size_t n = p->n_interfaces + p->n_ports, down = 0;
+    FERRY_AUTOFREE const char **names = ferry_calloc(n + 1, sizeof *names);
+    for (size_t i = 0; i < n; i++) {
+        names[i] = i < p->n_interfaces ? p->interfaces[i] : p->ports[i - p->n_interfaces].name;
+    }
+    for (;; *waited_ms += POLL_MS) {
+        int r = ferry_lab_first_down(p->netns, names, n, &down, err);
+        if (r < 0 || down == n) {
+            return r;
+        }
+        if (*waited_ms >= CARRIER_WAIT_MS) {
+            return ferry_error(err, FERRY_EIO, "%s: interface %s does not come up", p->netns, names[down]);
+        }
+        nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);
+    }
+}
+
+static int wait_carrier(const struct ferry_lab_layout *layout, struct ferry_err *err)
+{
+    unsigned waited_ms = 0;
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < layout->n_places; i++) {
+        r = wait_place(&layout->places[i], &waited_ms, err);
+    }
+    return r;
+}
+
 /* After every interface is up, so that next hops resolve and no route starts as linkdown. */
 static int configure(const struct ferry_lab_layout *layout, int lock_fd, struct ferry_err *err)
 {
@@ -270,7 +305,7 @@ static int build(const struct ferry_lab_layout *layout, struct ferry_lab_record 
         return r;
     }
     tell(teller, "joining them by %zu virtual cables", layout->n_wires);
-    if ((r = wire(layout, lock_fd, err)) < 0) {
+    if ((r = wire(layout, lock_fd, err)) < 0 || (r = wait_carrier(layout, err)) < 0) {
         return r;
     }
     tell(teller, "setting %zu addresses and %zu routes", addresses, routes);

@@ -6,10 +6,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <sched.h>
 #include <spawn.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -176,7 +179,9 @@ static int write_sysctl(const struct ferry_lab_sysctl *s, struct ferry_err *err)
     return 0;
 }
 
-int ferry_lab_sysctls(const char *netns, const struct ferry_lab_sysctl *sysctls, struct ferry_err *err)
+/* Calls `work` with the thread inside the namespace, and brings it back. */
+static int inside(const char *netns, int (*work)(void *ctx, struct ferry_err *err), void *ctx,
+                  struct ferry_err *err)
 {
     FERRY_AUTOFREE char *path = ferry_asprintf("/run/netns/%s", netns);
     FERRY_CLEANUP(close_fd) int own = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -184,14 +189,63 @@ int ferry_lab_sysctls(const char *netns, const struct ferry_lab_sysctl *sysctls,
     if (own < 0 || other < 0 || setns(other, CLONE_NEWNET) < 0) {
         return ferry_error(err, FERRY_EIO, "%s: %s", path, strerror(errno));
     }
-    int r = 0;
-    for (; r == 0 && sysctls->path; sysctls++) {
-        r = write_sysctl(sysctls, err);
-    }
+    int r = work(ctx, err);
     if (setns(own, CLONE_NEWNET) < 0) {
         abort(); /* a thread in the wrong namespace would write to the wrong routers */
     }
     return r < 0 ? ferry_error_prefix(err, r, "%s", netns) : 0;
+}
+
+static int write_sysctls(void *ctx, struct ferry_err *err)
+{
+    int r = 0;
+    for (const struct ferry_lab_sysctl *s = ctx; r == 0 && s->path; s++) {
+        r = write_sysctl(s, err);
+    }
+    return r;
+}
+
+int ferry_lab_sysctls(const char *netns, const struct ferry_lab_sysctl *sysctls, struct ferry_err *err)
+{
+    return inside(netns, write_sysctls, (void *)sysctls, err);
+}
+
+struct running {
+    const char *const *names;
+    size_t n, first_down;
+};
+
+static int look_running(void *ctx, struct ferry_err *err)
+{
+    struct running *running = ctx;
+    FERRY_CLEANUP(close_fd) int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return ferry_error(err, FERRY_EIO, "socket: %s", strerror(errno));
+    }
+    for (size_t i = 0; i < running->n; i++) {
+        struct ifreq request = {0};
+        strncpy(request.ifr_name, running->names[i], sizeof request.ifr_name - 1);
+        if (ioctl(fd, SIOCGIFFLAGS, &request) < 0) {
+            return ferry_error(err, FERRY_EIO, "%s: %s", running->names[i], strerror(errno));
+        }
+        if (!(request.ifr_flags & IFF_RUNNING)) {
+            running->first_down = i;
+            return 0;
+        }
+    }
+    running->first_down = running->n;
+    return 0;
+}
+
+int ferry_lab_first_down(const char *netns, const char *const *names, size_t n, size_t *ret,
+                         struct ferry_err *err)
+{
+    struct running running = {.names = names, .n = n};
+    int r = inside(netns, look_running, &running, err);
+    if (r == 0) {
+        *ret = running.first_down;
+    }
+    return r;
 }
 
 ino_t ferry_lab_netns_inode(const char *netns)

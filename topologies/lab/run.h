@@ -29,6 +29,11 @@ struct ferry_lab_sysctl {
 int ferry_lab_sysctls(const char *netns, const struct ferry_lab_sysctl *sysctls,
                       struct ferry_err *err) FERRY_MUST_CHECK;
 
+/* Which of these interfaces is the first that is not running yet (no carrier, or the kernel has not acted on
+ * it yet): index, or `n` where all are. */
+int ferry_lab_first_down(const char *netns, const char *const *names, size_t n, size_t *ret,
+                         struct ferry_err *err) FERRY_MUST_CHECK;
+
 /* Whether the name is there; its inode (0: it is not). */
 ino_t ferry_lab_netns_inode(const char *netns);
 /* Calls `found` for each process whose network namespace has one of these inodes. */
