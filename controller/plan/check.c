@@ -44,8 +44,8 @@ static const struct ferry_stack *adopt(struct ferry_work *work, const struct fer
         return NULL;
     FERRY_AUTOFREE const struct ferry_entry **entries = ferry_calloc(stack->n, sizeof *entries);
     for (uint32_t i = 0; i < stack->n; i++)
-        entries[i] = ferry_pool_entry(work->pool, stack->entries[i]->type == FERRY_GATEWAY ? &plain
-                                                                                           : stack->entries[i]);
+        entries[i] = ferry_pool_entry(work->pool,
+                                      stack->entries[i]->type == FERRY_GATEWAY ? &plain : stack->entries[i]);
     return ferry_pool_stack(work->pool, entries, stack->n);
 }
 
@@ -54,7 +54,8 @@ static int check_reachable(const struct ferry_live *live, struct ferry_err *err)
     for (uint32_t v = 0; v < live->topology->n_routers; v++)
         if (live->unreachable[v])
             return ferry_refuse(err, "unreachable", "%s cannot be read: %s", live->topology->routers[v].name,
-                                live->unreachable_why[v].text[0] ? live->unreachable_why[v].text : "no answer");
+                                live->unreachable_why[v].text[0] ? live->unreachable_why[v].text
+                                                                 : "no answer");
     return 0;
 }
 
@@ -112,9 +113,10 @@ static int check_stack(const struct ferry_work *work, uint32_t v, struct ferry_e
         if (e->type == FERRY_GATEWAY)
             continue;
         if (attaches(e))
-            return ferry_refuse(err, "foreign-attachment",
-                                "%s: %s holds the subnet on a device that is not its gateway in the topology: %s",
-                                work->subject, router, ferry_entry_text(e, text, sizeof text));
+            return ferry_refuse(
+                err, "foreign-attachment",
+                "%s: %s holds the subnet on a device that is not its gateway in the topology: %s",
+                work->subject, router, ferry_entry_text(e, text, sizeof text));
         if (work->nodes[v].is_old && e->metric <= ferry_gateway_metric(work, v))
             return ferry_refuse(err, "gateway-beaten", "%s: on %s a route is stronger than the gateway: %s",
                                 work->subject, router, ferry_entry_text(e, text, sizeof text));

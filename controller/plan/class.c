@@ -1,8 +1,8 @@
 /* Which of the moved subnets share everything but the prefix: one plan a class.
  *
- * The key of a column is a 128-bit hash that is mixed row by row (the matrix is laid out that way); members are
- * then compared with the first of their class, again row by row, so that a collision costs a class of
- * its own and never a wrong plan.  Used by make.c.  SPDX-License-Identifier: MIT */
+ * The key of a column is a 128-bit hash that is mixed row by row (the matrix is laid out that way); members
+ * are then compared with the first of their class, again row by row, so that a collision costs a class of its
+ * own and never a wrong plan.  Used by make.c.  SPDX-License-Identifier: MIT */
 #include "plan/class.h"
 
 #include "base/hash.h"
@@ -38,7 +38,8 @@ static void mix_subnet(struct key *key, const struct ferry_subnet *subnet, uint3
 
 static bool same_subnet(const struct ferry_subnet *a, const struct ferry_subnet *b)
 {
-    if (a->prefix.addr.family != b->prefix.addr.family || a->table != b->table || a->n_gateways != b->n_gateways)
+    if (a->prefix.addr.family != b->prefix.addr.family || a->table != b->table ||
+        a->n_gateways != b->n_gateways)
         return false;
     for (size_t i = 0; i < a->n_gateways; i++)
         if (a->gateways[i].router != b->gateways[i].router ||
@@ -87,8 +88,8 @@ static int by_key(const void *x, const void *y)
 }
 
 /* leader[m]: the first move of m's class. */
-static void verify(const struct ferry_live *live, const struct ferry_move *moves, const uint32_t *columns, size_t n,
-                   uint32_t *leader)
+static void verify(const struct ferry_live *live, const struct ferry_move *moves, const uint32_t *columns,
+                   size_t n, uint32_t *leader)
 {
     const struct ferry_subnet *subnets = live->topology->subnets;
     for (uint32_t m = 0; m < n; m++)
@@ -106,8 +107,8 @@ static void verify(const struct ferry_live *live, const struct ferry_move *moves
     }
 }
 
-static void find_leaders(const struct ferry_live *live, const struct ferry_move *moves, const uint32_t *columns,
-                         size_t n, uint32_t *leader)
+static void find_leaders(const struct ferry_live *live, const struct ferry_move *moves,
+                         const uint32_t *columns, size_t n, uint32_t *leader)
 {
     FERRY_AUTOFREE struct key *keys = ferry_calloc(n, sizeof *keys);
     FERRY_AUTOFREE uint32_t *move_of = ferry_calloc(live->topology->n_subnets, sizeof *move_of);
@@ -136,8 +137,8 @@ void ferry_classes_free(struct ferry_classes *classes)
     *classes = (struct ferry_classes){0};
 }
 
-void ferry_classes_make(const struct ferry_live *live, const struct ferry_move *moves, const uint32_t *columns,
-                        size_t n, struct ferry_classes *ret)
+void ferry_classes_make(const struct ferry_live *live, const struct ferry_move *moves,
+                        const uint32_t *columns, size_t n, struct ferry_classes *ret)
 {
     FERRY_AUTOFREE uint32_t *leader = ferry_calloc(n, sizeof *leader);
     FERRY_AUTOFREE uint32_t *class_of = ferry_calloc(n, sizeof *class_of);

@@ -10,7 +10,7 @@ struct ferry_classes {
 };
 void ferry_classes_free(struct ferry_classes *classes);
 /* columns[m]: the live column of move m. */
-void ferry_classes_make(const struct ferry_live *live, const struct ferry_move *moves, const uint32_t *columns,
-                        size_t n, struct ferry_classes *ret);
+void ferry_classes_make(const struct ferry_live *live, const struct ferry_move *moves,
+                        const uint32_t *columns, size_t n, struct ferry_classes *ret);
 
 #endif

@@ -1,8 +1,8 @@
 /* Longer prefixes inside the moved ones.
  *
  * A longer prefix that is no subnet of the topology silently beats the moved subnet for a part of its
- * addresses: refused.  One that is a subnet is independent, provided that every router that holds the outer one
- * holds the inner one too: otherwise packets for the inner one follow the outer one and move with it.
+ * addresses: refused.  One that is a subnet is independent, provided that every router that holds the outer
+ * one holds the inner one too: otherwise packets for the inner one follow the outer one and move with it.
  * Used by make.c before anything is planned.  SPDX-License-Identifier: MIT */
 #include "plan/planner.h"
 
@@ -15,9 +15,9 @@ struct held { /* a topology subnet inside a moved one, as a router holds it */
 struct nest {
     const struct ferry_live *live;
     const struct ferry_topology *t;
-    const bool *moving;   /* [column] */
-    uint32_t *by_prefix;  /* topology subnets, sorted */
-    uint32_t *column_of;  /* [subnet], or FERRY_NONE */
+    const bool *moving;  /* [column] */
+    uint32_t *by_prefix; /* topology subnets, sorted */
+    uint32_t *column_of; /* [subnet], or FERRY_NONE */
     struct held *held;
     size_t n_held;
 };
@@ -75,13 +75,15 @@ static int collect(struct nest *nest, struct ferry_err *err)
     return 0;
 }
 
-static int refuse(const struct nest *nest, uint32_t outer, uint32_t inner, uint32_t router, struct ferry_err *err)
+static int refuse(const struct nest *nest, uint32_t outer, uint32_t inner, uint32_t router,
+                  struct ferry_err *err)
 {
-    return ferry_refuse(err, "nested",
-                        "%s lies within %s, and %s has no route of its own for it: its packets would follow %s; "
-                        "give it one first",
-                        nest->t->subnets[inner].name, nest->t->subnets[outer].name,
-                        nest->t->routers[router].name, nest->t->subnets[outer].name);
+    return ferry_refuse(
+        err, "nested",
+        "%s lies within %s, and %s has no route of its own for it: its packets would follow %s; "
+        "give it one first",
+        nest->t->subnets[inner].name, nest->t->subnets[outer].name, nest->t->routers[router].name,
+        nest->t->subnets[outer].name);
 }
 
 static bool is_gateway(const struct ferry_subnet *subnet, uint32_t router)

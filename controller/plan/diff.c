@@ -62,21 +62,21 @@ static const char *through(const struct diff *d, const struct ferry_entry *way, 
     return buf;
 }
 
-static void emit(struct diff *d, uint32_t slot, uint32_t v, enum ferry_kind kind, const struct ferry_entry *before,
-                 const struct ferry_entry *after, const char *why)
+static void emit(struct diff *d, uint32_t slot, uint32_t v, enum ferry_kind kind,
+                 const struct ferry_entry *before, const struct ferry_entry *after, const char *why)
 {
     const struct ferry_entry *key = before ? before : after;
     FERRY_GROW(d->list->v, d->list->n);
-    d->list->v[d->list->n++] = (struct ferry_slotted){
-        .slot = slot,
-        .change = {.router = v,
-                   .group = d->group,
-                   .kind = kind,
-                   .table = kind == FERRY_KIND_GATEWAY ? 0 : key->table,
-                   .metric = kind == FERRY_KIND_GATEWAY ? 0 : key->metric,
-                   .before = before,
-                   .after = after,
-                   .why = why}};
+    d->list->v[d->list->n++] =
+        (struct ferry_slotted){.slot = slot,
+                               .change = {.router = v,
+                                          .group = d->group,
+                                          .kind = kind,
+                                          .table = kind == FERRY_KIND_GATEWAY ? 0 : key->table,
+                                          .metric = kind == FERRY_KIND_GATEWAY ? 0 : key->metric,
+                                          .before = before,
+                                          .after = after,
+                                          .why = why}};
 }
 
 static void emit_route(struct diff *d, uint32_t slot, uint32_t v, const struct ferry_entry *before,
@@ -112,7 +112,8 @@ struct drop {
 };
 
 /* A metric above `floor` and below the first entry that can stay: the usual one, or the nearest that fits. */
-static int find_drop(const struct diff *d, uint32_t v, uint32_t floor, struct drop *ret, struct ferry_err *err)
+static int find_drop(const struct diff *d, uint32_t v, uint32_t floor, struct drop *ret,
+                     struct ferry_err *err)
 {
     const struct ferry_stack *stack = d->work->nodes[v].stack;
     uint32_t i = 1, n = stack ? stack->n : 0;
@@ -182,9 +183,9 @@ static int diff_old_gateway(struct diff *d, uint32_t v, struct ferry_err *err)
     emit_drop(d, 0, v, &drop);
     emit(d, FERRY_SLOT_DETACH, v, FERRY_KIND_GATEWAY, gateway, NULL,
          say(d, "let go of %s at %s", w->subject, w->t->sites[w->class->from].name));
-    emit_route(d, FERRY_SLOT_ATTACH, v, NULL, route(d, node->fresh, table(d, v), metric),
-               say(d, "reach %s through %s from now on", w->subject,
-                   through(d, node->fresh, names, sizeof names)));
+    emit_route(
+        d, FERRY_SLOT_ATTACH, v, NULL, route(d, node->fresh, table(d, v), metric),
+        say(d, "reach %s through %s from now on", w->subject, through(d, node->fresh, names, sizeof names)));
     emit_leftovers(d, v, drop.removed, drop.entry);
     return 0;
 }
@@ -230,8 +231,9 @@ static int diff_critical(struct diff *d, uint32_t v, struct ferry_err *err)
         emit_drop(d, slot, v, &drop);
     }
     if (pin)
-        emit_route(d, FERRY_SLOT_DETACH, v, pin, NULL,
-                   say(d, "drop %s while it is nowhere%s", w->subject, node->is_new ? "; its gateway follows" : ""));
+        emit_route(
+            d, FERRY_SLOT_DETACH, v, pin, NULL,
+            say(d, "drop %s while it is nowhere%s", w->subject, node->is_new ? "; its gateway follows" : ""));
     if (node->is_new) {
         static const struct ferry_entry plain = {.type = FERRY_GATEWAY};
         emit(d, FERRY_SLOT_ATTACH, v, FERRY_KIND_GATEWAY, NULL, ferry_pool_entry(w->pool, &plain),

@@ -3,8 +3,8 @@
  * With p the old gateways and q the new ones:
  *   old    what forwards today: the best entry, or the covering one where there is none
  *   whole  old for those that deliver; for the rest the shortest path towards p
- *   mid    whole for the critical routers (q and all that lies between q and p in `whole`), new for the others
- * Every router that has a path delivers to p in `mid`.  docs/planner.md proves it.
+ *   mid    whole for the critical routers (q and all that lies between q and p in `whole`), new for the
+ * others Every router that has a path delivers to p in `mid`.  docs/planner.md proves it.
  *
  * Invariants
  * 1. old, whole, mid and new are acyclic.
@@ -87,7 +87,8 @@ static bool same_way(const struct ferry_entry *a, const struct ferry_entry *b)
     return ferry_entry_equal(a, b, FERRY_CMP_FORWARDING);
 }
 
-static int refuse_loop(const struct ferry_work *work, const uint32_t *cycle, uint32_t n, struct ferry_err *err)
+static int refuse_loop(const struct ferry_work *work, const uint32_t *cycle, uint32_t n,
+                       struct ferry_err *err)
 {
     char names[640];
     int at = 0;
@@ -138,8 +139,8 @@ static int find_whole(struct ferry_work *work, struct ferry_err *err)
             return r;
     }
     for (uint32_t v = 0; v < work->n; v++)
-        work->whole[v] = !work->nodes[v].delivers && towards_old && towards_old[v] ? towards_old[v]
-                                                                                    : work->old[v];
+        work->whole[v] =
+            !work->nodes[v].delivers && towards_old && towards_old[v] ? towards_old[v] : work->old[v];
     return 0;
 }
 
@@ -200,7 +201,8 @@ static bool changes(const struct ferry_work *work, uint32_t v)
     return node->fresh && (!node->stack || !same_way(work->old[v], node->fresh));
 }
 
-/* First those that do not deliver (nobody who delivers forwards to them), so that then all do; then the rest. */
+/* First those that do not deliver (nobody who delivers forwards to them), so that then all do; then the rest.
+ */
 static int find_rounds(struct ferry_work *work, struct ferry_err *err)
 {
     uint32_t n = work->n, n_first, n_second;
@@ -223,7 +225,8 @@ static int find_rounds(struct ferry_work *work, struct ferry_err *err)
     ferry_edges_clear(&joined);
     ferry_edges_clear(&mid);
     if (n_first == UINT32_MAX || n_second == UINT32_MAX) /* invariant 1: only with one-way links */
-        return ferry_refuse(err, "loop", "%s: no forwarding without a loop leads from here to the new gateways",
+        return ferry_refuse(err, "loop",
+                            "%s: no forwarding without a loop leads from here to the new gateways",
                             work->subject);
     for (uint32_t v = 0; v < n; v++)
         if (second[v])

@@ -1,8 +1,8 @@
 /* The planner's front: moves and a live state in, a plan out.
  *
  * Every class is planned by itself (goal.c, order.c, diff.c) and the stages are merged: prepare round i of
- * all classes, then one detach, one attach and one settle.  Classes never share a key, so that what is safe for
- * each is safe for all.  SPDX-License-Identifier: MIT */
+ * all classes, then one detach, one attach and one settle.  Classes never share a key, so that what is safe
+ * for each is safe for all.  SPDX-License-Identifier: MIT */
 #include "plan/class.h"
 
 #include <stdarg.h>
@@ -14,12 +14,12 @@ static void copy_routers(struct ferry_plan *plan, const struct ferry_topology *t
     plan->routers = ferry_calloc(t->n_routers, sizeof *plan->routers);
     for (size_t i = 0; i < t->n_routers; i++) {
         const struct ferry_router *r = &t->routers[i];
-        plan->routers[i] = (struct ferry_plan_router){
-            .name = ferry_strdup(r->name),
-            .site = ferry_strdup(t->sites[r->site].name),
-            .driver = {.type = ferry_strdup(r->driver.type),
-                       .netns = ferry_strdup(r->driver.netns),
-                       .transport = ferry_strdup(r->driver.transport)}};
+        plan->routers[i] =
+            (struct ferry_plan_router){.name = ferry_strdup(r->name),
+                                       .site = ferry_strdup(t->sites[r->site].name),
+                                       .driver = {.type = ferry_strdup(r->driver.type),
+                                                  .netns = ferry_strdup(r->driver.netns),
+                                                  .transport = ferry_strdup(r->driver.transport)}};
     }
 }
 
@@ -47,8 +47,8 @@ static void work_init(struct ferry_work *work, const struct ferry_live *live, st
                       const struct ferry_move *moves, struct ferry_pool *pool, struct ferry_goals *goals)
 {
     uint32_t n = (uint32_t)live->topology->n_routers;
-    *work = (struct ferry_work){.live = live, .t = live->topology, .class = class, .pool = pool, .goals = goals,
-                                .n = n};
+    *work = (struct ferry_work){
+        .live = live, .t = live->topology, .class = class, .pool = pool, .goals = goals, .n = n};
     work->subnet = &live->topology->subnets[moves[class->moves[0]].subnet];
     work->nodes = ferry_calloc(n, sizeof *work->nodes);
     work->old = ferry_calloc(n, sizeof *work->old);
@@ -125,8 +125,8 @@ static void note_covers(struct ferry_plan *plan, const struct ferry_live *live, 
     }
     for (size_t g = 0; g < plan->n_groups; g++)
         if (count[g] > NAMED)
-            ferry_plan_warn(plan, "%s: and %zu more routers have a covering route", plan->groups[g].subnets[0].name,
-                            count[g] - NAMED);
+            ferry_plan_warn(plan, "%s: and %zu more routers have a covering route",
+                            plan->groups[g].subnets[0].name, count[g] - NAMED);
 }
 
 /* ---- Stages. ---- */
@@ -166,8 +166,8 @@ static void warn_partly(struct ferry_plan *plan, const struct ferry_work *work)
 {
     for (uint32_t v = 0; v < work->n; v++)
         if (work->nodes[v].is_new && !work->nodes[v].is_old)
-            ferry_plan_warn(plan, "%s is at %s already, but not attached at %s: nothing is changed", work->subject,
-                            work->t->sites[work->class->to].name, work->t->routers[v].name);
+            ferry_plan_warn(plan, "%s is at %s already, but not attached at %s: nothing is changed",
+                            work->subject, work->t->sites[work->class->to].name, work->t->routers[v].name);
 }
 
 struct making {
@@ -188,7 +188,8 @@ static void making_clear(struct making *m)
     free(m->moving);
 }
 
-static int plan_class(struct making *m, struct ferry_plan *plan, struct ferry_class *class, struct ferry_err *err)
+static int plan_class(struct making *m, struct ferry_plan *plan, struct ferry_class *class,
+                      struct ferry_err *err)
 {
     FERRY_CLEANUP(ferry_work_clear) struct ferry_work work;
     work_init(&work, m->live, class, m->moves, plan->pool, m->goals);

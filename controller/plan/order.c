@@ -1,7 +1,7 @@
 /* In how few rounds one forwarding becomes another without a loop in any interleaving (docs/planner.md).
  *
- * A round may hold a set R of routers if and only if the union of old and target edges for R, target edges for
- * the routers that are done and old ones for the rest is acyclic.  The greedy below adds routers to R one
+ * A round may hold a set R of routers if and only if the union of old and target edges for R, target edges
+ * for the routers that are done and old ones for the rest is acyclic.  The greedy below adds routers to R one
  * by one in several orders and keeps the order that needs the fewest rounds.
  *
  * Invariants

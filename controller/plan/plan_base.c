@@ -132,8 +132,9 @@ const struct ferry_stack *ferry_change_apply(struct ferry_pool *pool, const stru
     for (uint32_t i = 0; i < n; i++) {
         const struct ferry_entry *e = stack->entries[i];
         bool gateway = e->type == FERRY_GATEWAY;
-        if (change->kind == FERRY_KIND_GATEWAY ? !gateway
-                                               : gateway || e->metric != change->metric || e->table != change->table)
+        if (change->kind == FERRY_KIND_GATEWAY
+                ? !gateway
+                : gateway || e->metric != change->metric || e->table != change->table)
             entries[k++] = e;
     }
     if (change->after)
@@ -141,7 +142,8 @@ const struct ferry_stack *ferry_change_apply(struct ferry_pool *pool, const stru
     return ferry_pool_stack(pool, entries, k);
 }
 
-const struct ferry_stack *ferry_plan_state(struct ferry_plan *plan, uint32_t router, uint32_t group, size_t n_stages)
+const struct ferry_stack *ferry_plan_state(struct ferry_plan *plan, uint32_t router, uint32_t group,
+                                           size_t n_stages)
 {
     const struct ferry_stack *stack = plan->groups[group].initial[router];
     for (size_t s = 0; s < n_stages && s < plan->n_stages; s++)

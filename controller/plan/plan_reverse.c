@@ -1,5 +1,5 @@
-/* The undo of a plan, as a plan of its own: the stages in reverse, every change with before and after swapped.
- * SPDX-License-Identifier: MIT */
+/* The undo of a plan, as a plan of its own: the stages in reverse, every change with before and after
+ * swapped. SPDX-License-Identifier: MIT */
 #include "plan/planner.h"
 
 #include <string.h>
@@ -49,9 +49,11 @@ static const char *reverse_why(const struct ferry_change *c)
     if (c->kind == FERRY_KIND_GATEWAY)
         return c->before ? "take the gateway up again" : "let the gateway go again";
     if (!c->before)
-        return c->after->type == FERRY_BLACKHOLE ? "take the blackhole away again" : "as before: no route here";
+        return c->after->type == FERRY_BLACKHOLE ? "take the blackhole away again"
+                                                 : "as before: no route here";
     if (!c->after)
-        return c->before->type == FERRY_BLACKHOLE ? "lay the blackhole again" : "put the route back as it was";
+        return c->before->type == FERRY_BLACKHOLE ? "lay the blackhole again"
+                                                  : "put the route back as it was";
     return "back to the route from before";
 }
 

@@ -1,6 +1,6 @@
-/* The plan document: written by hand into one growing buffer (a plan of a large network has a million values),
- * always with the same members in the same order, so that its identity can be computed from the text.
- * docs/plan-document.md describes every member; plan_parse.c reads it back.
+/* The plan document: written by hand into one growing buffer (a plan of a large network has a million
+ * values), always with the same members in the same order, so that its identity can be computed from the
+ * text. docs/plan-document.md describes every member; plan_parse.c reads it back.
  *
  * Invariant: what is written depends on the plan's content alone, and reading and writing it again gives the
  * same bytes.  SPDX-License-Identifier: MIT */

@@ -44,10 +44,10 @@ uint32_t ferry_rounds(const struct ferry_edges *old, const struct ferry_edges *t
 
 /* Subnets with equal columns; the first one stands for all. */
 struct ferry_class {
-    uint32_t column;  /* of the first, in the live state */
-    uint32_t from;    /* site, or FERRY_NONE */
-    uint32_t to;      /* site */
-    uint32_t *moves;  /* indices into the moves */
+    uint32_t column; /* of the first, in the live state */
+    uint32_t from;   /* site, or FERRY_NONE */
+    uint32_t to;     /* site */
+    uint32_t *moves; /* indices into the moves */
     uint32_t n_moves;
 };
 
@@ -60,13 +60,13 @@ int ferry_goals_get(struct ferry_goals *goals, const bool *gateways, uint8_t fam
                     const struct ferry_entry *const **ret, struct ferry_err *err) FERRY_MUST_CHECK;
 
 struct ferry_node {
-    const struct ferry_stack *stack;  /* what it holds; NULL: nothing */
-    const struct ferry_entry *cover;  /* what it falls to; NULL: nothing */
-    const struct ferry_entry *fresh;  /* towards the new gateways; NULL: no path; a gateway entry at them */
-    bool is_old, is_new;              /* a gateway now; a gateway then */
-    bool delivers;                    /* all its paths end at an old gateway */
-    bool critical;                    /* on the way from a new gateway to an old one: must drop in between */
-    bool pinned;                      /* critical, and needs an explicit route for the time before */
+    const struct ferry_stack *stack; /* what it holds; NULL: nothing */
+    const struct ferry_entry *cover; /* what it falls to; NULL: nothing */
+    const struct ferry_entry *fresh; /* towards the new gateways; NULL: no path; a gateway entry at them */
+    bool is_old, is_new;             /* a gateway now; a gateway then */
+    bool delivers;                   /* all its paths end at an old gateway */
+    bool critical;                   /* on the way from a new gateway to an old one: must drop in between */
+    bool pinned;                     /* critical, and needs an explicit route for the time before */
 };
 
 /* Everything about one class on its way through goal.c and diff.c. */
@@ -75,16 +75,16 @@ struct ferry_work {
     const struct ferry_topology *t;
     const struct ferry_subnet *subnet; /* the first of the class */
     struct ferry_class *class;
-    struct ferry_pool *pool;           /* the plan's */
+    struct ferry_pool *pool; /* the plan's */
     struct ferry_goals *goals;
-    uint32_t n;                        /* routers */
+    uint32_t n; /* routers */
     struct ferry_node *nodes;
     /* Forwarding of every router: today; when all deliver; just before the hand-over. */
     const struct ferry_entry **old, **whole, **mid;
-    uint32_t *round;   /* of the change of a router's live route, or FERRY_NONE */
+    uint32_t *round; /* of the change of a router's live route, or FERRY_NONE */
     uint32_t n_rounds;
-    uint32_t n_old;    /* attached gateways */
-    char *subject;     /* "app", or "app and 9 more" */
+    uint32_t n_old; /* attached gateways */
+    char *subject;  /* "app", or "app and 9 more" */
 };
 
 void ferry_work_clear(struct ferry_work *work);
@@ -93,8 +93,8 @@ int ferry_work_check(struct ferry_work *work, struct ferry_err *err) FERRY_MUST_
 /* Fills in old, whole, mid and the rounds. */
 int ferry_work_goal(struct ferry_work *work, struct ferry_err *err) FERRY_MUST_CHECK;
 /* Longer prefixes inside the moving columns (conflict.c). */
-int ferry_check_conflicts(const struct ferry_live *live, const bool *moving, struct ferry_err *err)
-    FERRY_MUST_CHECK;
+int ferry_check_conflicts(const struct ferry_live *live, const bool *moving,
+                          struct ferry_err *err) FERRY_MUST_CHECK;
 /* The metric at which the attachment of this gateway competes with routes of the same prefix. */
 uint32_t ferry_gateway_metric(const struct ferry_work *work, uint32_t router);
 

@@ -1,0 +1,643 @@
+/* Reads the plan document back (docs/plan-document.md), strictly: unknown keys, broken references and values
+ * that cannot be are refused with their position.  Documents written by hand may leave out what only Ferry
+ * adds: id, mode, topology, routers, warnings, proof, and the gateways of subnets.
+ *
+ * Whether the plan is safe is not asked here: that is the prover's.  SPDX-License-Identifier: MIT */
+#include "plan/plan_parse.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { SUBNETS_MAX = 1000000, CHANGES_MAX = 4000000, ROUTERS_MAX = 1000000 };
+
+/* ---- Routers. ---- */
+
+static int parse_driver(struct parsing *p, uint32_t v, struct ferry_driver_config *ret, struct ferry_err *err)
+{
+    static const char *const known[] = {"type", "netns", "transport", NULL};
+    const char *type = NULL, *netns = NULL, *transport = NULL;
+    int r = ferry_json_keys(p->doc, v, known, err);
+    if (r == 0)
+        r = ferry_json_need_string(p->doc, v, "type", &type, err);
+    if (r == 0)
+        r = ferry_json_opt_string(p->doc, v, "netns", &netns, err);
+    if (r == 0)
+        r = ferry_json_opt_string(p->doc, v, "transport", &transport, err);
+    if (r < 0)
+        return r;
+    if (netns && (!parse_is_name(netns)))
+        return ferry_json_error(p->doc, ferry_json_get(p->doc, v, "netns"), err, "'%.80s' is not a name",
+                                netns);
+    ret->type = ferry_strdup(type);
+    ret->netns = ferry_strdup(netns);
+    ret->transport = ferry_strdup(transport);
+    return 0;
+}
+
+static void add_router(struct parsing *p, const char *name)
+{
+    struct ferry_plan *plan = p->plan;
+    char *own = ferry_strdup(name);
+    if (ferry_map_add(&p->routers, own, strlen(own), (uint32_t)plan->n_routers) != FERRY_MAP_NONE) {
+        free(own);
+        return;
+    }
+    FERRY_GROW(plan->routers, plan->n_routers);
+    plan->routers[plan->n_routers++] = (struct ferry_plan_router){.name = own};
+}
+
+static int parse_one_router(struct parsing *p, uint32_t v, struct ferry_err *err)
+{
+    static const char *const known[] = {"site", "driver", NULL};
+    const char *name = ferry_json_key(p->doc, v);
+    uint32_t driver = FERRY_JSON_NONE, site = FERRY_JSON_NONE;
+    int r = 0;
+    if (!parse_is_name(name))
+        r = ferry_json_error_key(p->doc, v, err, "'%.80s' is not a name", name);
+    if (r == 0)
+        r = ferry_json_want(p->doc, v, FERRY_JSON_OBJECT, err);
+    if (r == 0)
+        r = ferry_json_keys(p->doc, v, known, err);
+    if (r == 0)
+        r = ferry_json_opt(p->doc, v, "site", FERRY_JSON_STRING, &site, err);
+    if (r == 0)
+        r = ferry_json_opt(p->doc, v, "driver", FERRY_JSON_OBJECT, &driver, err);
+    if (r < 0)
+        return r;
+    add_router(p, name);
+    struct ferry_plan_router *router = &p->plan->routers[p->plan->n_routers - 1];
+    if (site != FERRY_JSON_NONE) {
+        const char *text;
+        r = parse_name(p, site, &text, err);
+        if (r < 0)
+            return r;
+        router->site = ferry_strdup(text);
+    }
+    return driver == FERRY_JSON_NONE ? 0 : parse_driver(p, driver, &router->driver, err);
+}
+
+/* Where the document lists no routers: all that it names, in the order of their first appearance. */
+static void collect_routers(struct parsing *p, uint32_t v)
+{
+    FERRY_JSON_EACH(p->doc, v, child)
+    {
+        const char *key = ferry_json_key(p->doc, child), *name;
+        enum ferry_json_type type = ferry_json_type(p->doc, child);
+        struct ferry_err ignored;
+        if (key && !strncmp(key, "x-", 2))
+            continue;
+        if (key && type == FERRY_JSON_OBJECT && (!strcmp(key, "initial") || !strcmp(key, "covers"))) {
+            FERRY_JSON_EACH(p->doc, child, row)
+            if (parse_is_name(ferry_json_key(p->doc, row)))
+                add_router(p, ferry_json_key(p->doc, row));
+        }
+        if (key && type == FERRY_JSON_STRING && !strcmp(key, "router") &&
+            ferry_json_string(p->doc, child, &name, &ignored) == 0 && parse_is_name(name))
+            add_router(p, name);
+        if (type == FERRY_JSON_OBJECT || type == FERRY_JSON_ARRAY)
+            collect_routers(p, child); /* the reader bounds the depth */
+    }
+}
+
+static int parse_routers(struct parsing *p, struct ferry_err *err)
+{
+    uint32_t routers = FERRY_JSON_NONE;
+    int r = ferry_json_opt(p->doc, FERRY_JSON_ROOT, "routers", FERRY_JSON_OBJECT, &routers, err);
+    if (r < 0)
+        return r;
+    if (routers == FERRY_JSON_NONE) {
+        collect_routers(p, ferry_json_get(p->doc, FERRY_JSON_ROOT, "groups"));
+        collect_routers(p, ferry_json_get(p->doc, FERRY_JSON_ROOT, "stages"));
+        return 0;
+    }
+    if (ferry_json_count(p->doc, routers) > ROUTERS_MAX)
+        return ferry_json_error(p->doc, routers, err, "more than %d routers", ROUTERS_MAX);
+    FERRY_JSON_EACH(p->doc, routers, v)
+    {
+        r = parse_one_router(p, v, err);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* ---- Groups. ---- */
+
+static int parse_gateway(struct parsing *p, uint32_t v, const struct ferry_plan_subnet *subnet,
+                         struct ferry_plan_gateway *ret, struct ferry_err *err)
+{
+    static const char *const known[] = {"router", "interface", "address", "via", "native", NULL};
+    const char *name;
+    uint32_t at, router = 0;
+    int r = ferry_json_want(p->doc, v, FERRY_JSON_OBJECT, err);
+    if (r == 0)
+        r = ferry_json_keys(p->doc, v, known, err);
+    if (r == 0)
+        r = ferry_json_need(p->doc, v, "router", FERRY_JSON_STRING, &at, err);
+    if (r == 0)
+        r = parse_name(p, at, &name, err);
+    if (r == 0)
+        r = parse_router(p, at, name, false, &router, err);
+    if (r < 0)
+        return r;
+    ret->gateway = (struct ferry_gateway){.router = router, .interface = FERRY_NONE};
+    at = ferry_json_get(p->doc, v, "interface");
+    if (at != FERRY_JSON_NONE && (r = parse_dev(p, at, ret->interface, err)) < 0)
+        return r;
+    at = ferry_json_get(p->doc, v, "address");
+    if (at != FERRY_JSON_NONE && (r = parse_prefix(p, at, false, &ret->gateway.address, err)) < 0)
+        return r;
+    if (at != FERRY_JSON_NONE && (ret->gateway.address.len != subnet->prefix.len ||
+                                  !ferry_prefix_contains(&subnet->prefix, &ret->gateway.address.addr)))
+        return ferry_json_error(p->doc, at, err, "the address is not one of the subnet's, with its length");
+    uint32_t via = ferry_json_get(p->doc, v, "via");
+    if (via != FERRY_JSON_NONE && (r = parse_addr(p, via, &ret->gateway.via, err)) < 0)
+        return r;
+    if ((at == FERRY_JSON_NONE) == (via == FERRY_JSON_NONE))
+        return ferry_json_error(p->doc, v, err, "a gateway needs either an address or a via");
+    if (via == FERRY_JSON_NONE && !ret->interface[0])
+        return ferry_json_error(p->doc, v, err, "a gateway with an address needs an interface");
+    at = ferry_json_get(p->doc, v, "native");
+    if (at != FERRY_JSON_NONE) {
+        FERRY_AUTOFREE uint8_t *native = NULL;
+        struct ferry_entry e = {.type = FERRY_GATEWAY};
+        r = parse_native(p, at, &native, &e.native_len, err);
+        if (r < 0)
+            return r;
+        e.native = native;
+        ret->attached = ferry_pool_entry(p->plan->pool, &e);
+    }
+    return 0;
+}
+
+static int parse_gateways(struct parsing *p, uint32_t v, struct ferry_plan_subnet *subnet,
+                          struct ferry_err *err)
+{
+    uint32_t list = FERRY_JSON_NONE;
+    int r = ferry_json_opt(p->doc, v, "gateways", FERRY_JSON_ARRAY, &list, err);
+    if (r < 0 || list == FERRY_JSON_NONE)
+        return r;
+    subnet->gateways = ferry_calloc(ferry_json_count(p->doc, list), sizeof *subnet->gateways);
+    FERRY_JSON_EACH(p->doc, list, child)
+    {
+        struct ferry_plan_gateway *g = &subnet->gateways[subnet->n_gateways];
+        r = parse_gateway(p, child, subnet, g, err);
+        if (r < 0)
+            return r;
+        for (size_t i = 0; i < subnet->n_gateways; i++)
+            if (subnet->gateways[i].gateway.router == g->gateway.router)
+                return ferry_json_error(p->doc, child, err, "a second gateway on the same router");
+        subnet->n_gateways++;
+    }
+    return 0;
+}
+
+static int parse_subnet(struct parsing *p, uint32_t v, struct ferry_group *group, struct ferry_err *err)
+{
+    static const char *const known[] = {"name", "prefix", "gateways", NULL};
+    struct ferry_plan_subnet *s = &group->subnets[group->n_subnets];
+    const char *name;
+    uint32_t at, prefix = FERRY_JSON_NONE;
+    int r = ferry_json_want(p->doc, v, FERRY_JSON_OBJECT, err);
+    if (r == 0)
+        r = ferry_json_keys(p->doc, v, known, err);
+    if (r == 0)
+        r = ferry_json_need(p->doc, v, "name", FERRY_JSON_STRING, &at, err);
+    if (r == 0)
+        r = parse_name(p, at, &name, err);
+    if (r == 0)
+        r = ferry_json_need(p->doc, v, "prefix", FERRY_JSON_STRING, &prefix, err);
+    if (r == 0)
+        r = parse_prefix(p, prefix, true, &s->prefix, err);
+    if (r < 0)
+        return r;
+    s->name = ferry_strdup(name);
+    group->n_subnets++;
+    if (s->prefix.addr.family != group->subnets[0].prefix.addr.family)
+        return ferry_json_error(p->doc, prefix, err, "IPv4 and IPv6 cannot share a group");
+    /* Into the map go the bytes of an array that does not move any more. */
+    if (ferry_map_add(&p->prefixes, &s->prefix, sizeof s->prefix, 0) != FERRY_MAP_NONE)
+        return ferry_json_error(p->doc, prefix, err, "this prefix is there already");
+    return parse_gateways(p, v, s, err);
+}
+
+static int parse_initial(struct parsing *p, uint32_t v, struct ferry_group *group, struct ferry_err *err)
+{
+    uint32_t initial, router = 0;
+    int r = ferry_json_need(p->doc, v, "initial", FERRY_JSON_OBJECT, &initial, err);
+    if (r < 0)
+        return r;
+    FERRY_JSON_EACH(p->doc, initial, row)
+    {
+        r = parse_router(p, row, ferry_json_key(p->doc, row), true, &router, err);
+        if (r == 0)
+            r = parse_stack(p, row, &group->initial[router], err);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int parse_covers(struct parsing *p, uint32_t v, struct ferry_group *group, struct ferry_err *err)
+{
+    static const char *const known[] = {"prefix", "entry", NULL};
+    uint32_t covers = FERRY_JSON_NONE, router = 0;
+    int r = ferry_json_opt(p->doc, v, "covers", FERRY_JSON_OBJECT, &covers, err);
+    if (r < 0 || covers == FERRY_JSON_NONE)
+        return r;
+    FERRY_JSON_EACH(p->doc, covers, row)
+    {
+        uint32_t entry = FERRY_JSON_NONE;
+        r = parse_router(p, row, ferry_json_key(p->doc, row), true, &router, err);
+        if (r == 0)
+            r = ferry_json_want(p->doc, row, FERRY_JSON_OBJECT, err);
+        if (r == 0)
+            r = ferry_json_keys(p->doc, row, known, err);
+        if (r == 0)
+            r = ferry_json_need(p->doc, row, "entry", FERRY_JSON_OBJECT, &entry, err);
+        if (r == 0)
+            r = parse_entry(p, entry, NULL, &group->covers[router].entry, err);
+        uint32_t prefix = r < 0 ? FERRY_JSON_NONE : ferry_json_get(p->doc, row, "prefix");
+        if (prefix != FERRY_JSON_NONE)
+            r = parse_prefix(p, prefix, true, &group->covers[router].prefix, err);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* A site's name, or null (or absent): nowhere. */
+static int parse_site(struct parsing *p, uint32_t v, const char *key, char **ret, struct ferry_err *err)
+{
+    uint32_t at = ferry_json_get(p->doc, v, key);
+    const char *name;
+    if (at == FERRY_JSON_NONE || ferry_json_type(p->doc, at) == FERRY_JSON_NULL)
+        return 0;
+    int r = parse_name(p, at, &name, err);
+    if (r == 0)
+        *ret = ferry_strdup(name);
+    return r;
+}
+
+static int parse_group_head(struct parsing *p, uint32_t v, struct ferry_group *group, struct ferry_err *err)
+{
+    static const char *const known[] = {"id", "from", "to", "subnets", "initial", "covers", NULL};
+    const char *id;
+    uint32_t at;
+    int r = ferry_json_want(p->doc, v, FERRY_JSON_OBJECT, err);
+    if (r == 0)
+        r = ferry_json_keys(p->doc, v, known, err);
+    if (r == 0)
+        r = ferry_json_need(p->doc, v, "id", FERRY_JSON_STRING, &at, err);
+    if (r == 0)
+        r = parse_name(p, at, &id, err);
+    if (r < 0)
+        return r;
+    group->id = ferry_strdup(id);
+    if (ferry_map_add(&p->groups, group->id, strlen(group->id), (uint32_t)p->plan->n_groups - 1) !=
+        FERRY_MAP_NONE)
+        return ferry_json_error(p->doc, at, err, "there is a group '%s' already", id);
+    r = parse_site(p, v, "from", &group->from, err);
+    return r < 0 ? r : parse_site(p, v, "to", &group->to, err);
+}
+
+static int parse_group(struct parsing *p, uint32_t v, struct ferry_err *err)
+{
+    struct ferry_plan *plan = p->plan;
+    struct ferry_group *group = &plan->groups[plan->n_groups++];
+    uint32_t subnets;
+    int r = parse_group_head(p, v, group, err);
+    if (r == 0)
+        r = ferry_json_need(p->doc, v, "subnets", FERRY_JSON_ARRAY, &subnets, err);
+    if (r < 0)
+        return r;
+    uint32_t count = ferry_json_count(p->doc, subnets);
+    if (count < 1 || count > SUBNETS_MAX)
+        return ferry_json_error(p->doc, subnets, err, "1 to %d subnets are expected", SUBNETS_MAX);
+    group->subnets = ferry_calloc(count, sizeof *group->subnets);
+    group->initial = ferry_calloc(plan->n_routers, sizeof *group->initial);
+    group->covers = ferry_calloc(plan->n_routers, sizeof *group->covers);
+    FERRY_JSON_EACH(p->doc, subnets, s)
+    {
+        r = parse_subnet(p, s, group, err);
+        if (r < 0)
+            return r;
+    }
+    r = parse_initial(p, v, group, err);
+    return r < 0 ? r : parse_covers(p, v, group, err);
+}
+
+static int parse_groups(struct parsing *p, struct ferry_err *err)
+{
+    uint32_t groups;
+    int r = ferry_json_need(p->doc, FERRY_JSON_ROOT, "groups", FERRY_JSON_ARRAY, &groups, err);
+    if (r < 0)
+        return r;
+    uint64_t count = ferry_json_count(p->doc, groups);
+    if (count > SUBNETS_MAX || count * p->plan->n_routers > UINT64_C(1) << 28)
+        return ferry_json_error(p->doc, groups, err, "too many groups for so many routers");
+    p->plan->groups = ferry_calloc(count, sizeof *p->plan->groups);
+    FERRY_JSON_EACH(p->doc, groups, group)
+    {
+        r = parse_group(p, group, err);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* ---- Stages. ---- */
+
+static int parse_kind(struct parsing *p, uint32_t v, enum ferry_kind *ret, struct ferry_err *err)
+{
+    const char *kind;
+    int r = ferry_json_need_string(p->doc, v, "kind", &kind, err);
+    if (r < 0)
+        return r;
+    if (strcmp(kind, "route") && strcmp(kind, "gateway"))
+        return ferry_json_error(p->doc, ferry_json_get(p->doc, v, "kind"), err,
+                                "'%.40s' is none of route, gateway", kind);
+    *ret = kind[0] == 'r' ? FERRY_KIND_ROUTE : FERRY_KIND_GATEWAY;
+    return 0;
+}
+
+/* Metric and table: a route's must be there (the table where it is not main), a gateway has none. */
+static int parse_change_key(struct parsing *p, uint32_t v, struct ferry_change *c, struct ferry_err *err)
+{
+    int64_t metric = 0, table = FERRY_TABLE_MAIN;
+    int r;
+    if (c->kind == FERRY_KIND_GATEWAY) {
+        if (ferry_json_get(p->doc, v, "table") != FERRY_JSON_NONE)
+            return ferry_json_error_key(p->doc, ferry_json_get(p->doc, v, "table"), err,
+                                        "a gateway has no table");
+        return ferry_json_opt_int(p->doc, v, "metric", 0, 0, &metric, err);
+    }
+    r = ferry_json_need_int(p->doc, v, "metric", 0, UINT32_MAX, &metric, err);
+    if (r == 0)
+        r = ferry_json_opt_int(p->doc, v, "table", 1, UINT32_MAX, &table, err);
+    c->metric = (uint32_t)metric;
+    c->table = (uint32_t)table;
+    return r;
+}
+
+static int parse_sides(struct parsing *p, uint32_t v, struct ferry_change *c, struct ferry_err *err)
+{
+    static const char *const names[] = {"before", "after"};
+    const struct ferry_entry **const sides[] = {&c->before, &c->after};
+    struct parse_key key = {.gateway = c->kind == FERRY_KIND_GATEWAY, .table = c->table, .metric = c->metric};
+    for (size_t i = 0; i < FERRY_COUNT(names); i++) {
+        uint32_t at = ferry_json_get(p->doc, v, names[i]);
+        if (at == FERRY_JSON_NONE)
+            return ferry_json_error(p->doc, v, err, "'%s' is missing (null: nothing)", names[i]);
+        int r = parse_entry(p, at, &key, sides[i], err);
+        if (r < 0)
+            return r;
+    }
+    if (!c->before && !c->after)
+        return ferry_json_error(p->doc, v, err, "before and after are both null");
+    return 0;
+}
+
+static int parse_change(struct parsing *p, uint32_t v, struct ferry_change *ret, struct ferry_err *err)
+{
+    static const char *const known[] = {"router", "group", "kind", "metric", "table",
+                                        "before", "after", "why",  NULL};
+    struct ferry_change c = {0};
+    const char *router, *group, *why = NULL;
+    int r = ferry_json_want(p->doc, v, FERRY_JSON_OBJECT, err);
+    if (r == 0)
+        r = ferry_json_keys(p->doc, v, known, err);
+    if (r == 0)
+        r = ferry_json_need_string(p->doc, v, "router", &router, err);
+    if (r == 0)
+        r = parse_router(p, ferry_json_get(p->doc, v, "router"), router, false, &c.router, err);
+    if (r == 0)
+        r = ferry_json_need_string(p->doc, v, "group", &group, err);
+    if (r < 0)
+        return r;
+    c.group = ferry_map_get(&p->groups, group, strlen(group));
+    if (c.group == FERRY_MAP_NONE)
+        return ferry_json_error(p->doc, ferry_json_get(p->doc, v, "group"), err,
+                                "there is no group '%.80s' in this plan", group);
+    r = parse_kind(p, v, &c.kind, err);
+    if (r == 0)
+        r = parse_change_key(p, v, &c, err);
+    if (r == 0)
+        r = parse_sides(p, v, &c, err);
+    if (r == 0)
+        r = ferry_json_opt_string(p->doc, v, "why", &why, err);
+    if (r < 0)
+        return r;
+    c.why = why ? ferry_plan_string(p->plan, ferry_strdup(why)) : NULL;
+    *ret = c;
+    return 0;
+}
+
+static int parse_phase(struct parsing *p, uint32_t v, enum ferry_phase *ret, struct ferry_err *err)
+{
+    const char *name;
+    int r = ferry_json_need_string(p->doc, v, "phase", &name, err);
+    if (r < 0)
+        return r;
+    for (enum ferry_phase phase = FERRY_PREPARE; phase <= FERRY_SETTLE; phase++)
+        if (!strcmp(name, ferry_phase_name(phase))) {
+            *ret = phase;
+            return 0;
+        }
+    return ferry_json_error(p->doc, ferry_json_get(p->doc, v, "phase"), err,
+                            "'%.40s' is none of prepare, detach, attach, settle", name);
+}
+
+static int parse_stage(struct parsing *p, uint32_t v, struct ferry_err *err)
+{
+    static const char *const known[] = {"phase", "changes", NULL};
+    struct ferry_stage *stage = &p->plan->stages[p->plan->n_stages++];
+    uint32_t changes;
+    int r = ferry_json_want(p->doc, v, FERRY_JSON_OBJECT, err);
+    if (r == 0)
+        r = ferry_json_keys(p->doc, v, known, err);
+    if (r == 0)
+        r = parse_phase(p, v, &stage->phase, err);
+    if (r == 0)
+        r = ferry_json_need(p->doc, v, "changes", FERRY_JSON_ARRAY, &changes, err);
+    if (r < 0)
+        return r;
+    if (ferry_json_count(p->doc, changes) > CHANGES_MAX)
+        return ferry_json_error(p->doc, changes, err, "more than %d changes", CHANGES_MAX);
+    stage->changes = ferry_calloc(ferry_json_count(p->doc, changes), sizeof *stage->changes);
+    FERRY_JSON_EACH(p->doc, changes, change)
+    {
+        r = parse_change(p, change, &stage->changes[stage->n_changes], err);
+        if (r < 0)
+            return r;
+        stage->n_changes++;
+    }
+    return 0;
+}
+
+static int parse_stages(struct parsing *p, struct ferry_err *err)
+{
+    uint32_t stages;
+    int r = ferry_json_need(p->doc, FERRY_JSON_ROOT, "stages", FERRY_JSON_ARRAY, &stages, err);
+    if (r < 0)
+        return r;
+    p->plan->stages = ferry_calloc(ferry_json_count(p->doc, stages), sizeof *p->plan->stages);
+    FERRY_JSON_EACH(p->doc, stages, stage)
+    {
+        r = parse_stage(p, stage, err);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* ---- The document. ---- */
+
+static int parse_head(struct parsing *p, const char **ret_id, struct ferry_err *err)
+{
+    static const char *const known[] = {"ferry",  "kind",   "id",       "mode",  "topology", "routers",
+                                        "groups", "stages", "warnings", "proof", NULL};
+    const char *kind, *mode = "planned";
+    int64_t version;
+    int r = ferry_json_want(p->doc, FERRY_JSON_ROOT, FERRY_JSON_OBJECT, err);
+    if (r == 0)
+        r = ferry_json_keys(p->doc, FERRY_JSON_ROOT, known, err);
+    if (r == 0)
+        r = ferry_json_need_int(p->doc, FERRY_JSON_ROOT, "ferry", 1, 1, &version, err);
+    if (r == 0)
+        r = ferry_json_need_string(p->doc, FERRY_JSON_ROOT, "kind", &kind, err);
+    if (r < 0)
+        return r;
+    if (strcmp(kind, "plan"))
+        return ferry_json_error(p->doc, ferry_json_get(p->doc, FERRY_JSON_ROOT, "kind"), err,
+                                "this is a '%.40s', not a plan", kind);
+    r = ferry_json_opt_string(p->doc, FERRY_JSON_ROOT, "id", ret_id, err);
+    if (r == 0)
+        r = ferry_json_opt_string(p->doc, FERRY_JSON_ROOT, "mode", &mode, err);
+    if (r < 0)
+        return r;
+    if (strcmp(mode, "planned") && strcmp(mode, "disaster") && strcmp(mode, "undo"))
+        return ferry_json_error(p->doc, ferry_json_get(p->doc, FERRY_JSON_ROOT, "mode"), err,
+                                "'%.40s' is none of planned, disaster, undo", mode);
+    p->plan->mode = ferry_strdup(mode);
+    return 0;
+}
+
+static int parse_topology(struct parsing *p, struct ferry_err *err)
+{
+    static const char *const known[] = {"name", "sha256", NULL};
+    uint32_t v = FERRY_JSON_NONE;
+    const char *name, *sha256 = "";
+    int r = ferry_json_opt(p->doc, FERRY_JSON_ROOT, "topology", FERRY_JSON_OBJECT, &v, err);
+    if (r < 0 || v == FERRY_JSON_NONE)
+        return r;
+    r = ferry_json_keys(p->doc, v, known, err);
+    if (r == 0)
+        r = ferry_json_need_string(p->doc, v, "name", &name, err);
+    if (r == 0)
+        r = ferry_json_opt_string(p->doc, v, "sha256", &sha256, err);
+    if (r < 0)
+        return r;
+    if (sha256[0] && (strlen(sha256) != 64 || strspn(sha256, "0123456789abcdef") != 64))
+        return ferry_json_error(p->doc, ferry_json_get(p->doc, v, "sha256"), err,
+                                "64 lower-case hex digits are expected");
+    p->plan->topology_name = ferry_strdup(name);
+    memcpy(p->plan->topology_sha256, sha256, strlen(sha256) + 1);
+    return 0;
+}
+
+static int parse_warnings(struct parsing *p, struct ferry_err *err)
+{
+    uint32_t list = FERRY_JSON_NONE;
+    int r = ferry_json_opt(p->doc, FERRY_JSON_ROOT, "warnings", FERRY_JSON_ARRAY, &list, err);
+    if (r < 0)
+        return r;
+    p->plan->warnings = ferry_calloc(ferry_json_count(p->doc, list), sizeof *p->plan->warnings);
+    FERRY_JSON_EACH(p->doc, list, v)
+    {
+        const char *text;
+        r = ferry_json_string(p->doc, v, &text, err);
+        if (r < 0)
+            return r;
+        p->plan->warnings[p->plan->n_warnings++] = ferry_strdup(text);
+    }
+    return 0;
+}
+
+static int parse_proof(struct parsing *p, struct ferry_err *err)
+{
+    static const char *const known[] = {"states", "certificate", NULL};
+    uint32_t v = FERRY_JSON_NONE;
+    const char *states = NULL, *certificate = NULL;
+    int r = ferry_json_opt(p->doc, FERRY_JSON_ROOT, "proof", FERRY_JSON_OBJECT, &v, err);
+    if (r < 0 || v == FERRY_JSON_NONE)
+        return r;
+    r = ferry_json_keys(p->doc, v, known, err);
+    if (r == 0)
+        r = ferry_json_need_string(p->doc, v, "states", &states, err);
+    if (r == 0)
+        r = ferry_json_opt_string(p->doc, v, "certificate", &certificate, err);
+    if (r < 0)
+        return r;
+    p->plan->proof_states = ferry_strdup(states);
+    p->plan->proof_certificate = ferry_strdup(certificate);
+    return 0;
+}
+
+static int parse_document(struct parsing *p, bool *ret_id_matches, struct ferry_err *err)
+{
+    const char *id = NULL;
+    int r = parse_head(p, &id, err);
+    if (r == 0)
+        r = parse_topology(p, err);
+    if (r == 0)
+        r = parse_routers(p, err);
+    if (r == 0)
+        r = parse_groups(p, err);
+    if (r == 0)
+        r = parse_stages(p, err);
+    if (r == 0)
+        r = parse_warnings(p, err);
+    if (r == 0)
+        r = parse_proof(p, err);
+    if (r < 0)
+        return r;
+    ferry_plan_seal(p->plan);
+    if (ret_id_matches)
+        *ret_id_matches = !id || !strcmp(id, p->plan->id); /* without an id it claims nothing */
+    return 0;
+}
+
+static void parsing_clear(struct parsing *p)
+{
+    ferry_map_clear(&p->routers);
+    ferry_map_clear(&p->groups);
+    ferry_map_clear(&p->prefixes);
+    ferry_plan_free(p->plan);
+}
+
+static int parse(struct ferry_json *doc, struct ferry_plan **ret, bool *ret_id_matches, struct ferry_err *err)
+{
+    FERRY_CLEANUP(parsing_clear) struct parsing p = {.doc = doc, .plan = ferry_calloc(1, sizeof *p.plan)};
+    p.plan->pool = ferry_pool_new();
+    int r = parse_document(&p, ret_id_matches, err);
+    if (r < 0)
+        return r;
+    *ret = FERRY_STEAL(p.plan);
+    return 0;
+}
+
+int ferry_plan_parse(const char *name, const char *text, size_t len, struct ferry_plan **ret,
+                     bool *ret_id_matches, struct ferry_err *err)
+{
+    FERRY_CLEANUP(ferry_json_freep) struct ferry_json *doc = NULL;
+    int r = ferry_json_parse(name, text, len, NULL, NULL, &doc, err);
+    return r < 0 ? r : parse(doc, ret, ret_id_matches, err);
+}
+
+int ferry_plan_load(const char *path, struct ferry_plan **ret, bool *ret_id_matches, struct ferry_err *err)
+{
+    FERRY_CLEANUP(ferry_json_freep) struct ferry_json *doc = NULL;
+    int r = ferry_json_load(path, NULL, NULL, &doc, err);
+    return r < 0 ? r : parse(doc, ret, ret_id_matches, err);
+}

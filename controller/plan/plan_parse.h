@@ -1,0 +1,44 @@
+/* What the two halves of the plan document's reader share: plan_parse.c (the document) and
+ * plan_parse_entry.c (entries and names).  SPDX-License-Identifier: MIT */
+#ifndef FERRY_PLAN_PARSE_H
+#define FERRY_PLAN_PARSE_H
+
+#include "model/json.h"
+#include "model/map.h"
+#include "plan/planner.h"
+
+struct parsing {
+    struct ferry_json *doc;
+    struct ferry_plan *plan;
+    struct ferry_map routers, groups, prefixes; /* keys live in the plan */
+};
+
+/* The key that a change gives to its entries. */
+struct parse_key {
+    bool gateway;
+    uint32_t table, metric;
+};
+
+/* Whether it may name a router, site, subnet or group. */
+bool parse_is_name(const char *s);
+/* A string that is a name. */
+int parse_name(struct parsing *p, uint32_t v, const char **ret, struct ferry_err *err) FERRY_MUST_CHECK;
+/* The index of a router: `name` stands at `v` (as a value, or as a key where `is_key`). */
+int parse_router(struct parsing *p, uint32_t v, const char *name, bool is_key, uint32_t *ret,
+                 struct ferry_err *err) FERRY_MUST_CHECK;
+int parse_prefix(struct parsing *p, uint32_t v, bool network, struct ferry_prefix *ret,
+                 struct ferry_err *err) FERRY_MUST_CHECK;
+int parse_addr(struct parsing *p, uint32_t v, struct ferry_addr *ret, struct ferry_err *err) FERRY_MUST_CHECK;
+int parse_dev(struct parsing *p, uint32_t v, char ret[static FERRY_DEV_LEN],
+              struct ferry_err *err) FERRY_MUST_CHECK;
+/* Bytes from hex; *ret is malloc'd. */
+int parse_native(struct parsing *p, uint32_t v, uint8_t **ret, uint32_t *ret_len,
+                 struct ferry_err *err) FERRY_MUST_CHECK;
+/* An entry object, or null where `key` (a change's) allows it; interned. */
+int parse_entry(struct parsing *p, uint32_t v, const struct parse_key *key, const struct ferry_entry **ret,
+                struct ferry_err *err) FERRY_MUST_CHECK;
+/* A router's holdings: an array of entries with different keys. */
+int parse_stack(struct parsing *p, uint32_t v, const struct ferry_stack **ret,
+                struct ferry_err *err) FERRY_MUST_CHECK;
+
+#endif
