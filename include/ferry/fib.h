@@ -85,6 +85,7 @@ struct ferry_live {
     struct ferry_err *unreachable_why; /* [router] */
     struct ferry_conflict *conflicts;
     size_t n_conflicts;
+    bool *filled; /* [router]: the model's own: its row was set before */
 };
 
 /* Columns for the given subnets; every router empty and reachable. */
