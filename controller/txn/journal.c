@@ -172,7 +172,8 @@ void ferry_journal_close(struct ferry_journal *journal)
 
 int ferry_journal_lock(struct ferry_journal *journal, struct ferry_err *err)
 {
-    assert(journal->lock_fd < 0); /* J3 */
+    if (journal->lock_fd >= 0) /* J3 */
+        return ferry_error(err, FERRY_ELOCKED, "another transaction of this process is running");
     FERRY_AUTOFREE char *path = ferry_asprintf("%s/lock", journal->state_dir);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)

@@ -1,0 +1,220 @@
+/* Inside the engine: views of what routers hold, batches of ops, and the transaction itself.
+ *
+ *   txn.c        begin, step, abort: the state machine         txn_view.c   reading routers, comparing
+ *   txn_check.c  the prechecks                                 txn_batch.c  a stage as ops and read-back, in
+ * one run apply.c      a stage forward                               txn_undo.c   a stage backward verify.c
+ * the end state, delivered from everywhere      recover.c    after a crash
+ *
+ * SPDX-License-Identifier: MIT */
+#ifndef FERRY_TXN_ENGINE_H
+#define FERRY_TXN_ENGINE_H
+
+#include "txn/journal.h"
+
+#include "base/mem.h"
+
+/* ---- Views: some (router, subnet) pairs and what was read there. ---- */
+
+/* One subnet on one router. */
+struct ferry_cell {
+    uint32_t router, group, subnet; /* indices into the plan; subnet: into its group */
+    const struct ferry_stack *expected;
+};
+
+/* The cells of one router, next to each other. */
+struct ferry_view_part {
+    uint32_t router;
+    size_t first_cell, n_cells;
+    struct ferry_query query;
+    struct ferry_fib fib; /* what was read */
+    int result;           /* 0: `fib` says what the router holds */
+    struct ferry_err err;
+    uint32_t *next; /* [fib item]: the next item of the same cell, plus one */
+};
+
+struct ferry_view {
+    struct ferry_plan *plan;
+    struct ferry_cell *cells;
+    struct ferry_query_item *items; /* [cell] */
+    uint32_t *head;                 /* [cell]: its first fib item, plus one */
+    size_t n_cells;
+    struct ferry_view_part *parts; /* by router, ascending */
+    size_t n_parts;
+};
+
+/* A cell to be: cells must be added router by router. */
+void ferry_view_add(struct ferry_view *view, const struct ferry_cell *cell);
+/* After the last cell: builds parts and queries. */
+void ferry_view_finish(struct ferry_view *view);
+void ferry_view_clear(struct ferry_view *view);
+/* The READ job of a part, and its result taken over. */
+struct ferry_job ferry_view_job(const struct ferry_view_part *part);
+void ferry_view_take(struct ferry_view *view, struct ferry_view_part *part, struct ferry_job *job);
+/* Reads the parts for which `which[part]` is set (NULL: all), side by side. */
+void ferry_view_read(struct ferry_view *view, struct ferry_fleet *fleet, const bool *which);
+
+/* What was found under a key: an entry, NULL for nothing, or `ferry_many` where two entries share the key. */
+extern const struct ferry_entry ferry_many;
+const struct ferry_entry *ferry_view_key(const struct ferry_view *view, const struct ferry_view_part *part,
+                                         size_t cell, enum ferry_kind kind, uint32_t table, uint32_t metric);
+/* The entry that is meant on this cell: the gateway's snapshot where there is one. */
+const struct ferry_entry *ferry_cell_entry(const struct ferry_plan *plan, const struct ferry_cell *cell,
+                                           const struct ferry_entry *e);
+/* Equal in all but the routers' indices, which drivers do not know.  NULL equals NULL alone. */
+bool ferry_entry_same(const struct ferry_entry *a, const struct ferry_entry *b);
+/* Whether the cell holds exactly `stack`. */
+bool ferry_view_holds(const struct ferry_view *view, const struct ferry_view_part *part, size_t cell,
+                      const struct ferry_stack *stack);
+
+struct ferry_hands {
+    struct ferry_hand *v;
+    size_t n;
+};
+void ferry_hands_add(struct ferry_hands *hands, const char *router, char *key,
+                     const struct ferry_entry *expected, const struct ferry_entry *found, bool silent);
+/* "route 192.168.1.0/24 metric 20", "gateway 192.168.1.0/24"; malloc'd. */
+char *ferry_key_text(const struct ferry_prefix *prefix, enum ferry_kind kind, uint32_t table,
+                     uint32_t metric);
+/* Every key of the cell where `stack` and what was found differ. */
+void ferry_view_diff(const struct ferry_view *view, const struct ferry_view_part *part, size_t cell,
+                     const struct ferry_stack *stack, struct ferry_hands *hands);
+
+/* ---- State: what every router should hold, by (group, router). ---- */
+
+const struct ferry_stack **ferry_states_initial(const struct ferry_plan *plan);
+/* Takes the states over a stage; with `back` the other way. */
+void ferry_states_stage(struct ferry_plan *plan, const struct ferry_stack **states, size_t stage, bool back);
+static inline size_t ferry_state_at(const struct ferry_plan *plan, uint32_t group, uint32_t router)
+{
+    return group * plan->n_routers + router;
+}
+/* [group * n_routers + router]: the table in which a router holds the routes of a group.  malloc'd. */
+uint32_t *ferry_plan_tables(const struct ferry_plan *plan);
+/* The gateway of a subnet on a router, or NULL. */
+const struct ferry_plan_gateway *ferry_plan_gateway_at(const struct ferry_plan *plan, uint32_t group,
+                                                       uint32_t subnet, uint32_t router);
+
+/* ---- Batches: a stage, or a slice of its subnets, as ops with their read-back. ---- */
+
+struct ferry_batch_op {
+    const struct ferry_change *change;
+    uint32_t subnet;
+    size_t cell;    /* in the view */
+    size_t outcome; /* index into the record's outcomes */
+};
+
+struct ferry_batch {
+    struct ferry_view view;
+    struct ferry_op *ops; /* by view part, next to each other, in the plan's order */
+    struct ferry_batch_op *refs;
+    size_t n_ops;
+    size_t *part_first;     /* [n_parts + 1]: first op of each part */
+    struct ferry_job *jobs; /* APPLY and READ of each part */
+};
+
+/* Ops at most in one batch: an op takes 1.2 KiB, and a stage may have ten million. */
+#define FERRY_BATCH_OPS 131072u
+
+/* Subnets a batch: a stage is cut by subnets, so that each batch still works on all of its routers at once.
+ */
+size_t ferry_batch_width(const struct ferry_stage *stage);
+/* The subnets [from, from + width) of the stage's groups.  `states`: what is expected once the stage is done
+ * (NULL: not compared).  NULL where there are none. */
+struct ferry_batch *ferry_batch_new(struct ferry_plan *plan, size_t stage, size_t from, size_t width,
+                                    const struct ferry_stack *const *states);
+void ferry_batch_free(struct ferry_batch *batch);
+
+/* ---- Exclusivity: which gateways are attached, as last read. ---- */
+
+enum ferry_attached { FERRY_DETACHED, FERRY_ATTACHED, FERRY_ATTACHED_UNKNOWN };
+
+struct ferry_interlock {
+    struct ferry_plan *plan;
+    uint8_t *state;  /* [gateway of every subnet of every group]; enum ferry_attached */
+    size_t **offset; /* [group][subnet]: its first gateway */
+    /* [group * n_routers + router]: attached at first, at the end */
+    bool *old, *new;
+};
+void ferry_interlock_init(struct ferry_interlock *lock, struct ferry_plan *plan);
+void ferry_interlock_clear(struct ferry_interlock *lock);
+/* Takes over what a view has read, or could not read. */
+void ferry_interlock_see(struct ferry_interlock *lock, const struct ferry_view *view,
+                         const struct ferry_view_part *part);
+/* The router of another site that is, or may be, attached, so that `router` must not attach; or
+ * FERRY_NO_ROUTER. */
+uint32_t ferry_interlock_conflict(const struct ferry_interlock *lock, uint32_t group, uint32_t subnet,
+                                  uint32_t router);
+
+/* ---- Longer prefixes inside a moved one (txn_specific.c). ---- */
+
+struct ferry_specific {
+    uint32_t group, subnet, router;
+    struct ferry_prefix prefix;
+    uint32_t table, metric;
+};
+/* Appends those that a view has read. */
+void ferry_specifics_collect(const struct ferry_view *view, struct ferry_specific **v, size_t *n);
+void ferry_specifics_sort(struct ferry_specific *v, size_t n);
+bool ferry_specifics_have(const struct ferry_specific *v, size_t n, const struct ferry_specific *s);
+
+/* ---- The transaction. ---- */
+
+struct ferry_txn {
+    const struct ferry_env *env;
+    struct ferry_journal *journal;
+    struct ferry_fleet *fleet;
+    struct ferry_plan *plan;
+    struct ferry_txn_record record; /* its plan is `plan`, which the caller owns */
+    void (*progress)(void *ctx, enum ferry_txn_event event, size_t stage, const char *text);
+    void *progress_ctx;
+    bool hold;
+    bool held;      /* verified, and waiting */
+    bool undo_said; /* the journal knows that the undo has begun */
+    size_t stage;   /* forward: stages [0, stage) are done; backward: stages [stage, …) are undone */
+    bool ended;
+    const struct ferry_stack **states;    /* after stages [0, stage), forward only */
+    struct ferry_batch **ready;           /* [stage]: built before the outage began */
+    size_t first_critical, last_critical; /* stages of the outage: first detach to last attach */
+    struct ferry_interlock interlock;
+    struct ferry_journal_events events;
+    struct ferry_specific *specifics; /* longer prefixes that stood there before, sorted */
+    size_t n_specifics;
+};
+
+void ferry_txn_point(const struct ferry_env *env, const char *name);
+void ferry_txn_say(struct ferry_txn *txn, enum ferry_txn_event event, size_t stage, const char *fmt, ...)
+    FERRY_PRINTF(4, 5);
+void ferry_txn_set_state(struct ferry_txn *txn, enum ferry_txn_state state);
+void ferry_txn_set_reason(struct ferry_txn *txn, const char *text);
+/* From here on the journal must not fail unseen: -FERRY_EIO becomes -FERRY_EUNKNOWN. */
+int ferry_txn_save(struct ferry_txn *txn, const char *crash_point, struct ferry_err *err) FERRY_MUST_CHECK;
+void ferry_txn_sleep(struct ferry_txn *txn, uint64_t us);
+/* A transaction without journal row yet: what begin, precheck and recover share. */
+struct ferry_txn *ferry_txn_new(const struct ferry_env *env, struct ferry_fleet *fleet,
+                                struct ferry_plan *plan, const struct ferry_txn_options *options);
+
+/* Proves, reads, compares, lets drivers check.  Writes nothing anywhere. */
+int ferry_txn_check(struct ferry_txn *txn, struct ferry_hands *drift, struct ferry_err *err) FERRY_MUST_CHECK;
+/* 0: the stage is done and read back.  1: it failed, the reason is set. */
+int ferry_txn_apply_stage(struct ferry_txn *txn);
+/* Reads a view of everything; asks again where a router that is needed is silent. */
+void ferry_txn_read_patiently(struct ferry_txn *txn, struct ferry_view *view, const bool *needed);
+/* 0: every router holds the end state.  1: not so, the reason is set. */
+int ferry_txn_verify(struct ferry_txn *txn);
+/* 0: every change of the stage is back at `before`.  1: not all of them are. */
+int ferry_txn_undo_stage(struct ferry_txn *txn, size_t stage);
+/* Reads everything and says UNDONE or STUCK, with hands. */
+void ferry_txn_undo_end(struct ferry_txn *txn);
+/* Announces the gateways that the plan, or its undo, has attached. */
+void ferry_txn_announce(struct ferry_txn *txn, bool back);
+void ferry_txn_persist(struct ferry_txn *txn);
+/* Cells of every router for every moved subnet, a slice of subnets at a time. */
+void ferry_txn_view_all(struct ferry_plan *plan, const struct ferry_stack *const *states, size_t from,
+                        size_t width, struct ferry_view *ret);
+size_t ferry_txn_view_width(const struct ferry_plan *plan);
+/* The most subnets of any group. */
+size_t ferry_plan_widest(const struct ferry_plan *plan);
+/* [router]: whether the plan needs it: it holds something, is changed, or could be attached.  malloc'd. */
+bool *ferry_plan_needed(const struct ferry_plan *plan);
+
+#endif
