@@ -214,7 +214,7 @@ static void check_beaten(struct prover *p)
 {
     for (uint32_t r = 0; r < p->plan->n_routers; r++) {
         const struct prove_slot *gateway = gateway_slot(p, r);
-        if (!gateway)
+        if (!gateway || !(gateway->now || gateway->after))
             continue;
         for (size_t i = 1; i < p->rows[r].n; i++) {
             const struct prove_slot *s = &p->rows[r].slots[i];
