@@ -1,0 +1,187 @@
+/* `ferry apply` and `ferry drill`: a plan from a file or from options, run on the routers.
+ * SPDX-License-Identifier: MIT */
+#include "ui/run.h"
+
+#include "base/mem.h"
+#include <string.h>
+
+enum { KEY_CONFIRM = 0x6000, KEY_HOLD };
+
+struct apply_options {
+    struct ui *ui;
+    struct ui_selection selection;
+    struct ui_run_options run;
+    const char *file;
+    bool confirm;
+    uint64_t hold_us;
+};
+
+static const struct argp_option apply_argp_options[] = {
+    {"confirm-within", KEY_CONFIRM, "DURATION", 0,
+     "Roll back unless confirmed in time (no driver can do this yet)", 4},
+    {0},
+};
+
+static const struct argp_option drill_argp_options[] = {
+    {"hold", KEY_HOLD, "DURATION", 0, "How long to stay at the new site before the rollback (default 0s)", 4},
+    {0},
+};
+
+static int end(struct apply_options *o)
+{
+    bool given = ui_selection_given(&o->selection);
+    if (o->file && given)
+        return ui_usage(o->ui, "a PLAN and --move, --evacuate or --failback exclude each other");
+    if (!o->file && !given)
+        return ui_usage(o->ui, "what? A PLAN, --move SUBNET=SITE, --evacuate SITE --to SITE or --failback");
+    return 0;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct apply_options *o = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        o->selection.ui = o->run.ui = o->ui;
+        state->child_inputs[0] = &o->selection;
+        state->child_inputs[1] = &o->run;
+        return 0;
+    case KEY_CONFIRM:
+    case KEY_HOLD:
+        o->confirm = key == KEY_CONFIRM;
+        if (ui_duration_parse(arg, &o->hold_us, &o->ui->err) < 0)
+            return ui_usage(o->ui, "%s: '%s' is no duration; write 90s, 5m, 2h or 500ms",
+                            key == KEY_HOLD ? "--hold" : "--confirm-within", arg);
+        return 0;
+    case ARGP_KEY_ARG:
+        if (o->file)
+            return ARGP_ERR_UNKNOWN;
+        o->file = arg;
+        return 0;
+    case ARGP_KEY_END:
+        return o->ui->help || o->ui->version ? 0 : end(o);
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp_child children[] = {{.argp = &ui_selection_argp}, {.argp = &ui_run_argp}, {0}};
+static const struct argp apply_argp = {.options = apply_argp_options, .parser = parse, .children = children};
+static const struct argp drill_argp = {.options = drill_argp_options, .parser = parse, .children = children};
+
+/* A saved plan is for one version of the topology file, and its routers are that file's. */
+static int check_topology(struct ui *ui, const struct ferry_plan *plan, const struct ferry_topology *t)
+{
+    if (strcmp(plan->topology_sha256, t->sha256) != 0)
+        return ferry_error(
+            &ui->err, FERRY_EDRIFT,
+            "the topology file was changed since the plan was made (sha256 %.12s, now %.12s); plan again",
+            plan->topology_sha256, t->sha256);
+    bool same = plan->n_routers == t->n_routers;
+    for (size_t i = 0; same && i < t->n_routers; i++)
+        same = strcmp(plan->routers[i].name, t->routers[i].name) == 0;
+    if (!same)
+        return ferry_refuse(&ui->err, "routers", "the plan's routers are not the topology's; plan again");
+    return 0;
+}
+
+static int get_plan(struct ui *ui, const struct apply_options *o, const struct ferry_topology *t,
+                    struct ferry_fleet *fleet, struct ferry_plan **ret)
+{
+    FERRY_CLEANUP(ui_plan_cleanup) struct ferry_plan *plan = NULL;
+    int r =
+        o->file ? ui_plan_file(ui, o->file, true, &plan) : ui_plan_select(ui, &o->selection, t, fleet, &plan);
+    if (r == 0 && o->file)
+        r = check_topology(ui, plan, t);
+    if (r < 0)
+        return r;
+    *ret = FERRY_STEAL(plan);
+    return 0;
+}
+
+static int run(struct ui *ui, const struct apply_options *o, const char *kind)
+{
+    FERRY_CLEANUP(ui_topology_cleanup) struct ferry_topology *t = NULL;
+    FERRY_CLEANUP(ui_fleet_cleanup) struct ferry_fleet *fleet = NULL;
+    FERRY_CLEANUP(ui_plan_cleanup) struct ferry_plan *plan = NULL;
+    struct ferry_fleet_config config = ui_fleet_config(ui);
+    if (o->confirm)
+        return ferry_refuse(
+            &ui->err, "confirm-within",
+            "no driver of this version can roll back by itself when no confirm comes; nothing was written; "
+            "apply without --confirm-within and undo with `ferry rollback`");
+    int r = ui_run_may(ui, &o->run);
+    if (r == 0)
+        r = ui_topology_load(ui, &t);
+    if (r == 0)
+        r = ferry_fleet_for_topology(&config, t, &fleet, &ui->err);
+    if (r == 0)
+        r = get_plan(ui, o, t, fleet, &plan);
+    if (r < 0)
+        return r;
+    struct ui_run how = {
+        .kind = kind,
+        .yes = o->run.yes,
+        .dry_run = o->run.dry_run,
+        .hold_us = o->hold_us,
+        .probes = o->run.probes,
+        .n_probes = o->run.n_probes,
+        .topology = t,
+    };
+    return ui_run_plan(ui, fleet, plan, &how);
+}
+
+static int run_and_clear(struct ui *ui, struct apply_options *o, const char *kind)
+{
+    int r = run(ui, o, kind);
+    ui_selection_clear(&o->selection);
+    free(o->run.probes);
+    return r;
+}
+
+static int apply_run(struct ui *ui, void *options)
+{
+    return run_and_clear(ui, options, "apply");
+}
+
+static int drill_run(struct ui *ui, void *options)
+{
+    return run_and_clear(ui, options, "drill");
+}
+
+const struct ui_verb ui_verb_apply = {
+    .name = "apply",
+    .args = "[PLAN]",
+    .purpose = "Moves: precheck, journal, apply, verify; or rolls everything back.",
+    .examples = "A PLAN is applied only if it is unchanged, made from this very topology file, and every "
+                "router is still as it "
+                "found it.  Without one it is made from the options now.  The plan is proven, shown and "
+                "asked about before "
+                "anything is written.  Ctrl-C rolls back.\n\n"
+                "Examples:\n"
+                "  ferry -t site.json apply move.plan\n"
+                "  ferry -t site.json apply --move app=recovery --yes --probe 192.168.1.10\n"
+                "  ferry -t site.json apply --evacuate primary --to recovery --dry-run\n\n"
+                "Exit status: 0 committed and verified, or nothing to do; 3 drift, 4 refused, 8 locked "
+                "(nothing was written); "
+                "5 failed and rolled back; 6 a person is needed.\n",
+    .argp = &apply_argp,
+    .options_size = sizeof(struct apply_options),
+    .run = apply_run,
+};
+
+const struct ui_verb ui_verb_drill = {
+    .name = "drill",
+    .args = "[PLAN]",
+    .purpose = "Moves, verifies, holds, rolls back, verifies; leaves nothing behind.",
+    .examples = "Whatever happens while it runs, also Ctrl-C, it rolls back.\n\n"
+                "Examples:\n"
+                "  ferry -t site.json drill --move app=recovery --hold 90s --probe 192.168.1.10\n"
+                "  ferry -t site.json drill move.plan --hold 5m --yes\n\n"
+                "Exit status: 0 only where both the move and the rollback were verified; 5 rolled back "
+                "early; 6 a person is "
+                "needed.\n",
+    .argp = &drill_argp,
+    .options_size = sizeof(struct apply_options),
+    .run = drill_run,
+};

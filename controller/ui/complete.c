@@ -1,0 +1,282 @@
+/* The hidden `ferry __complete LINE`: what may stand at the end of a command line, one a line.
+ *
+ * ferry.bash hands over the line up to the cursor and knows nothing itself.  Names come from the topology and
+ * the journal that the line (or the environment) names.  "<files>" asks the shell for file names.
+ * SPDX-License-Identifier: MIT */
+#include "ui/ui.h"
+
+#include "base/mem.h"
+#include <string.h>
+#include <unistd.h>
+
+#define MAX_WORDS 256
+
+struct complete_options {
+    struct ui *ui;
+    const char *line;
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct complete_options *o = state->input;
+    if (key != ARGP_KEY_ARG || o->line)
+        return ARGP_ERR_UNKNOWN;
+    o->line = arg;
+    return 0;
+}
+
+static const struct argp argp = {.parser = parse};
+
+struct line {
+    char *text; /* cut into words */
+    const char *words[MAX_WORDS];
+    size_t n; /* the last one is being typed, perhaps empty */
+    const char *current;
+    const struct ui_verb *verb;
+    size_t verb_at;
+};
+
+/* Blanks part words; quotes and backslashes keep them together, as far as names and paths need it. */
+static void split(struct line *l, const char *text)
+{
+    char *out = l->text = ferry_strdup(text);
+    const char *p = text;
+    for (;;) {
+        while (*p == ' ' || *p == '\t')
+            p++;
+        if (l->n == MAX_WORDS)
+            return;
+        l->words[l->n++] = out;
+        for (char quote = 0; *p && (quote || (*p != ' ' && *p != '\t')); p++) {
+            if (quote ? *p == quote : (*p == '"' || *p == '\''))
+                quote = quote ? 0 : *p;
+            else if (*p == '\\' && p[1] && !quote)
+                *out++ = *++p;
+            else
+                *out++ = *p;
+        }
+        bool more = *p != '\0';
+        *out++ = '\0';
+        if (!more)
+            return;
+        p++;
+    }
+}
+
+static void offer(const struct line *l, const char *candidate)
+{
+    if (strncmp(candidate, l->current, strlen(l->current)) == 0)
+        puts(candidate);
+}
+
+static void offer_all(const struct line *l, const char *const *candidates)
+{
+    for (; *candidates; candidates++)
+        offer(l, *candidates);
+}
+
+/* ---- Names ---- */
+
+static void topology_file(struct ui *ui, const struct line *l)
+{
+    for (size_t i = 1; i + 1 < l->n; i++) {
+        if (strcmp(l->words[i], "-t") == 0 || strcmp(l->words[i], "--topology") == 0)
+            ui->topology_file = l->words[i + 1];
+        else if (strncmp(l->words[i], "--topology=", 11) == 0)
+            ui->topology_file = l->words[i] + 11;
+        else if (strcmp(l->words[i], "--state-dir") == 0)
+            ui->state_dir = l->words[i + 1];
+        else if (strncmp(l->words[i], "--state-dir=", 12) == 0)
+            ui->state_dir = l->words[i] + 12;
+    }
+}
+
+static void offer_pairs(const struct line *l, const struct ferry_topology *t)
+{
+    const char *equals = strchr(l->current, '=');
+    for (size_t i = 0; i < t->n_subnets; i++) {
+        char prefix[FERRY_PREFIX_STRLEN];
+        const char *names[] = {t->subnets[i].name, ferry_prefix_text(&t->subnets[i].prefix, prefix)};
+        for (size_t k = 0; k < FERRY_COUNT(names); k++) {
+            size_t len = strlen(names[k]);
+            if (!equals && (k == 0 || l->current[0])) {
+                FERRY_AUTOFREE char *half = ferry_asprintf("%s=", names[k]);
+                offer(l, half);
+            } else if (equals && len == (size_t)(equals - l->current) &&
+                       strncmp(names[k], l->current, len) == 0) {
+                for (size_t s = 0; s < t->n_sites; s++) {
+                    FERRY_AUTOFREE char *whole = ferry_asprintf("%s=%s", names[k], t->sites[s].name);
+                    offer(l, whole);
+                }
+            }
+        }
+    }
+}
+
+static void offer_names(struct ui *ui, const struct line *l, const char *what)
+{
+    FERRY_CLEANUP(ui_topology_cleanup) struct ferry_topology *t = NULL;
+    if (ui_topology_load(ui, &t) < 0)
+        return;
+    if (strcmp(what, "SUBNET=SITE") == 0)
+        offer_pairs(l, t);
+    for (size_t i = 0; strcmp(what, "SITE") == 0 && i < t->n_sites; i++)
+        offer(l, t->sites[i].name);
+    for (size_t i = 0; strcmp(what, "ROUTER") == 0 && i < t->n_routers; i++)
+        offer(l, t->routers[i].name);
+}
+
+static void offer_transactions(struct ui *ui, const struct line *l)
+{
+    FERRY_CLEANUP(ui_journal_cleanup) struct ferry_journal *journal = NULL;
+    struct ferry_txn_record **list = NULL;
+    size_t n = 0;
+    offer(l, "last");
+    if (access(ui->state_dir, F_OK) < 0) /* completion makes no directory */
+        return;
+    if (ferry_journal_open(&ui->env, ui->state_dir, &journal, &ui->err) < 0 ||
+        ferry_journal_list(journal, 0, &list, &n, &ui->err) < 0)
+        return;
+    for (size_t i = 0; i < n; i++) {
+        offer(l, list[i]->id);
+        ferry_txn_record_free(list[i]);
+    }
+    free(list);
+}
+
+/* ---- Options ---- */
+
+static const struct argp_option *find_option(const struct argp *a, const char *word)
+{
+    for (const struct argp_option *o = a->options; o && (o->name || o->key || o->doc); o++) {
+        if (o->name && strncmp(word, "--", 2) == 0 && strcmp(o->name, word + 2) == 0)
+            return o;
+        if (word[0] == '-' && word[1] && !word[2] && o->key == word[1])
+            return o;
+    }
+    for (const struct argp_child *c = a->children; c && c->argp; c++) {
+        const struct argp_option *o = find_option(c->argp, word);
+        if (o)
+            return o;
+    }
+    return NULL;
+}
+
+static void offer_options(const struct line *l, const struct argp *a)
+{
+    for (const struct argp_option *o = a->options; o && (o->name || o->key || o->doc); o++) {
+        if (!o->name || (o->flags & OPTION_HIDDEN))
+            continue;
+        FERRY_AUTOFREE char *text = ferry_asprintf("--%s", o->name);
+        offer(l, text);
+    }
+    for (const struct argp_child *c = a->children; c && c->argp; c++)
+        offer_options(l, c->argp);
+}
+
+/* The option that a word names, of the verb or global. */
+static const struct argp_option *option_of(const struct line *l, const char *word)
+{
+    const struct argp_option *o = find_option(&ui_global_argp, word);
+    return o || !l->verb ? o : find_option(l->verb->argp, word);
+}
+
+static void offer_value(struct ui *ui, const struct line *l, const char *what)
+{
+    static const char *const colors[] = {"auto", "always", "never", NULL};
+    static const char *const formats[] = {"text", "native", "json", NULL};
+    static const char *const modes[] = {"planned", NULL};
+    if (strcmp(what, "FILE") == 0 || strcmp(what, "DIR") == 0)
+        puts("<files>");
+    else if (strcmp(what, "WHEN") == 0)
+        offer_all(l, colors);
+    else if (strcmp(what, "FORMAT") == 0)
+        offer_all(l, formats);
+    else if (strcmp(what, "MODE") == 0)
+        offer_all(l, modes);
+    else
+        offer_names(ui, l, what);
+}
+
+static size_t arguments(const struct line *l)
+{
+    size_t n = 0;
+    for (size_t i = l->verb_at + 1; i + 1 < l->n; i++) {
+        const struct argp_option *o = l->words[i][0] == '-' ? option_of(l, l->words[i]) : NULL;
+        if (o && o->arg)
+            i++;
+        else if (l->words[i][0] != '-')
+            n++;
+    }
+    return n;
+}
+
+static void offer_argument(struct ui *ui, const struct line *l)
+{
+    static const char *const lab[] = {"up", "down", "status", NULL};
+    const char *verb = l->verb->name;
+    size_t n = arguments(l);
+    if (strcmp(verb, "lab") == 0 && n == 0)
+        offer_all(l, lab);
+    else if (strcmp(verb, "help") == 0 && n == 0)
+        for (size_t i = 0; ui_verbs[i]; i++)
+            ui_verbs[i]->hidden ? (void)0 : offer(l, ui_verbs[i]->name);
+    else if ((strcmp(verb, "rollback") == 0 || strcmp(verb, "show") == 0) && n == 0)
+        offer_transactions(ui, l);
+    else if ((strcmp(verb, "lab") == 0 && n == 1) || (n == 0 && strstr(" validate prove apply drill ", verb)))
+        puts("<files>");
+}
+
+static void find_verb(struct line *l)
+{
+    for (size_t i = 1; i + 1 < l->n && !l->verb; i++) {
+        const struct argp_option *o =
+            l->words[i][0] == '-' ? find_option(&ui_global_argp, l->words[i]) : NULL;
+        if (o && o->arg)
+            i++;
+        else if (l->words[i][0] != '-') {
+            l->verb = ui_verb_find(l->words[i]);
+            l->verb_at = i;
+            return;
+        }
+    }
+}
+
+static int run(struct ui *ui, void *opaque)
+{
+    const struct complete_options *o = opaque;
+    struct line l = {0};
+    if (!o->line)
+        return UI_OK;
+    split(&l, o->line);
+    FERRY_AUTOFREE char *text = l.text;
+    l.current = l.words[l.n - 1];
+    find_verb(&l);
+    topology_file(ui, &l);
+    const struct argp_option *before =
+        l.n >= 2 && l.words[l.n - 2][0] == '-' ? option_of(&l, l.words[l.n - 2]) : NULL;
+    if (before && before->arg) {
+        offer_value(ui, &l, before->arg);
+    } else if (l.current[0] == '-') {
+        offer_options(&l, &ui_global_argp);
+        if (l.verb)
+            offer_options(&l, l.verb->argp);
+    } else if (l.verb) {
+        offer_argument(ui, &l);
+    } else if (!l.verb_at) {
+        for (size_t i = 0; ui_verbs[i]; i++)
+            if (!ui_verbs[i]->hidden)
+                offer(&l, ui_verbs[i]->name);
+    }
+    return UI_OK;
+}
+
+const struct ui_verb ui_verb_complete = {
+    .name = "__complete",
+    .args = "LINE",
+    .purpose = "For shell completion.",
+    .argp = &argp,
+    .options_size = sizeof(struct complete_options),
+    .hidden = true,
+    .run = run,
+};

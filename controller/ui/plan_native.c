@@ -1,0 +1,75 @@
+/* A plan as the commands that a person would type, in order: a shell script.  SPDX-License-Identifier: MIT */
+#include "ui/ui.h"
+
+#include "base/mem.h"
+#include <string.h>
+
+/* The commands of one op, or a comment where this driver has none. */
+static int print_op(struct ui *ui, const struct ferry_driver_ops *ops, const struct ferry_plan_router *router,
+                    const struct ferry_op *op, FILE *f)
+{
+    char small[512];
+    if (!ops->native) {
+        fprintf(f, "# %s: the driver %s has no commands to show\n", router->name, ops->type);
+        return 0;
+    }
+    int n = ops->native(&router->driver, op, small, sizeof small);
+    if (n < 0)
+        return ferry_error(&ui->err, FERRY_ESUPPORT, "%s: a change that cannot be written as a command",
+                           router->name);
+    FERRY_AUTOFREE char *large = (size_t)n < sizeof small ? NULL : ferry_calloc(1, (size_t)n + 1);
+    if (large)
+        ops->native(&router->driver, op, large, (size_t)n + 1);
+    const char *text = large ? large : small;
+    fputs(text, f);
+    if (n > 0 && text[n - 1] != '\n')
+        fputc('\n', f);
+    return 0;
+}
+
+static int print_router(struct ui *ui, const struct ferry_plan *plan, const struct ferry_stage *stage,
+                        uint32_t r, FILE *f)
+{
+    const struct ferry_plan_router *router = &plan->routers[r];
+    const struct ferry_driver_ops *ops = router->driver.type ? ferry_driver_find(router->driver.type) : NULL;
+    if (!ops)
+        return ferry_error(&ui->err, FERRY_ESUPPORT, "%s: no driver %s in this program", router->name,
+                           router->driver.type ? router->driver.type : "is named");
+    for (size_t k = 0; k < stage->n_changes; k++) {
+        const struct ferry_change *c = &stage->changes[k];
+        if (c->router != r)
+            continue;
+        for (size_t s = 0; s < plan->groups[c->group].n_subnets; s++) {
+            struct ferry_op op = ferry_plan_op(plan, c, s);
+            int e = print_op(ui, ops, router, &op, f);
+            if (e < 0)
+                return e;
+        }
+    }
+    return 0;
+}
+
+int ui_plan_native(struct ui *ui, const struct ferry_plan *plan, FILE *f)
+{
+    FERRY_AUTOFREE bool *here = ferry_calloc(plan->n_routers + 1, sizeof *here);
+    fprintf(f, "#!/bin/sh -e\n# ferry plan %.12s, topology %s, mode %s\n", plan->id, plan->topology_name,
+            plan->mode);
+    if (!plan->n_stages)
+        fprintf(f, "# nothing to do\n");
+    for (size_t i = 0; i < plan->n_stages; i++) {
+        const struct ferry_stage *stage = &plan->stages[i];
+        memset(here, 0, plan->n_routers * sizeof *here);
+        for (size_t k = 0; k < stage->n_changes; k++)
+            here[stage->changes[k].router] = true;
+        for (uint32_t r = 0; r < plan->n_routers; r++) {
+            if (!here[r])
+                continue;
+            fprintf(f, "\n# stage %zu/%zu %s %s %s\n", i + 1, plan->n_stages, ferry_phase_name(stage->phase),
+                    ui_dash(ui), plan->routers[r].name);
+            int e = print_router(ui, plan, stage, r, f);
+            if (e < 0)
+                return e;
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,23 @@
+/* The prober: a steady stream of echo requests while a transaction runs, and the outage that it saw.
+ * SPDX-License-Identifier: MIT */
+#ifndef FERRY_UI_PROBE_H
+#define FERRY_UI_PROBE_H
+
+#include "ui/ui.h"
+
+struct ui_probe;
+
+/* Starts one stream for each address and vantage: every router with driver netlink that is no gateway of the
+ * address's subnet and has an address of its own of that family on an interface that is no end of a link (so
+ * that answers find back).  Returns when all were answered.
+ * -FERRY_EUSAGE (no address), -FERRY_EREFUSED: rules "probe-vantage" (there is none) and "probe-before" (no
+ * answer). */
+int ui_probe_start(struct ui *ui, const struct ferry_topology *t, char *const *addresses, size_t n,
+                   struct ui_probe **ret);
+/* Goes on for a moment, then ends the streams.  The outages belong to the probe. */
+void ui_probe_stop(struct ui_probe *probe);
+const struct ferry_outage *ui_probe_outages(const struct ui_probe *probe, size_t *ret_n);
+void ui_probe_free(struct ui_probe *probe); /* takes NULL; stops at once */
+void ui_probe_cleanup(struct ui_probe **probe);
+
+#endif

@@ -1,0 +1,250 @@
+/* `ferry rollback` and `ferry recover`: from the journal and the routers alone; no topology is needed.
+ * SPDX-License-Identifier: MIT */
+#include "ui/run.h"
+
+#include "base/mem.h"
+#include <string.h>
+
+struct rollback_options {
+    struct ui *ui;
+    struct ui_run_options run;
+    const char *id;
+};
+
+static error_t rollback_parse(int key, char *arg, struct argp_state *state)
+{
+    struct rollback_options *o = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        o->run.ui = o->ui;
+        state->child_inputs[0] = &o->run;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (o->id)
+            return ARGP_ERR_UNKNOWN;
+        o->id = arg;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp_child rollback_children[] = {{.argp = &ui_run_argp}, {0}};
+static const struct argp rollback_argp = {.parser = rollback_parse, .children = rollback_children};
+
+/* The rollback that undid a transaction, or NULL. */
+static const struct ferry_txn_record *undone_by(struct ferry_txn_record *const *list, size_t n,
+                                                const char *id)
+{
+    for (size_t i = 0; i < n; i++)
+        if (list[i]->undoes && strcmp(list[i]->undoes, id) == 0 && list[i]->state == FERRY_TXN_COMMITTED)
+            return list[i];
+    return NULL;
+}
+
+/* The newest committed move that was not undone. */
+static int choose(struct ui *ui, struct ferry_txn_record *const *list, size_t n, char ret[24])
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!ui_state_ended(list[i]->state))
+            return ferry_refuse(&ui->err, "unfinished", "transaction %s is %s: run `ferry recover` first",
+                                list[i]->id, ferry_txn_state_name(list[i]->state));
+        if (list[i]->state != FERRY_TXN_COMMITTED || strcmp(list[i]->kind, "apply") != 0 ||
+            undone_by(list, n, list[i]->id))
+            continue;
+        memcpy(ret, list[i]->id, sizeof list[i]->id);
+        return 0;
+    }
+    return ferry_refuse(&ui->err, "nothing-to-undo",
+                        "no committed transaction is left to roll back; see `ferry history`");
+}
+
+static int may_undo(struct ui *ui, struct ferry_txn_record *const *list, size_t n,
+                    const struct ferry_txn_record *r)
+{
+    const struct ferry_txn_record *by = undone_by(list, n, r->id);
+    if (by)
+        return ferry_refuse(&ui->err, "already-undone", "%s was rolled back already, by %s", r->id, by->id);
+    if (r->state == FERRY_TXN_UNDONE)
+        return ferry_refuse(&ui->err, "already-undone",
+                            "%s was rolled back when it ran; it left nothing behind", r->id);
+    if (r->state != FERRY_TXN_COMMITTED)
+        return ferry_refuse(&ui->err, "unfinished", "%s is %s: run `ferry recover` first", r->id,
+                            ferry_txn_state_name(r->state));
+    return 0;
+}
+
+struct records {
+    struct ferry_txn_record **v;
+    size_t n;
+};
+
+static void records_clear(struct records *r)
+{
+    for (size_t i = 0; i < r->n; i++)
+        ferry_txn_record_free(r->v[i]);
+    free(r->v);
+}
+
+static int find(struct ui *ui, const char *id, struct ferry_txn_record **ret)
+{
+    FERRY_CLEANUP(ui_journal_cleanup) struct ferry_journal *journal = NULL;
+    FERRY_CLEANUP(records_clear) struct records records = {0};
+    FERRY_CLEANUP(ui_record_cleanup) struct ferry_txn_record *record = NULL;
+    char chosen[24];
+    int r = ferry_journal_open(&ui->env, ui->state_dir, &journal, &ui->err);
+    if (r == 0)
+        r = ferry_journal_list(journal, 0, &records.v, &records.n, &ui->err);
+    if (r == 0 && !id)
+        r = choose(ui, records.v, records.n, chosen);
+    if (r == 0)
+        r = ferry_journal_get(journal, id ? id : chosen, &record, &ui->err);
+    if (r == 0)
+        r = may_undo(ui, records.v, records.n, record);
+    if (r < 0)
+        return r;
+    *ret = FERRY_STEAL(record);
+    return 0;
+}
+
+static int rollback(struct ui *ui, const struct rollback_options *o)
+{
+    FERRY_CLEANUP(ui_topology_cleanup) struct ferry_topology *t = NULL;
+    FERRY_CLEANUP(ui_record_cleanup) struct ferry_txn_record *record = NULL;
+    FERRY_CLEANUP(ui_plan_cleanup) struct ferry_plan *undo = NULL;
+    FERRY_CLEANUP(ui_fleet_cleanup) struct ferry_fleet *fleet = NULL;
+    struct ferry_fleet_config config = ui_fleet_config(ui);
+    int r = ui_run_may(ui, &o->run);
+    if (r == 0 && o->run.n_probes)
+        r = ui_topology_load(ui, &t);
+    if (r == 0)
+        r = find(ui, o->id, &record);
+    if (r == 0)
+        r = ferry_plan_reverse(record->plan, &undo, &ui->err);
+    if (r == 0)
+        r = ui_plan_prove(ui, undo);
+    if (r == 0)
+        r = ferry_fleet_for_plan(&config, undo, &fleet, &ui->err);
+    if (r < 0)
+        return r;
+    struct ui_run how = {
+        .kind = "rollback",
+        .undoes = record->id,
+        .yes = o->run.yes,
+        .dry_run = o->run.dry_run,
+        .probes = o->run.probes,
+        .n_probes = o->run.n_probes,
+        .topology = t,
+    };
+    return ui_run_plan(ui, fleet, undo, &how);
+}
+
+static int rollback_run(struct ui *ui, void *options)
+{
+    struct rollback_options *o = options;
+    int r = rollback(ui, o);
+    free(o->run.probes);
+    return r;
+}
+
+const struct ui_verb ui_verb_rollback = {
+    .name = "rollback",
+    .args = "[TX]",
+    .purpose = "Undoes a transaction: planned, proven and journalled as one of its own.",
+    .examples =
+        "Without TX: the newest committed move that was not undone.  Every router must still be as that "
+        "transaction "
+        "left it.  Needs no topology file, but for --probe.\n\n"
+        "Examples:\n  ferry rollback\n  ferry rollback 20261120-1015 --yes\n  ferry rollback --dry-run\n\n"
+        "Exit status: as of apply; 4 where it was undone already.\n",
+    .argp = &rollback_argp,
+    .options_size = sizeof(struct rollback_options),
+    .run = rollback_run,
+};
+
+/* ---- recover ---- */
+
+struct recover_options {
+    struct ui *ui;
+};
+
+static const struct argp_option recover_argp_options[] = {
+    {"yes", 'y', NULL, OPTION_HIDDEN, "Taken for the sake of scripts: recover never asks", 0},
+    {0},
+};
+
+static error_t recover_parse(int key, char *arg, struct argp_state *state)
+{
+    (void)arg;
+    (void)state;
+    return key == 'y' ? 0 : ARGP_ERR_UNKNOWN;
+}
+
+static const struct argp recover_argp = {.options = recover_argp_options, .parser = recover_parse};
+
+static int report(struct ui *ui, const struct ferry_txn_record *record)
+{
+    bool ended = ui_state_ended(record->state);
+    if (ui->json) {
+        struct json_object *doc = ui_record_json(record);
+        json_object_object_add(doc, "recovered", json_object_new_boolean(ended));
+        ui_print_json(doc);
+    } else if (ended) {
+        printf("%s: %s and verified\n", record->id,
+               record->state == FERRY_TXN_COMMITTED ? "finished: committed"
+                                                    : "rolled back: everything is as before");
+    } else {
+        printf("%s is %s: a person is needed\n", record->id, ferry_txn_state_name(record->state));
+        if (record->reason)
+            printf("reason: %s\n", record->reason);
+        if (record->n_hands)
+            ui_hands_text(ui, record->hands, record->n_hands, stdout);
+    }
+    return ended ? UI_OK : UI_UNKNOWN;
+}
+
+static void progress_cleanup(struct ui_progress **p)
+{
+    ui_progress_free(*p);
+}
+
+static int recover_run(struct ui *ui, void *options)
+{
+    FERRY_CLEANUP(ui_journal_cleanup) struct ferry_journal *journal = NULL;
+    FERRY_CLEANUP(ui_record_cleanup) struct ferry_txn_record *record = NULL;
+    FERRY_CLEANUP(progress_cleanup) struct ui_progress *progress = ui_progress_new(ui, NULL);
+    struct ferry_fleet_config config = ui_fleet_config(ui);
+    struct ferry_txn_options o = ui_txn_options(ui, "recover", NULL, progress);
+    (void)options;
+    int r = ferry_journal_open(&ui->env, ui->state_dir, &journal, &ui->err);
+    if (r == 0)
+        r = ferry_txn_recover(journal, &config, &o, &record, &ui->err);
+    if (r < 0)
+        return r;
+    if (r == 0)
+        return report(ui, record);
+    if (ui->json) {
+        struct json_object *doc = json_object_new_object();
+        json_object_object_add(doc, "nothing_to_do", json_object_new_boolean(true));
+        ui_print_json(doc);
+    } else {
+        printf("Nothing to recover: no transaction is unfinished.\n");
+    }
+    return UI_OK;
+}
+
+const struct ui_verb ui_verb_recover = {
+    .name = "recover",
+    .args = "",
+    .purpose = "After a crash: finishes or undoes what was in flight.",
+    .examples =
+        "Works from the journal and the routers alone, and does not ask: it only brings to an end what was "
+        "begun.  "
+        "Running it again changes nothing more.\n\n"
+        "Examples:\n  ferry recover\n  ferry --state-dir /srv/ferry recover --json\n\n"
+        "Exit status: 0 nothing is unfinished any more; 6 a person is needed: run it again when the routers "
+        "answer.\n",
+    .argp = &recover_argp,
+    .options_size = sizeof(struct recover_options),
+    .run = recover_run,
+};

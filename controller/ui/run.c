@@ -1,0 +1,371 @@
+/* Running a transaction for a person.  See run.h.  SPDX-License-Identifier: MIT */
+#include "ui/run.h"
+
+#include "base/mem.h"
+#include "ui/probe.h"
+#include <pwd.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { KEY_YES = 0x5000, KEY_DRY_RUN, KEY_PROBE };
+
+static const struct argp_option options[] = {
+    {NULL, 0, NULL, 0, "Running it:", 4},
+    {"yes", KEY_YES, NULL, 0, "Do not ask", 4},
+    {"dry-run", KEY_DRY_RUN, NULL, 0, "Only the prechecks: what would be refused; write nothing", 4},
+    {"probe", KEY_PROBE, "ADDRESS", 0,
+     "Send 1,000 echo requests a second there from every other router's LAN, and report the outage; several "
+     "times",
+     4},
+    {0},
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct ui_run_options *o = state->input;
+    switch (key) {
+    case KEY_YES:
+        o->yes = true;
+        return 0;
+    case KEY_DRY_RUN:
+        o->dry_run = true;
+        return 0;
+    case KEY_PROBE: {
+        struct ferry_addr address;
+        struct ferry_err err;
+        if (ferry_addr_parse(arg, &address, &err) < 0)
+            return ui_usage(o->ui, "--probe: '%s' is no address", arg);
+        FERRY_GROW(o->probes, o->n_probes);
+        o->probes[o->n_probes++] = arg;
+        return 0;
+    }
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+const struct argp ui_run_argp = {.options = options, .parser = parse};
+
+int ui_run_may(struct ui *ui, const struct ui_run_options *o)
+{
+    if (o->yes || o->dry_run || ui_can_ask())
+        return 0;
+    return ferry_error(&ui->err, FERRY_EUSAGE,
+                       "there is no terminal to ask on: add --yes to go ahead; nothing was written");
+}
+
+static const char *user_name(void)
+{
+    const char *sudo = getenv("SUDO_USER");
+    if (sudo && *sudo && geteuid() == 0)
+        return sudo;
+    const struct passwd *pw = getpwuid(getuid());
+    return pw ? pw->pw_name : "unknown";
+}
+
+struct ferry_txn_options ui_txn_options(struct ui *ui, const char *kind, const char *undoes, void *progress)
+{
+    (void)ui;
+    return (struct ferry_txn_options){
+        .kind = kind,
+        .undoes = undoes,
+        .user = user_name(),
+        .progress = ui_progress_event,
+        .progress_ctx = progress,
+    };
+}
+
+int ui_state_exit(enum ferry_txn_state state)
+{
+    switch (state) {
+    case FERRY_TXN_COMMITTED:
+        return UI_OK;
+    case FERRY_TXN_UNDONE:
+        return UI_UNDONE;
+    case FERRY_TXN_READY:
+    case FERRY_TXN_APPLYING:
+    case FERRY_TXN_VERIFYING:
+    case FERRY_TXN_AWAITING_CONFIRM:
+    case FERRY_TXN_UNDOING:
+    case FERRY_TXN_STUCK:
+        return UI_UNKNOWN;
+    }
+    return UI_UNKNOWN;
+}
+
+/* ---- Before ---- */
+
+static int show_drift(struct ui *ui, const struct ferry_hand *drift, size_t n, int r)
+{
+    if (ui->json) {
+        if (!ui->details)
+            ui->details = json_object_new_object();
+        if (n)
+            json_object_object_add(ui->details, "drift", ui_hands_json(drift, n));
+    } else if (n) {
+        ui_note(ui, "What is not as the plan found it:");
+        ui_hands_text(ui, drift, n, stderr);
+    }
+    return r;
+}
+
+static int nothing(const struct ui *ui, const struct ferry_plan *plan)
+{
+    if (!ui->json)
+        return printf("Nothing to do: everything is where it shall be.\n"), UI_OK;
+    struct json_object *doc = json_object_new_object();
+    json_object_object_add(doc, "nothing_to_do", json_object_new_boolean(true));
+    json_object_object_add(doc, "plan", json_object_new_string(plan->id));
+    ui_print_json(doc);
+    return UI_OK;
+}
+
+static int dry_run(struct ui *ui, struct ferry_fleet *fleet, struct ferry_plan *plan)
+{
+    struct ferry_hand *drift = NULL;
+    size_t n = 0;
+    int r = ferry_txn_precheck(fleet, plan, &drift, &n, &ui->err);
+    if (r < 0) {
+        r = show_drift(ui, drift, n, r);
+        ferry_hands_free(drift, n);
+        return r;
+    }
+    if (ui->json) {
+        FERRY_AUTOFREE char *text = ferry_plan_write(plan, false);
+        struct json_object *doc = json_object_new_object();
+        json_object_object_add(doc, "dry_run", json_object_new_boolean(true));
+        json_object_object_add(doc, "plan", json_tokener_parse(text));
+        ui_print_json(doc);
+        return UI_OK;
+    }
+    ui_plan_text(ui, plan, stdout);
+    printf("Dry run: every precheck passed; nothing was written.\n");
+    return UI_OK;
+}
+
+/* ---- The transaction ---- */
+
+struct job {
+    struct ui *ui;
+    const struct ui_run *how;
+    struct ferry_txn *txn;
+    bool verified; /* drill: the move was whole before it was undone */
+    bool aborted;
+};
+
+static int abort_once(struct job *job, const char *reason)
+{
+    if (job->aborted)
+        return 0;
+    job->aborted = true;
+    ui_note(job->ui, "%s: rolling back", reason);
+    return ferry_txn_abort(job->txn, reason, &job->ui->err);
+}
+
+/* Steps until it ends or holds; a signal turns it round. */
+static int steps(struct job *job)
+{
+    int r;
+    do {
+        const char *name = ui_signals_caught();
+        if (name && (r = abort_once(job, name)) < 0)
+            return r;
+        r = ferry_txn_step(job->txn, &job->ui->err);
+    } while (r > 0);
+    return r;
+}
+
+static void hold(const struct job *job)
+{
+    const struct ui *ui = job->ui;
+    bool terminal = isatty(STDERR_FILENO);
+    uint64_t now, end = ui->env.monotonic_us(ui->env.ctx) + job->how->hold_us, said = UINT64_MAX;
+    while (!ui_signals_caught() && (now = ui->env.monotonic_us(ui->env.ctx)) < end) {
+        uint64_t left = (end - now + 999999) / 1000000;
+        if (left != said && (terminal || said == UINT64_MAX))
+            fprintf(stderr, "%sholding, %llu s left%s", terminal ? "\r" : "", (unsigned long long)left,
+                    terminal ? "  " : "\n");
+        said = left;
+        uint64_t slice = end - now < 100000 ? end - now : 100000;
+        nanosleep(&(struct timespec){0, (long)slice * 1000}, NULL);
+    }
+    if (terminal && said != UINT64_MAX)
+        fputc('\n', stderr);
+}
+
+static int drive(struct job *job)
+{
+    bool drill = strcmp(job->how->kind, "drill") == 0;
+    if (drill)
+        ferry_txn_hold(job->txn);
+    int r = steps(job);
+    if (r < 0 || !drill || job->aborted || ferry_txn_state(job->txn) != FERRY_TXN_VERIFYING)
+        return r;
+    job->verified = true;
+    hold(job);
+    const char *name = ui_signals_caught();
+    if (name)
+        job->verified = false; /* it did not hold as long as was asked for */
+    r = abort_once(job, name ? name : "the drill is over");
+    return r < 0 ? r : steps(job);
+}
+
+/* ---- After ---- */
+
+static int final_status(const struct job *job, const struct ferry_txn_record *record)
+{
+    if (strcmp(job->how->kind, "drill") == 0 && record->state == FERRY_TXN_UNDONE)
+        return job->verified ? UI_OK : UI_UNDONE;
+    return ui_state_exit(record->state);
+}
+
+static void report_json(const struct job *job, const struct ferry_txn_record *record, bool failed)
+{
+    struct json_object *doc = ui_record_json(record);
+    if (strcmp(job->how->kind, "drill") == 0) {
+        json_object_object_add(doc, "applied_verified", json_object_new_boolean(job->verified));
+        json_object_object_add(doc, "rolled_back_verified",
+                               json_object_new_boolean(record->state == FERRY_TXN_UNDONE));
+    }
+    if (failed) {
+        struct json_object *error = json_object_new_object();
+        json_object_object_add(error, "code", json_object_new_int(final_status(job, record)));
+        json_object_object_add(error, "rule", NULL);
+        json_object_object_add(error, "message", json_object_new_string(job->ui->err.text));
+        json_object_object_add(doc, "error", error);
+    }
+    ui_print_json(doc);
+}
+
+static void report_end(const struct job *job, const struct ferry_txn_record *record)
+{
+    const struct ui *ui = job->ui;
+    const char *id = record->id, *reset = ui_reset(ui, stdout);
+    if (record->state == FERRY_TXN_COMMITTED) {
+        printf("%scommitted and verified%s: transaction %s\n", ui_style(ui, stdout, UI_GREEN), reset, id);
+        if (strcmp(job->how->kind, "apply") == 0)
+            printf("Roll back: ferry rollback %s\n", id);
+    } else if (record->state == FERRY_TXN_UNDONE && job->verified) {
+        printf("%sdrill passed%s: moved, verified, rolled back, verified: transaction %s\n",
+               ui_style(ui, stdout, UI_GREEN), reset, id);
+    } else if (record->state == FERRY_TXN_UNDONE) {
+        printf("%srolled back and verified%s: everything is as before: transaction %s\n",
+               ui_style(ui, stdout, UI_YELLOW), reset, id);
+        if (record->reason)
+            printf("reason: %s\n", record->reason);
+    } else {
+        printf("%s%s: a person is needed%s: transaction %s\n", ui_style(ui, stdout, UI_RED),
+               ferry_txn_state_name(record->state), reset, id);
+        if (record->reason)
+            printf("reason: %s\n", record->reason);
+        if (record->n_hands)
+            ui_hands_text(ui, record->hands, record->n_hands, stdout);
+        printf("See `ferry show %s`; when the routers answer again: ferry recover\n", id);
+    }
+}
+
+static void report(const struct job *job, const struct ferry_plan *plan,
+                   const struct ferry_txn_record *record)
+{
+    const struct ui *ui = job->ui;
+    bool moved = record->state == FERRY_TXN_COMMITTED;
+    for (size_t i = 0; moved && i < plan->n_groups; i++) {
+        const struct ferry_group *g = &plan->groups[i];
+        printf("moved ");
+        ui_group_label(ui, g, stdout);
+        printf(": %s %s %s\n", g->from ? g->from : "nowhere", ui_arrow(ui), g->to ? g->to : "nowhere");
+    }
+    ui_outages_text(ui, record, stdout);
+    if (record->ended_us)
+        printf("took %.3f s\n", (double)(record->ended_us - record->started_us) / 1e6);
+    report_end(job, record);
+}
+
+static void txn_cleanup(struct ferry_txn **txn)
+{
+    ferry_txn_free(*txn);
+}
+
+static int finish(struct job *job, struct ferry_journal *journal, const struct ferry_plan *plan,
+                  struct ui_probe *probe, int r)
+{
+    struct ui *ui = job->ui;
+    char id[sizeof ferry_txn_record(job->txn)->id];
+    struct ferry_err err = {0};
+    FERRY_CLEANUP(ui_record_cleanup) struct ferry_txn_record *record = NULL;
+    snprintf(id, sizeof id, "%s", ferry_txn_record(job->txn)->id);
+    if (probe) {
+        size_t n;
+        ui_probe_stop(probe);
+        const struct ferry_outage *outages = ui_probe_outages(probe, &n);
+        if (ferry_journal_add_outage(journal, id, outages, n, &err) < 0)
+            ui_warn(ui, "the outage could not be stored: %s", err.text);
+    }
+    if (r < 0)
+        ui_note(ui, "ferry: %s", ui->err.text);
+    /* The journal's word; where it cannot be read any more, what we have in memory. */
+    const struct ferry_txn_record *shown = ferry_txn_record(job->txn);
+    if (ferry_journal_get(journal, id, &record, &err) == 0)
+        shown = record;
+    if (ui->json)
+        report_json(job, shown, r < 0);
+    else
+        report(job, plan, shown);
+    return final_status(job, shown);
+}
+
+static int begin(struct job *job, struct ferry_journal *journal, struct ferry_fleet *fleet,
+                 struct ferry_plan *plan, struct ui_progress *progress)
+{
+    struct ui *ui = job->ui;
+    struct ferry_hand *drift = NULL;
+    size_t n = 0;
+    struct ferry_txn_options o = ui_txn_options(ui, job->how->kind, job->how->undoes, progress);
+    int r = ferry_txn_begin(journal, fleet, plan, &o, &job->txn, &drift, &n, &ui->err);
+    if (r < 0)
+        r = show_drift(ui, drift, n, r);
+    ferry_hands_free(drift, n);
+    return r;
+}
+
+static void progress_cleanup(struct ui_progress **p)
+{
+    ui_progress_free(*p);
+}
+
+static int transact(struct ui *ui, struct ferry_fleet *fleet, struct ferry_plan *plan,
+                    const struct ui_run *how)
+{
+    FERRY_CLEANUP(ui_journal_cleanup) struct ferry_journal *journal = NULL;
+    FERRY_CLEANUP(ui_probe_cleanup) struct ui_probe *probe = NULL;
+    FERRY_CLEANUP(progress_cleanup) struct ui_progress *progress = ui_progress_new(ui, plan);
+    FERRY_CLEANUP(txn_cleanup) struct ferry_txn *txn = NULL;
+    int r = ferry_journal_open(&ui->env, ui->state_dir, &journal, &ui->err);
+    if (r == 0 && how->n_probes)
+        r = ui_probe_start(ui, how->topology, how->probes, how->n_probes, &probe);
+    if (r < 0)
+        return r;
+    ui_signals_catch();
+    struct job job = {.ui = ui, .how = how};
+    r = begin(&job, journal, fleet, plan, progress);
+    if (r < 0)
+        return r;
+    txn = job.txn;
+    r = drive(&job);
+    ui_progress_flush(progress);
+    return finish(&job, journal, plan, probe, r);
+}
+
+int ui_run_plan(struct ui *ui, struct ferry_fleet *fleet, struct ferry_plan *plan, const struct ui_run *how)
+{
+    if (!plan->n_stages)
+        return nothing(ui, plan);
+    if (how->dry_run)
+        return dry_run(ui, fleet, plan);
+    if (!ui->json)
+        ui_plan_text(ui, plan, stderr);
+    if (!how->yes && !ui_ask(ui, strcmp(how->kind, "drill") == 0 ? "Move it, and bring it back?" : "Do it?"))
+        return ferry_error(&ui->err, FERRY_EIO, "not confirmed; nothing was written");
+    return transact(ui, fleet, plan, how);
+}

@@ -1,0 +1,48 @@
+/* Running a transaction for a person: progress, signals, probes, drift, the report and the exit status.
+ * Used by apply, drill, rollback and recover.  SPDX-License-Identifier: MIT */
+#ifndef FERRY_UI_RUN_H
+#define FERRY_UI_RUN_H
+
+#include "ui/ui.h"
+
+/* How to run it.  Zero-initialised: an unasked apply without probes. */
+struct ui_run {
+    const char *kind;   /* "apply", "rollback", "drill" */
+    const char *undoes; /* id, or NULL */
+    bool yes, dry_run;
+    uint64_t hold_us; /* drill */
+    char **probes;    /* addresses */
+    size_t n_probes;
+    const struct ferry_topology *topology; /* for probes; may be NULL without them */
+};
+
+/* --yes, --dry-run, --probe: every option struct that has it begins with `struct ui *ui`. */
+struct ui_run_options {
+    struct ui *ui;
+    bool yes, dry_run;
+    char **probes;
+    size_t n_probes;
+};
+extern const struct argp ui_run_argp;
+/* Refuses at once where nobody can be asked; -FERRY_EUSAGE. */
+int ui_run_may(struct ui *ui, const struct ui_run_options *o);
+/* Shows the plan, asks, runs it (or the prechecks alone).  An exit status or a negative code. */
+int ui_run_plan(struct ui *ui, struct ferry_fleet *fleet, struct ferry_plan *plan, const struct ui_run *how);
+/* The options of every transaction that this program starts. */
+struct ferry_txn_options ui_txn_options(struct ui *ui, const char *kind, const char *undoes, void *progress);
+int ui_state_exit(enum ferry_txn_state state);
+
+/* progress.c: lines about stages, never written between detach and attach. */
+struct ui_progress;
+struct ui_progress *ui_progress_new(const struct ui *ui,
+                                    const struct ferry_plan *plan); /* plan may be NULL */
+void ui_progress_event(void *progress, enum ferry_txn_event event, size_t stage, const char *text);
+void ui_progress_flush(struct ui_progress *progress);
+void ui_progress_free(struct ui_progress *progress); /* takes NULL; flushes */
+
+/* signals.c */
+void ui_signals_catch(void);
+/* The signal's name where one asked to stop, else NULL. */
+const char *ui_signals_caught(void);
+
+#endif

@@ -1,0 +1,397 @@
+/* From the command line to a plan: which subnets go where, from which state; topology, fleet and proof.
+ * SPDX-License-Identifier: MIT */
+#include "ui/ui.h"
+
+#include "base/mem.h"
+#include <errno.h>
+#include <string.h>
+
+enum { KEY_MOVE = 0x2000, KEY_EVACUATE, KEY_TO, KEY_FAILBACK, KEY_MODE, KEY_OFFLINE, KEY_ACTIVE };
+
+static const struct argp_option options[] = {
+    {NULL, 0, NULL, 0, "What to move:", 1},
+    {"move", KEY_MOVE, "SUBNET=SITE", 0, "Move this subnet to that site; may stand several times", 1},
+    {"evacuate", KEY_EVACUATE, "SITE", 0, "Move every subnet that is active there (with --to)", 1},
+    {"to", KEY_TO, "SITE", 0, "Where --evacuate moves to", 1},
+    {"failback", KEY_FAILBACK, NULL, 0, "Move home every subnet that is away from home", 1},
+    {"mode", KEY_MODE, "MODE", 0, "planned (every router answers)", 1},
+    {0},
+};
+
+static const struct argp_option offline_options[] = {
+    {"offline", KEY_OFFLINE, NULL, 0, "Plan from the topology alone, each subnet at home; read no router", 2},
+    {"active", KEY_ACTIVE, "SUBNET=SITE", 0, "With --offline: this subnet is active there; several times", 2},
+    {0},
+};
+
+static int once(struct ui_selection *s, const char **slot, const char *option, char *arg)
+{
+    if (*slot)
+        return ui_usage(s->ui, "%s stands twice", option);
+    if (!*arg)
+        return ui_usage(s->ui, "%s needs a value", option);
+    *slot = arg;
+    return 0;
+}
+
+static int finish(struct ui_selection *s)
+{
+    if (s->evacuate && !s->to)
+        return ui_usage(s->ui, "--evacuate needs --to SITE");
+    if (s->to && !s->evacuate)
+        return ui_usage(s->ui, "--to goes with --evacuate SITE");
+    if ((s->n_moves > 0) + (s->evacuate != NULL) + s->failback > 1)
+        return ui_usage(s->ui, "--move, --evacuate and --failback exclude each other");
+    if (s->n_actives && !s->offline)
+        return ui_usage(s->ui, "--active goes with --offline");
+    return 0;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct ui_selection *s = state->input;
+    switch (key) {
+    case KEY_MOVE:
+        FERRY_GROW(s->moves, s->n_moves);
+        s->moves[s->n_moves++] = arg;
+        return 0;
+    case KEY_ACTIVE:
+        FERRY_GROW(s->actives, s->n_actives);
+        s->actives[s->n_actives++] = arg;
+        return 0;
+    case KEY_EVACUATE:
+        return once(s, &s->evacuate, "--evacuate", arg);
+    case KEY_TO:
+        return once(s, &s->to, "--to", arg);
+    case KEY_MODE:
+        if (strcmp(arg, "planned") != 0 && strcmp(arg, "disaster") != 0)
+            return ui_usage(s->ui, "--mode: '%s' is neither planned nor disaster", arg);
+        s->mode = arg;
+        return 0;
+    case KEY_FAILBACK:
+        s->failback = true;
+        return 0;
+    case KEY_OFFLINE:
+        s->offline = true;
+        return 0;
+    case ARGP_KEY_END:
+        return finish(s);
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static error_t parse_offline(int key, char *arg, struct argp_state *state)
+{
+    return key == KEY_OFFLINE || key == KEY_ACTIVE ? parse(key, arg, state) : ARGP_ERR_UNKNOWN;
+}
+
+const struct argp ui_selection_argp = {.options = options, .parser = parse};
+const struct argp ui_offline_argp = {.options = offline_options, .parser = parse_offline};
+
+bool ui_selection_given(const struct ui_selection *s)
+{
+    return s->n_moves || s->evacuate || s->failback;
+}
+
+void ui_selection_clear(struct ui_selection *s)
+{
+    free(s->moves);
+    free(s->actives);
+    s->moves = s->actives = NULL;
+    s->n_moves = s->n_actives = 0;
+}
+
+/* ---- cleanups ---- */
+
+void ui_topology_cleanup(struct ferry_topology **t)
+{
+    ferry_topology_free(*t);
+}
+
+void ui_plan_cleanup(struct ferry_plan **plan)
+{
+    ferry_plan_free(*plan);
+}
+
+void ui_fleet_cleanup(struct ferry_fleet **fleet)
+{
+    ferry_fleet_free(*fleet);
+}
+
+void ui_journal_cleanup(struct ferry_journal **journal)
+{
+    ferry_journal_close(*journal);
+}
+
+void ui_record_cleanup(struct ferry_txn_record **record)
+{
+    ferry_txn_record_free(*record);
+}
+
+void ui_json_cleanup(struct json_object **doc)
+{
+    json_object_put(*doc);
+}
+
+/* ---- names ---- */
+
+int ui_topology_load(struct ui *ui, struct ferry_topology **ret)
+{
+    if (!ui->topology_file)
+        return ferry_error(&ui->err, FERRY_EUSAGE, "no topology: give -t FILE or set FERRY_TOPOLOGY");
+    return ferry_topology_load(ui->topology_file, ret, NULL, &ui->err);
+}
+
+struct ferry_fleet_config ui_fleet_config(struct ui *ui)
+{
+    return (struct ferry_fleet_config){
+        .env = &ui->env, .find = ferry_driver_find, .state_dir = ui->state_dir};
+}
+
+static int unknown(struct ui *ui, const char *what, const char *name, const char *const *names, size_t n)
+{
+    const char *near = ui_nearest(name, names, n);
+    return ferry_error(&ui->err, FERRY_EUSAGE, "unknown %s '%s'%s%s%s", what, name,
+                       near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
+
+int ui_find_subnet(struct ui *ui, const struct ferry_topology *t, const char *name, uint32_t *ret)
+{
+    uint32_t i = ferry_topology_subnet(t, name);
+    if (i != FERRY_NONE) {
+        *ret = i;
+        return 0;
+    }
+    FERRY_AUTOFREE const char **names = ferry_calloc(t->n_subnets + 1, sizeof *names);
+    for (size_t k = 0; k < t->n_subnets; k++)
+        names[k] = t->subnets[k].name;
+    return unknown(ui, "subnet", name, names, t->n_subnets);
+}
+
+int ui_find_site(struct ui *ui, const struct ferry_topology *t, const char *name, uint32_t *ret)
+{
+    uint32_t i = ferry_topology_site(t, name);
+    if (i != FERRY_NONE) {
+        *ret = i;
+        return 0;
+    }
+    FERRY_AUTOFREE const char **names = ferry_calloc(t->n_sites + 1, sizeof *names);
+    for (size_t k = 0; k < t->n_sites; k++)
+        names[k] = t->sites[k].name;
+    return unknown(ui, "site", name, names, t->n_sites);
+}
+
+int ui_find_router(struct ui *ui, const struct ferry_topology *t, const char *name, uint32_t *ret)
+{
+    uint32_t i = ferry_topology_router(t, name);
+    if (i != FERRY_NONE) {
+        *ret = i;
+        return 0;
+    }
+    FERRY_AUTOFREE const char **names = ferry_calloc(t->n_routers + 1, sizeof *names);
+    for (size_t k = 0; k < t->n_routers; k++)
+        names[k] = t->routers[k].name;
+    return unknown(ui, "router", name, names, t->n_routers);
+}
+
+static int parse_pair(struct ui *ui, const struct ferry_topology *t, const char *option, const char *text,
+                      struct ferry_move *ret)
+{
+    FERRY_AUTOFREE char *subnet = ferry_strdup(text);
+    char *equals = strrchr(subnet, '=');
+    struct ferry_move move;
+    if (!equals || equals == subnet || !equals[1])
+        return ferry_error(&ui->err, FERRY_EUSAGE, "%s: '%s' is not SUBNET=SITE", option, text);
+    *equals = '\0';
+    int r = ui_find_subnet(ui, t, subnet, &move.subnet);
+    if (r == 0)
+        r = ui_find_site(ui, t, equals + 1, &move.to);
+    if (r < 0)
+        return ferry_error_prefix(&ui->err, r, "%s", option);
+    *ret = move;
+    return 0;
+}
+
+/* ---- the state and the moves ---- */
+
+uint32_t ui_active_site(const struct ferry_live *live, size_t column, bool *ret_several)
+{
+    uint32_t site = FERRY_NONE;
+    *ret_several = false;
+    for (size_t r = 0; r < live->topology->n_routers; r++) {
+        const struct ferry_stack *stack = live->stacks[r * live->n_subnets + column];
+        if (!stack || stack->entries[0]->type != FERRY_GATEWAY)
+            continue;
+        if (site != FERRY_NONE && site != live->topology->routers[r].site)
+            *ret_several = true;
+        site = live->topology->routers[r].site;
+    }
+    return *ret_several ? FERRY_NONE : site;
+}
+
+struct moves {
+    struct ferry_move *v;
+    size_t n;
+};
+
+static void moves_clear(struct moves *m)
+{
+    free(m->v);
+}
+
+static void moves_add(struct moves *m, struct ferry_move move)
+{
+    FERRY_GROW(m->v, m->n);
+    m->v[m->n++] = move;
+}
+
+static int named_moves(struct ui *ui, const struct ui_selection *s, const struct ferry_topology *t,
+                       struct moves *moves)
+{
+    for (size_t i = 0; i < s->n_moves; i++) {
+        struct ferry_move move;
+        int r = parse_pair(ui, t, "--move", s->moves[i], &move);
+        if (r < 0)
+            return r;
+        for (size_t k = 0; k < moves->n; k++)
+            if (moves->v[k].subnet == move.subnet)
+                return ferry_error(&ui->err, FERRY_EUSAGE, "--move: subnet %s stands twice",
+                                   t->subnets[move.subnet].name);
+        moves_add(moves, move);
+    }
+    return 0;
+}
+
+/* --evacuate and --failback look at where subnets are. */
+static int found_moves(struct ui *ui, const struct ui_selection *s, const struct ferry_live *live,
+                       struct moves *moves)
+{
+    const struct ferry_topology *t = live->topology;
+    uint32_t from = FERRY_NONE, to = FERRY_NONE;
+    int r = 0;
+    if (s->evacuate && (r = ui_find_site(ui, t, s->evacuate, &from)) < 0)
+        return ferry_error_prefix(&ui->err, r, "--evacuate");
+    if (s->evacuate && (r = ui_find_site(ui, t, s->to, &to)) < 0)
+        return ferry_error_prefix(&ui->err, r, "--to");
+    if (s->evacuate && from == to)
+        return ferry_error(&ui->err, FERRY_EUSAGE, "--evacuate and --to name the same site");
+    for (size_t i = 0; i < live->n_subnets; i++) {
+        const struct ferry_subnet *subnet = &t->subnets[live->subnets[i]];
+        bool several;
+        uint32_t at = ui_active_site(live, i, &several);
+        if (several)
+            return ferry_refuse(&ui->err, "two-sites", "%s is attached at two sites; see `ferry status`",
+                                subnet->name);
+        if (s->evacuate && at == from)
+            moves_add(moves, (struct ferry_move){live->subnets[i], to});
+        if (s->failback && at != subnet->home && at != FERRY_NONE)
+            moves_add(moves, (struct ferry_move){live->subnets[i], subnet->home});
+    }
+    return 0;
+}
+
+static int fill_offline(struct ui *ui, const struct ui_selection *s, struct ferry_live *live)
+{
+    const struct ferry_topology *t = live->topology;
+    FERRY_AUTOFREE uint32_t *active = ferry_calloc(live->n_subnets + 1, sizeof *active);
+    for (size_t i = 0; i < live->n_subnets; i++)
+        active[i] = t->subnets[live->subnets[i]].home;
+    for (size_t k = 0; k < s->n_actives; k++) {
+        struct ferry_move at;
+        int r = parse_pair(ui, t, "--active", s->actives[k], &at);
+        if (r < 0)
+            return r;
+        for (size_t i = 0; i < live->n_subnets; i++)
+            if (live->subnets[i] == at.subnet)
+                active[i] = at.to;
+    }
+    return ferry_live_offline(live, active, &ui->err);
+}
+
+static void live_cleanup(struct ferry_live **live)
+{
+    ferry_live_free(*live);
+}
+
+static void pool_cleanup(struct ferry_pool **pool)
+{
+    ferry_pool_free(*pool);
+}
+
+/* An unreachable router among several: said once, by name. */
+static int all_reachable(struct ui *ui, const struct ferry_live *live)
+{
+    for (size_t r = 0; r < live->topology->n_routers; r++)
+        if (live->unreachable[r])
+            return ferry_refuse(&ui->err, "unreachable", "router %s cannot be read: %s",
+                                live->topology->routers[r].name, live->unreachable_why[r].text);
+    return 0;
+}
+
+int ui_plan_select(struct ui *ui, const struct ui_selection *s, const struct ferry_topology *t,
+                   struct ferry_fleet *fleet, struct ferry_plan **ret)
+{
+    FERRY_CLEANUP(moves_clear) struct moves moves = {0};
+    FERRY_CLEANUP(pool_cleanup) struct ferry_pool *pool = ferry_pool_new();
+    FERRY_CLEANUP(live_cleanup) struct ferry_live *live = NULL;
+    if (s->mode && strcmp(s->mode, "disaster") == 0)
+        return ferry_refuse(&ui->err, "mode",
+                            "a disaster move (an old site that does not answer) is not available yet; "
+                            "bring its routers back and plan with --mode planned");
+    int r = named_moves(ui, s, t, &moves);
+    if (r < 0)
+        return r;
+    bool search = s->evacuate || s->failback;
+    size_t n = search ? t->n_subnets : moves.n;
+    FERRY_AUTOFREE uint32_t *subnets = ferry_calloc(n + 1, sizeof *subnets);
+    for (size_t i = 0; i < n; i++)
+        subnets[i] = search ? (uint32_t)i : moves.v[i].subnet;
+    live = ferry_live_new(t, pool, subnets, n);
+    r = s->offline ? fill_offline(ui, s, live) : ferry_fleet_read_live(fleet, live, &ui->err);
+    if (r == 0)
+        r = all_reachable(ui, live);
+    if (r == 0 && search)
+        r = found_moves(ui, s, live, &moves);
+    if (r < 0)
+        return r;
+    FERRY_CLEANUP(ui_plan_cleanup) struct ferry_plan *plan = NULL;
+    r = ferry_plan_make(live, moves.v, moves.n, &plan, &ui->err);
+    if (r == 0)
+        r = ui_plan_prove(ui, plan);
+    if (r < 0)
+        return r;
+    *ret = FERRY_STEAL(plan);
+    return 0;
+}
+
+int ui_plan_prove(struct ui *ui, struct ferry_plan *plan)
+{
+    struct ferry_proof proof = {0};
+    int r = ferry_prove(plan, UI_EXHAUSTIVE_BITS, &proof, &ui->err);
+    if (r == 0) {
+        free(plan->proof_states);
+        free(plan->proof_certificate);
+        plan->proof_states = ferry_strdup(proof.states);
+        plan->proof_certificate = ferry_strdup(proof.certificate);
+        ferry_plan_seal(plan);
+    }
+    ferry_proof_clear(&proof);
+    return r < 0 ? ferry_error_prefix(&ui->err, r, "the plan is not safe") : 0;
+}
+
+int ui_plan_file(struct ui *ui, const char *path, bool strict, struct ferry_plan **ret)
+{
+    FERRY_CLEANUP(ui_plan_cleanup) struct ferry_plan *plan = NULL;
+    bool matches = false;
+    int r = ferry_plan_load(path, &plan, &matches, &ui->err);
+    if (r < 0)
+        return r;
+    if (!matches && strict)
+        return ferry_error(&ui->err, FERRY_EINPUT,
+                           "%s: the id is not that of the content: the plan was changed by hand", path);
+    if (!matches)
+        ui_warn(ui, "%s: the id is not that of the content; `apply` will refuse this plan", path);
+    *ret = FERRY_STEAL(plan);
+    return 0;
+}

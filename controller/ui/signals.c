@@ -1,0 +1,38 @@
+/* Signals that ask a running transaction to stop: it then undoes what it did.  SPDX-License-Identifier: MIT
+ */
+#include "ui/run.h"
+
+#include <signal.h>
+#include <string.h>
+
+static volatile sig_atomic_t caught;
+
+static void handler(int number)
+{
+    caught = number;
+}
+
+void ui_signals_catch(void)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = handler;
+    action.sa_flags = SA_RESTART; /* a driver's call in another thread goes on */
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+}
+
+const char *ui_signals_caught(void)
+{
+    switch (caught) {
+    case SIGINT:
+        return "SIGINT";
+    case SIGTERM:
+        return "SIGTERM";
+    case SIGHUP:
+        return "SIGHUP";
+    default:
+        return NULL;
+    }
+}

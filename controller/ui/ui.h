@@ -1,0 +1,176 @@
+/* What the verbs of `ferry` share.  Only this folder prints: results to stdout, all else to stderr.
+ *
+ * main.c reads the command line and calls one verb; each verb's file holds its options, its help and its
+ * work.
+ *
+ * Invariants
+ * 1. With --json stdout carries exactly one JSON document, also when the verb fails.
+ * 2. Exit statuses are made here alone (ui_exit_status), from `struct ferry_err`'s codes and transaction
+ * states. SPDX-License-Identifier: MIT */
+#ifndef FERRY_UI_H
+#define FERRY_UI_H
+
+#include <argp.h>
+#include <ferry/env.h>
+#include <ferry/plan.h>
+#include <ferry/prove.h>
+#include <ferry/topology.h>
+#include <ferry/txn.h>
+#include <json-c/json.h>
+#include <libsmartcols/libsmartcols.h>
+#include <stdio.h>
+
+/* Exit statuses of the contract. */
+enum ui_exit {
+    UI_OK = 0,
+    UI_ERROR = 1,
+    UI_DIFFERENT = 2,
+    UI_DRIFT = 3,
+    UI_REFUSED = 4,
+    UI_UNDONE = 5,
+    UI_UNKNOWN = 6,
+    UI_LOCKED = 8,
+    UI_USAGE = 64,
+    UI_INPUT = 65,
+};
+
+#define UI_STATE_DIR       "/var/lib/ferry"
+#define UI_EXHAUSTIVE_BITS 12 /* stages up to 2^12 states a group are also walked one by one */
+
+struct ui {
+    const char *topology_file; /* -t; NULL: not given */
+    const char *state_dir;
+    bool json;
+    enum { UI_COLOR_AUTO, UI_COLOR_ALWAYS, UI_COLOR_NEVER } color;
+    bool color_out, color_err; /* decided from `color`, the terminal and NO_COLOR */
+    bool utf8;                 /* arrows and dashes may be printed */
+    bool help, version;        /* --help, --version seen */
+    struct ferry_env env;
+    struct ferry_err err;        /* what a failing verb has to say */
+    struct json_object *details; /* further members of the error's JSON document, or NULL */
+};
+
+/* Options of a verb: every option struct begins with `struct ui *ui`. */
+struct ui_options {
+    struct ui *ui;
+};
+
+struct ui_verb {
+    const char *name;
+    const char *args;     /* usage of the arguments */
+    const char *purpose;  /* one line */
+    const char *examples; /* what `ferry help VERB` ends with */
+    const struct argp *argp;
+    size_t options_size;
+    bool hidden;
+    /* An exit status, or a negative FERRY_E… code with ui->err filled. */
+    int (*run)(struct ui *ui, void *options);
+};
+
+/* NULL-terminated, in the order of the help. */
+extern const struct ui_verb *const ui_verbs[];
+const struct ui_verb *ui_verb_find(const char *name);
+
+/* ---- options.c: the global options and what parsers use ---- */
+extern const struct argp ui_global_argp;
+/* Global options from FERRY_… variables. */
+int ui_environment(struct ui *ui);
+/* Sets ui->err; returns EINVAL, for argp parsers. */
+int ui_usage(struct ui *ui, const char *fmt, ...) FERRY_PRINTF(2, 3);
+/* "90s", "5m", "2h", "500ms".  -FERRY_EUSAGE. */
+int ui_duration_parse(const char *text, uint64_t *ret_us, struct ferry_err *err);
+/* Parses a verb's command line with the global options beside its own; argv[0] is the verb. */
+int ui_verb_parse(struct ui *ui, const struct ui_verb *verb, int argc, char **argv, void *options);
+/* The nearest of `names` to `word`, or NULL where none is near. */
+const char *ui_nearest(const char *word, const char *const *names, size_t n);
+
+/* ---- help.c ---- */
+void ui_help_top(FILE *f);
+void ui_help_verb(const struct ui_verb *verb, FILE *f);
+
+/* ---- term.c ---- */
+enum ui_style { UI_PLAIN, UI_BOLD, UI_DIM, UI_GREEN, UI_RED, UI_YELLOW };
+void ui_term_init(struct ui *ui);
+/* Escape sequences for a stream, or "" without colour. */
+const char *ui_style(const struct ui *ui, FILE *f, enum ui_style style);
+const char *ui_reset(const struct ui *ui, FILE *f);
+/* A line of progress on stderr. */
+void ui_note(const struct ui *ui, const char *fmt, ...) FERRY_PRINTF(2, 3);
+void ui_warn(const struct ui *ui, const char *fmt, ...) FERRY_PRINTF(2, 3);
+const char *ui_arrow(const struct ui *ui);
+const char *ui_dash(const struct ui *ui);
+const char *ui_dots(const struct ui *ui);
+/* Whether there is somebody to ask. */
+bool ui_can_ask(void);
+/* Asks on the terminal; true for yes. */
+bool ui_ask(const struct ui *ui, const char *question);
+int ui_exit_status(int code);
+void ui_print_json(struct json_object *doc); /* pretty, with a newline; drops the reference */
+/* Reports ui->err for `code` (negative) and returns the exit status. */
+int ui_fail(struct ui *ui, int code);
+/* Tables on `f`; the header names the columns, NULL at the end. */
+struct libscols_table *ui_table_new(const struct ui *ui, FILE *f, const char *const *columns);
+void ui_table_row(struct libscols_table *table, const char *const *cells, enum ui_style style);
+void ui_table_print(struct libscols_table *table); /* and frees it */
+/* RFC 3339, UTC; "-" for 0. */
+const char *ui_time_text(uint64_t us, char buf[static 32]);
+
+/* ---- select.c: from options to a plan ---- */
+struct ui_selection {
+    struct ui *ui;
+    char **moves;   /* "SUBNET=SITE" */
+    char **actives; /* "SUBNET=SITE" */
+    size_t n_moves, n_actives;
+    const char *evacuate, *to, *mode;
+    bool failback, offline;
+};
+/* --move, --evacuate, --to, --failback, --mode; and --offline, --active for `plan` alone. */
+extern const struct argp ui_selection_argp, ui_offline_argp;
+bool ui_selection_given(const struct ui_selection *s);
+void ui_selection_clear(struct ui_selection *s);
+
+int ui_topology_load(struct ui *ui, struct ferry_topology **ret);
+void ui_topology_cleanup(struct ferry_topology **t);
+void ui_plan_cleanup(struct ferry_plan **plan);
+void ui_fleet_cleanup(struct ferry_fleet **fleet);
+void ui_journal_cleanup(struct ferry_journal **journal);
+void ui_record_cleanup(struct ferry_txn_record **record);
+void ui_json_cleanup(struct json_object **doc);
+
+struct ferry_fleet_config ui_fleet_config(struct ui *ui);
+/* Indices by what stands on the command line; -FERRY_EUSAGE with the nearest name. */
+int ui_find_subnet(struct ui *ui, const struct ferry_topology *t, const char *name, uint32_t *ret);
+int ui_find_site(struct ui *ui, const struct ferry_topology *t, const char *name, uint32_t *ret);
+int ui_find_router(struct ui *ui, const struct ferry_topology *t, const char *name, uint32_t *ret);
+/* The only site where a column is attached, or FERRY_NONE; `ret_several`: it is attached at more than one. */
+uint32_t ui_active_site(const struct ferry_live *live, size_t column, bool *ret_several);
+/* The plan for a selection, proven and sealed.  The fleet (of the topology) is made where routers are read
+ * (not --offline); may be NULL. */
+int ui_plan_select(struct ui *ui, const struct ui_selection *s, const struct ferry_topology *t,
+                   struct ferry_fleet *fleet, struct ferry_plan **ret);
+/* Proves, fills the proof in, seals. */
+int ui_plan_prove(struct ui *ui, struct ferry_plan *plan);
+/* A file from the command line, id checked where `strict`. */
+int ui_plan_file(struct ui *ui, const char *path, bool strict, struct ferry_plan **ret);
+
+/* ---- plan_text.c, plan_native.c ---- */
+void ui_plan_text(const struct ui *ui, const struct ferry_plan *plan, FILE *f);
+int ui_plan_native(struct ui *ui, const struct ferry_plan *plan, FILE *f);
+/* "app, web … and 197 more" of a group. */
+void ui_group_label(const struct ui *ui, const struct ferry_group *g, FILE *f);
+
+/* ---- record.c ---- */
+struct json_object *ui_record_json(const struct ferry_txn_record *r);       /* contract §4 */
+struct json_object *ui_record_brief_json(const struct ferry_txn_record *r); /* for lists */
+struct json_object *ui_hands_json(const struct ferry_hand *hands, size_t n);
+void ui_record_text(const struct ui *ui, const struct ferry_txn_record *r, FILE *f);
+void ui_hands_text(const struct ui *ui, const struct ferry_hand *hands, size_t n, FILE *f);
+void ui_outages_text(const struct ui *ui, const struct ferry_txn_record *r, FILE *f);
+bool ui_state_ended(enum ferry_txn_state state);
+
+/* Where `ui_run` was left by the user. */
+extern const struct ui_verb ui_verb_validate, ui_verb_status, ui_verb_plan, ui_verb_prove, ui_verb_apply,
+    ui_verb_rollback, ui_verb_recover, ui_verb_drill, ui_verb_trace, ui_verb_history, ui_verb_show,
+    ui_verb_lab, ui_verb_version, ui_verb_help, ui_verb_complete;
+
+#endif
