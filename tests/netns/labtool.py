@@ -1,0 +1,141 @@
+"""Labs for tests: an example topology under names of its own, built, driven and compared.
+
+Names carry the process id, so that tests never touch a lab that somebody has up.  Used by test_lab.py and by
+tests/scenario/test_move_lab.py.  The program is $FERRY, or build-*/controller/ui/ferry, newest first.
+"""
+import glob
+import json
+import os
+import re
+import subprocess
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+TOPOLOGIES = os.path.join(ROOT, "topologies")
+SBIN = ":/usr/sbin:/sbin"
+
+
+def find_ferry():
+    if os.environ.get("FERRY"):
+        return os.path.abspath(os.environ["FERRY"])
+    built = sorted(glob.glob(os.path.join(ROOT, "build*", "controller", "ui", "ferry")), key=os.path.getmtime)
+    return built[-1] if built else None
+
+
+FERRY = find_ferry()
+WHY_NOT = ("needs root for network namespaces" if os.geteuid() != 0 else
+           None if FERRY and os.path.exists(FERRY) else "the program ferry is not built")
+
+
+def run(*argv, **kwargs):
+    return subprocess.run([str(a) for a in argv], capture_output=True, text=True, check=False, timeout=120, **kwargs)
+
+
+def ip(*argv, check=True):
+    done = run("ip", *argv)
+    assert not check or done.returncode == 0, f"ip {' '.join(map(str, argv))}: {done.stderr}"
+    return done.stdout
+
+
+def namespaces():
+    return sorted(line.split()[0] for line in ip("netns", "list").splitlines() if line)
+
+
+def until(what, test, seconds=10.0):
+    """Polls with a deadline; returns what `test` returned."""
+    end = time.monotonic() + seconds
+    while True:
+        got = test()
+        if got:
+            return got
+        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        time.sleep(0.02)
+
+
+class Lab:
+    """An example topology of topologies/, renamed; `with` takes it down whatever happens."""
+
+    def __init__(self, name, directory, tag="t"):
+        with open(os.path.join(TOPOLOGIES, name + ".json"), encoding="utf-8") as f:
+            text = f.read()
+        self.prefix = f"ferry-{tag}{os.getpid()}-"
+        original = json.loads(text)
+        for router in original["routers"]:
+            text = re.sub(rf'"{re.escape(router["name"])}(?=[":])', f'"{self.prefix}{router["name"]}', text)
+        text = re.sub(rf'("name": *)"{re.escape(original["name"])}"', rf'\1"{self.prefix}{original["name"]}"', text, count=1)
+        self.document = json.loads(text)
+        self.name = self.document["name"]
+        self.directory = str(directory)
+        self.file = os.path.join(self.directory, name + ".json")
+        self.state_dir = os.path.join(self.directory, "state")
+        self.env = dict(os.environ, FERRY_TOPOLOGY=self.file, FERRY_STATE_DIR=self.state_dir, FERRY_COLOR="never",
+                        PATH=os.environ["PATH"] + SBIN)
+        self.routers = [r["name"] for r in self.document["routers"]]
+        self.save()
+
+    def save(self):
+        with open(self.file, "w", encoding="utf-8") as f:
+            json.dump(self.document, f, indent=1)
+
+    def router(self, short):
+        return self.prefix + short
+
+    def host(self, host, router):
+        return f"{host}.{self.prefix}{router}"
+
+    @property
+    def record(self):
+        return f"/run/ferry/lab/{self.name}.json"
+
+    # ---- The program ----
+
+    def ferry(self, *argv, rc=0, env=None, **kwargs):
+        done = run(FERRY, *argv, env=dict(self.env, **(env or {})), **kwargs)
+        expected = rc if isinstance(rc, (tuple, list)) else (rc,)
+        assert done.returncode in expected, (f"ferry {' '.join(map(str, argv))}: exit {done.returncode}, not {rc}\n"
+                                             f"{done.stdout}{done.stderr}")
+        return done
+
+    def json(self, *argv, rc=0, **kwargs):
+        return json.loads(self.ferry(*argv, "--json", rc=rc, **kwargs).stdout)
+
+    def up(self):
+        return self.ferry("lab", "up", self.file)
+
+    def down(self):
+        return self.ferry("lab", "down", self.file)
+
+    def __enter__(self):
+        self.up()
+        return self
+
+    def __exit__(self, *_):
+        run(FERRY, "lab", "down", self.file, env=self.env)
+
+    # ---- The routers ----
+
+    def state(self, router):
+        """Everything that must come back: routes of all tables in both families, addresses, rules."""
+        parts = [["-d", "-j", "route", "show", "table", "all"], ["-d", "-j", "-6", "route", "show", "table", "all"],
+                 ["-j", "addr", "show"], ["-j", "rule", "show"], ["-j", "-6", "rule", "show"]]
+        return [ip("-n", router, *part) for part in parts]
+
+    def states(self):
+        return {router: self.state(router) for router in self.routers}
+
+    def inside(self, netns, *argv):
+        return run("ip", "netns", "exec", netns, *argv)
+
+    def answers(self, netns, address):
+        done = self.inside(netns, "ping", "-q", "-c", "1", "-W", "1", address)
+        return done.returncode == 0
+
+    def loops(self):
+        """Packets that ran out of hops on any router, both families."""
+        total = 0
+        for router in self.routers:
+            v4 = self.inside(router, "grep", "^Icmp:", "/proc/net/snmp").stdout.splitlines()
+            total += int(dict(zip(v4[0].split(), v4[1].split()))["OutTimeExcds"])
+            v6 = self.inside(router, "grep", "Icmp6OutTimeExcds", "/proc/net/snmp6").stdout.split()
+            total += int(v6[1]) if v6 else 0
+        return total
