@@ -10,13 +10,23 @@
 #include <string.h>
 #include <sys/socket.h>
 
+static int compare_hops(const void *a, const void *b)
+{
+    return ferry_nexthop_compare(a, b);
+}
+
 static void entry_copy(struct ferry_entry *to, const struct ferry_entry *from)
 {
+    struct ferry_nexthop *hops = ferry_memdup(from->nexthops, from->n_nexthops * sizeof *hops);
+    for (size_t i = 0; i < from->n_nexthops; i++) {
+        hops[i].router = FERRY_NO_ROUTER;
+        hops[i].down = false;
+    }
+    if (from->n_nexthops > 1)
+        qsort(hops, from->n_nexthops, sizeof *hops, compare_hops);
     *to = *from;
-    to->nexthops = ferry_memdup(from->nexthops, from->n_nexthops * sizeof *from->nexthops);
+    to->nexthops = hops;
     to->native = ferry_memdup(from->native, from->native_len);
-    for (size_t i = 0; i < to->n_nexthops; i++)
-        ((struct ferry_nexthop *)to->nexthops)[i].router = FERRY_NO_ROUTER;
 }
 
 static void entry_clear(struct ferry_entry *e)
