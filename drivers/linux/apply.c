@@ -1,0 +1,432 @@
+/* The slot `apply`: compare-and-set of a batch of ops.
+ *
+ *  A1. One look at the router for the whole batch; an op is sent only where its key holds exactly `before`
+ * (every attribute), and nothing else stands under that key. A2. New routes carry CREATE|EXCL: the kernel
+ * itself refuses when somebody was quicker.  A replacement carries REPLACE and is sent only where the
+ * kernel's own key (prefix, tos, metric, table) holds one route; so it cannot hit another one. Deletions name
+ * every attribute. A3. Several ops on one key build on each other in order. A4. An outcome is DONE only when
+ * every message of the op was answered (talk.c, T2); where some of an op's messages were done and others not,
+ * it is UNKNOWN. SPDX-License-Identifier: MIT */
+#include "apply.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+/* ---- Keys. ---- */
+
+static uint64_t hash_key(const struct ferry_prefix *p, uint32_t table, uint32_t metric)
+{
+    uint64_t words[2], h = ((uint64_t)table << 32 | metric) ^ ((uint64_t)p->len << 24) ^ p->addr.family;
+    memcpy(words, p->addr.bytes, sizeof words);
+    h = (h ^ words[0]) * 0x9e3779b97f4a7c15u;
+    h = (h ^ (h >> 29) ^ words[1]) * 0xbf58476d1ce4e5b9u;
+    return h ^ (h >> 32);
+}
+
+static bool same_key(const struct ferry_linux_slot *s, const struct ferry_prefix *p, uint32_t table,
+                     uint32_t metric)
+{
+    return s->table == table && s->metric == metric && s->prefix.len == p->len &&
+           s->prefix.addr.family == p->addr.family && !memcmp(s->prefix.addr.bytes, p->addr.bytes, 16);
+}
+
+static void index_grow(struct ferry_linux_apply *a, size_t at_least)
+{
+    size_t room = 64;
+    while (room < at_least * 2)
+        room *= 2;
+    free(a->index);
+    a->index = ferry_calloc(room, sizeof *a->index);
+    a->index_mask = room - 1;
+    for (size_t i = 0; i < a->n_slots; i++) {
+        const struct ferry_linux_slot *s = &a->slots[i];
+        size_t at = hash_key(&s->prefix, s->table, s->metric) & a->index_mask;
+        while (a->index[at])
+            at = (at + 1) & a->index_mask;
+        a->index[at] = (uint32_t)i + 1;
+    }
+}
+
+static struct ferry_linux_slot *slot_find(struct ferry_linux_apply *a, const struct ferry_prefix *p,
+                                          uint32_t table, uint32_t metric)
+{
+    if (!a->n_slots)
+        return NULL;
+    for (size_t at = hash_key(p, table, metric) & a->index_mask; a->index[at]; at = (at + 1) & a->index_mask)
+        if (same_key(&a->slots[a->index[at] - 1], p, table, metric))
+            return &a->slots[a->index[at] - 1];
+    return NULL;
+}
+
+struct ferry_linux_slot *ferry_linux_slot_get(struct ferry_linux_apply *a, const struct ferry_prefix *prefix,
+                                              uint32_t table, uint32_t metric, bool *ret_new)
+{
+    struct ferry_linux_slot *s = slot_find(a, prefix, table, metric);
+    *ret_new = !s;
+    if (s)
+        return s;
+    if (a->n_slots == a->slots_room) {
+        a->slots_room = a->slots_room ? a->slots_room * 2 : a->n + 16;
+        a->slots = ferry_realloc(a->slots, a->slots_room, sizeof *a->slots);
+        index_grow(a, a->slots_room);
+    }
+    s = &a->slots[a->n_slots];
+    *s = (struct ferry_linux_slot){.prefix = *prefix, .table = table, .metric = metric};
+    size_t at = hash_key(prefix, table, metric) & a->index_mask;
+    while (a->index[at])
+        at = (at + 1) & a->index_mask;
+    a->index[at] = (uint32_t)++a->n_slots;
+    return s;
+}
+
+/* ---- Outcomes. ---- */
+
+void ferry_linux_apply_refuse(struct ferry_linux_apply *a, size_t i, enum ferry_outcome outcome,
+                              const char *fmt, ...)
+{
+    struct ferry_op *op = &a->ops[i];
+    char prefix[FERRY_PREFIX_STRLEN], text[700];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    op->outcome = outcome;
+    op->why.rule[0] = '\0';
+    snprintf(op->why.text, sizeof op->why.text, "%s: %s: %s", a->d->router,
+             ferry_prefix_text(&op->prefix, prefix), text);
+}
+
+/* Told of every message in order.  An op that was not answered yet is UNKNOWN without a text. */
+static void answer(void *ctx, uint32_t i, int error, const char *words)
+{
+    struct ferry_linux_apply *a = ctx;
+    struct ferry_op *op = &a->ops[i];
+    bool first = op->outcome == FERRY_UNKNOWN && !op->why.text[0];
+    if (error == 0) {
+        if (first)
+            op->outcome = FERRY_DONE;
+        else if (op->outcome != FERRY_DONE)
+            op->outcome = FERRY_UNKNOWN; /* A4: the text says what failed before */
+        return;
+    }
+    if (error == -1) {
+        ferry_linux_apply_refuse(a, i, FERRY_UNKNOWN, "sent, but %s", words);
+        return;
+    }
+    if (!first) { /* A4 */
+        if (op->outcome == FERRY_DONE)
+            ferry_linux_apply_refuse(a, i, FERRY_UNKNOWN, "done in part; then %s%s",
+                                     error > 0 ? "the kernel refused: " : "", words);
+        return;
+    }
+    if (error == EEXIST)
+        ferry_linux_apply_refuse(a, i, FERRY_STALE, "somebody else put something there meanwhile (%s)",
+                                 words);
+    else if (error == ENOENT || error == ESRCH || error == EADDRNOTAVAIL)
+        ferry_linux_apply_refuse(a, i, FERRY_STALE, "it is no longer there (%s)", words);
+    else
+        ferry_linux_apply_refuse(a, i, FERRY_REFUSED, "%s%s", error > 0 ? "kernel refused: " : "", words);
+}
+
+/* ---- The look. ---- */
+
+/* The next hops of a route that names a nexthop object are shown for planning: the object's number is what
+ * counts. */
+static bool same_route(const struct ferry_entry *x, const struct ferry_entry *y)
+{
+    struct ferry_linux_record r;
+    if (ferry_entry_equal(x, y, FERRY_CMP_EXACT))
+        return true;
+    if (!x->native_len || x->native_len != y->native_len || memcmp(x->native, y->native, x->native_len) ||
+        !ferry_linux_bytes_find(x->native, x->native_len, RTA_NH_ID, &r))
+        return false;
+    return x->type == y->type && x->table == y->table && x->metric == y->metric && x->protocol == y->protocol;
+}
+
+static void restart(void *ctx)
+{
+    struct ferry_linux_apply *a = ctx;
+    for (size_t i = 0; i < a->n_slots; i++) {
+        a->slots[i].found = 0;
+        a->slots[i].equal = a->slots[i].kernel = false;
+    }
+    for (size_t i = 0; i < a->n; i++)
+        a->ops[i].why.text[0] = '\0';
+    a->seen.n = 0;
+}
+
+static void ready(void *ctx)
+{
+    ferry_linux_gateway_ready(ctx);
+}
+
+/* The key of a route message, without taking all of it apart.  False: it has no destination. */
+static bool quick_key(const struct nlmsghdr *h, struct ferry_prefix *ret, uint32_t *ret_table,
+                      uint32_t *ret_metric, size_t *ret_dst)
+{
+    const struct rtmsg *rtm = NLMSG_DATA(h);
+    const struct nlattr *at = (const struct nlattr *)((const char *)h + NLMSG_LENGTH(sizeof *rtm));
+    const char *end = (const char *)h + h->nlmsg_len;
+    size_t bytes = rtm->rtm_family == AF_INET ? 4 : 16;
+    memset(ret, 0, sizeof *ret);
+    ret->addr.family = rtm->rtm_family;
+    ret->len = rtm->rtm_dst_len;
+    *ret_table = rtm->rtm_table;
+    *ret_metric = 0;
+    *ret_dst = 0;
+    for (; (const char *)at + NLA_HDRLEN <= end && at->nla_len >= NLA_HDRLEN;
+         at = (const struct nlattr *)((const char *)at + NLA_ALIGN(at->nla_len))) {
+        if (at->nla_type == RTA_TABLE)
+            memcpy(ret_table, nla_data(at), sizeof *ret_table);
+        else if (at->nla_type == RTA_PRIORITY)
+            memcpy(ret_metric, nla_data(at), sizeof *ret_metric);
+        else if (at->nla_type == RTA_DST) {
+            memcpy(ret->addr.bytes, nla_data(at), bytes);
+            *ret_dst = (size_t)((const char *)nla_data(at) - (const char *)h);
+        }
+    }
+    return *ret_dst != 0;
+}
+
+/* Whether a message is the last compared one but for its destination (and sequence). */
+static bool as_before(const struct ferry_linux_apply *a, const struct nlmsghdr *h, size_t dst)
+{
+    const char *now = (const char *)h, *then = (const char *)a->seen.bytes;
+    size_t after = dst + (((const struct rtmsg *)NLMSG_DATA(h))->rtm_family == AF_INET ? 4 : 16);
+    return h->nlmsg_len == a->seen.n && dst == a->seen.dst &&
+           !memcmp(now + NLMSG_HDRLEN, then + NLMSG_HDRLEN, dst - NLMSG_HDRLEN) &&
+           !memcmp(now + after, then + after, a->seen.n - after);
+}
+
+/* Without gateways in the batch a route under no key of ours is passed by unread, and one that is like the
+ * last one but for its destination gets the same verdict: in a batch of 100,000 routes nearly all are. */
+static bool shortcut(void *ctx, const struct nlmsghdr *h)
+{
+    struct ferry_linux_apply *a = ctx;
+    struct ferry_prefix prefix;
+    uint32_t table, metric;
+    size_t dst;
+    a->message = NULL;
+    if (h->nlmsg_type != RTM_NEWROUTE || !quick_key(h, &prefix, &table, &metric, &dst))
+        return false;
+    struct ferry_linux_slot *s = slot_find(a, &prefix, table, metric);
+    if (!s)
+        return true;
+    if (s->expected && s->expected == a->seen.equals && as_before(a, h, dst)) {
+        s->found++;
+        s->equal = true;
+        return true;
+    }
+    a->message = h;
+    a->message_dst = dst;
+    return false;
+}
+
+/* Remembers the message at hand for the shortcut: its route is just what this slot expects. */
+static void note(struct ferry_linux_apply *a, const struct ferry_linux_slot *s)
+{
+    if (!a->message || a->message->nlmsg_len > sizeof a->seen.bytes)
+        return;
+    memcpy(a->seen.bytes, a->message, a->message->nlmsg_len);
+    a->seen.n = a->message->nlmsg_len;
+    a->seen.dst = a->message_dst;
+    a->seen.equals = s->expected;
+}
+
+static void hear(void *ctx, struct ferry_linux_route *route, struct ferry_linux_attachment *own)
+{
+    struct ferry_linux_apply *a = ctx;
+    struct ferry_linux_slot *s;
+    ferry_linux_gateway_hear(a, route, own);
+    s = slot_find(a, &route->prefix, route->entry.table, route->entry.metric);
+    if (!s)
+        return;
+    if (own) {
+        s->kernel = true;
+        return;
+    }
+    s->found++;
+    s->equal = s->expected && (s->leaning ? ferry_linux_gateway_alike(s->expected, &route->entry)
+                                          : same_route(s->expected, &route->entry));
+    if (s->equal && !s->leaning)
+        note(a, s);
+    if (s->equal || s->leaning)
+        return;
+    char text[300], want[300];
+    ferry_linux_apply_refuse(a, s->op, FERRY_UNKNOWN, "expected %s, found %s",
+                             ferry_entry_text(s->expected, want, sizeof want),
+                             ferry_entry_text(&route->entry, text, sizeof text));
+}
+
+/* Puts the keys of all ops into the index, and tells the survey what to look at. */
+static int prepare(struct ferry_linux_apply *a, struct ferry_err *err)
+{
+    bool gateways = false;
+    a->attachment = ferry_calloc(a->n + 1, sizeof *a->attachment);
+    for (size_t i = 0; i < a->n; i++) {
+        struct ferry_op *op = &a->ops[i];
+        op->outcome = FERRY_UNKNOWN;
+        op->why.rule[0] = op->why.text[0] = '\0';
+        if (op->kind == FERRY_KIND_GATEWAY) {
+            gateways = true;
+            ferry_linux_gateway_prepare(a, i);
+            continue;
+        }
+        bool fresh;
+        struct ferry_linux_slot *s = ferry_linux_slot_get(a, &op->prefix, op->table, op->metric, &fresh);
+        if (fresh || s->leaning) {
+            s->op = (uint32_t)i;
+            s->expected = op->before;
+            s->leaning = false;
+        }
+        ferry_linux_survey_table(&a->survey, op->prefix.addr.family, op->table);
+    }
+    a->survey.d = a->d;
+    a->survey.route = hear;
+    a->survey.restart = restart;
+    a->survey.ready = ready;
+    a->survey.shortcut = gateways ? NULL : shortcut;
+    a->survey.ctx = a;
+    return ferry_linux_survey_run(&a->survey, err);
+}
+
+/* ---- The turn of a route op. ---- */
+
+int ferry_linux_apply_route(struct ferry_linux_apply *a, size_t i, uint16_t type, uint16_t flags,
+                            const struct ferry_prefix *prefix, const struct ferry_entry *entry,
+                            struct ferry_err *err)
+{
+    size_t dst = NLMSG_LENGTH(sizeof(struct rtmsg)) + NLA_HDRLEN;
+    if (a->built.n && a->built.entry == entry && a->built.type == type && a->built.flags == flags &&
+        a->built.family == prefix->addr.family) {
+        uint8_t *at = ferry_linux_batch_room(&a->batch, a->built.n);
+        memcpy(at, a->built.bytes, a->built.n);
+        memcpy(at + dst, prefix->addr.bytes, prefix->addr.family == AF_INET ? 4 : 16);
+        ((struct rtmsg *)NLMSG_DATA(at))->rtm_dst_len = prefix->len;
+        ferry_linux_batch_add(&a->batch, (uint32_t)i);
+        return 0;
+    }
+    uint8_t *at = ferry_linux_batch_room(&a->batch, FERRY_LINUX_MESSAGE_MAX);
+    int bytes = ferry_linux_route_write(a->d, at, type, flags, prefix, entry, err);
+    if (bytes < 0)
+        return bytes;
+    a->built.n = 0;
+    if ((size_t)bytes <= sizeof a->built.bytes && entry != &a->unpacked.entry) {
+        memcpy(a->built.bytes, at, (size_t)bytes);
+        a->built.n = (size_t)bytes;
+        a->built.entry = entry;
+        a->built.type = type;
+        a->built.flags = flags;
+        a->built.family = prefix->addr.family;
+    }
+    ferry_linux_batch_add(&a->batch, (uint32_t)i);
+    return 0;
+}
+
+/* Whether the key holds what op i expects (A1, A3); tells the op where not. */
+static bool compare(struct ferry_linux_apply *a, size_t i, const struct ferry_linux_slot *s)
+{
+    struct ferry_op *op = &a->ops[i];
+    if (s->turned) {
+        const struct ferry_entry *now = a->ops[s->last].after;
+        if (!ferry_entry_equal(now, op->before, FERRY_CMP_EXACT))
+            ferry_linux_apply_refuse(a, i, FERRY_STALE,
+                                     "another change of the same batch left something else there");
+        return !op->why.text[0];
+    }
+    if (s->found > 1)
+        ferry_linux_apply_refuse(a, i, FERRY_STALE,
+                                 "%u routes hold table %u, metric %u: which one is meant cannot be said",
+                                 s->found, op->table, op->metric);
+    else if (s->found && !s->equal)
+        op->outcome = FERRY_STALE; /* the text was written when it was heard */
+    else if (!s->found && op->before)
+        ferry_linux_apply_refuse(a, i, FERRY_STALE, "nothing is there any more");
+    else if (s->kernel && op->before)
+        ferry_linux_apply_refuse(a, i, FERRY_REFUSED, "the gateway's connected route has the same metric");
+    return !op->why.text[0];
+}
+
+static bool fits_key(struct ferry_linux_apply *a, size_t i, const struct ferry_entry *e)
+{
+    const struct ferry_op *op = &a->ops[i];
+    if (!e || (e->table == op->table && e->metric == op->metric && e->type != FERRY_GATEWAY))
+        return true;
+    ferry_linux_apply_refuse(a, i, FERRY_REFUSED, "the change's key and its entry disagree");
+    return false;
+}
+
+static void turn(struct ferry_linux_apply *a, size_t i)
+{
+    struct ferry_op *op = &a->ops[i];
+    bool fresh;
+    struct ferry_linux_slot *s = ferry_linux_slot_get(a, &op->prefix, op->table, op->metric, &fresh);
+    if (!fits_key(a, i, op->before) || !fits_key(a, i, op->after) || !compare(a, i, s))
+        return;
+    s->turned = true;
+    s->last = (uint32_t)i;
+    struct ferry_err err = {0};
+    int result = 0;
+    if (!op->before && !op->after) {
+        op->outcome = FERRY_DONE;
+    } else if (!op->before) {
+        result = ferry_linux_apply_route(a, i, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &op->prefix,
+                                         op->after, &err);
+    } else if (!op->after) {
+        result = ferry_linux_apply_route(a, i, RTM_DELROUTE, 0, &op->prefix, op->before, &err);
+    } else if (ferry_linux_same_key(op->before, op->after)) {
+        result = ferry_linux_apply_route(a, i, RTM_NEWROUTE, NLM_F_REPLACE, &op->prefix, op->after, &err);
+    } else { /* another tos: another key for the kernel; the new one first, so that there is no hole */
+        ferry_linux_batch_together(&a->batch, 2, 2 * FERRY_LINUX_MESSAGE_MAX);
+        result = ferry_linux_apply_route(a, i, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &op->prefix,
+                                         op->after, &err);
+        if (!result)
+            result = ferry_linux_apply_route(a, i, RTM_DELROUTE, 0, &op->prefix, op->before, &err);
+    }
+    if (result < 0)
+        ferry_linux_apply_refuse(a, i, FERRY_REFUSED, "%s", err.text);
+}
+
+static void apply_clear(struct ferry_linux_apply *a)
+{
+    for (size_t i = 0; i < a->n_emptied; i++)
+        ferry_linux_bytes_clear(&a->emptied[i].routes);
+    free(a->emptied);
+    ferry_linux_survey_clear(&a->survey);
+    ferry_linux_batch_clear(&a->batch);
+    ferry_linux_route_clear(&a->unpacked);
+    for (size_t i = 0; i < a->n_leaning; i++) {
+        ferry_linux_route_clear(a->leaning[i]);
+        free(a->leaning[i]);
+    }
+    free(a->leaning);
+    free(a->slots);
+    free(a->index);
+    free(a->attachment);
+}
+
+int ferry_linux_apply(struct ferry_driver *driver, struct ferry_op *ops, size_t n, struct ferry_err *err)
+{
+    FERRY_CLEANUP(apply_clear)
+    struct ferry_linux_apply a = {.d = (struct ferry_linux *)driver, .ops = ops, .n = n};
+    int result = prepare(&a, err);
+    if (result < 0) {
+        for (size_t i = 0; i < n; i++)
+            ferry_linux_apply_refuse(&a, i, FERRY_REFUSED, "not sent: %s", err->text);
+        return ferry_error_prefix(err, result, "%s", a.d->router);
+    }
+    ferry_linux_batch_init(&a.batch, a.d, answer, &a);
+    for (size_t i = 0; i < n; i++) {
+        if (ops[i].kind == FERRY_KIND_GATEWAY)
+            ferry_linux_gateway_turn(&a, i);
+        else
+            turn(&a, i);
+    }
+    ferry_linux_batch_flush(&a.batch);
+    if (a.batch.lost) {
+        *err = a.batch.why;
+        return ferry_error_prefix(err, -FERRY_EUNKNOWN, "%s", a.d->router);
+    }
+    return 0;
+}
