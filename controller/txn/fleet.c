@@ -55,7 +55,7 @@ int ferry_fleet_new(const struct ferry_fleet_config *config, const char *const *
     return 0;
 }
 
-static void close_driver(struct ferry_fleet_router *router)
+void ferry_fleet_close(struct ferry_fleet_router *router)
 {
     if (router->driver)
         router->ops->close(router->driver);
@@ -65,7 +65,7 @@ static void close_driver(struct ferry_fleet_router *router)
 void ferry_fleet_destroy(struct ferry_fleet *fleet)
 {
     for (size_t i = 0; i < fleet->n_routers; i++) {
-        close_driver(&fleet->routers[i]);
+        ferry_fleet_close(&fleet->routers[i]);
         free(fleet->routers[i].name);
         free_config(&fleet->routers[i].config);
         ferry_fib_clear(&fleet->routers[i].initial);
@@ -131,7 +131,7 @@ void ferry_fleet_execute(struct ferry_fleet *fleet, struct ferry_fleet_router *r
     }
     work->result = call(router, work);
     if (work->result == -FERRY_EIO || work->result == -FERRY_EUNKNOWN)
-        close_driver(router); /* a fresh connection for the next job */
+        ferry_fleet_close(router); /* a fresh connection for the next job */
 }
 
 /* ---- The usual fleets. ---- */

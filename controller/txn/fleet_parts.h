@@ -81,7 +81,9 @@ void ferry_fleet_execute(struct ferry_fleet *fleet, struct ferry_fleet_router *r
 void ferry_work_fail(struct ferry_work *work, int result, enum ferry_outcome outcome);
 /* Frees all; no thread is left but perhaps the caller. */
 void ferry_fleet_destroy(struct ferry_fleet *fleet);
+/* Ends the threads; what silent routers still use goes when they come back. */
 void ferry_fleet_stop(struct ferry_fleet *fleet);
+void ferry_fleet_close(struct ferry_fleet_router *router);
 
 /* Where simulated routers start. */
 struct ferry_home;

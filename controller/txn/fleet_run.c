@@ -321,6 +321,9 @@ void ferry_fleet_stop(struct ferry_fleet *fleet)
     pthread_cond_broadcast(&fleet->work);
     while (fleet->n_threads > fleet->n_lost)
         pthread_cond_wait(&fleet->gone, &fleet->mutex);
+    for (size_t i = 0; i < fleet->n_routers; i++)
+        if (!fleet->routers[i].silent)
+            ferry_fleet_close(&fleet->routers[i]);
     fleet->orphaned = fleet->n_threads > 0;
     bool last = !fleet->orphaned;
     pthread_mutex_unlock(&fleet->mutex);

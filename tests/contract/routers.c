@@ -109,7 +109,7 @@ static void sim_foreign(struct contract_router *router, const char *prefix)
 
 static int may_make_namespaces(void)
 {
-    char name[64], command[160];
+    char name[64], command[256];
     snprintf(name, sizeof name, "ferry-contract-%d-probe", (int)getpid());
     snprintf(command, sizeof command, "ip netns add %s 2>/dev/null && ip netns del %s", name, name);
     if (!ferry_driver_find("netlink"))
