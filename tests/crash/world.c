@@ -1,0 +1,401 @@
+/* See world.h.  SPDX-License-Identifier: MIT */
+#include "world.h"
+
+#include "base/hash.h"
+#include "base/mem.h"
+
+#include <dirent.h>
+#include <ftw.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static void die(const char *what, const struct ferry_err *err)
+{
+    fprintf(stderr, "world: %s: %s\n", what, err ? err->text : "");
+    abort();
+}
+
+/* ---- Making one. ---- */
+
+static char *read_file(const char *path, size_t *ret_len)
+{
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return NULL;
+    char *text = NULL;
+    size_t size = 0, n;
+    FILE *out = open_memstream(&text, &size);
+    char buf[65536];
+    while ((n = fread(buf, 1, sizeof buf, f)))
+        fwrite(buf, 1, n, out);
+    fclose(f);
+    fclose(out);
+    *ret_len = size;
+    return text;
+}
+
+/* Every "driver": {…} becomes one of the given type. */
+static char *with_drivers(const char *text, const char *type)
+{
+    char *ret = NULL;
+    size_t size;
+    FILE *out = open_memstream(&ret, &size);
+    for (const char *p; (p = strstr(text, "\"driver\":")); text = strchr(p, '}') + 1) {
+        fwrite(text, 1, (size_t)(p - text), out);
+        fprintf(out, "\"driver\": {\"type\": \"%s\"}", type);
+    }
+    fputs(text, out);
+    fclose(out);
+    return ret;
+}
+
+static void no_sleep(void *ctx, uint64_t us)
+{
+    (void)ctx, (void)us;
+}
+
+void world_init(struct world *w, const char *topology, const char *drivers)
+{
+    struct ferry_err err;
+    size_t len = 0;
+    FERRY_AUTOFREE char *path = ferry_asprintf("%s/topologies/%s", FERRY_SOURCE_DIR, topology);
+    FERRY_AUTOFREE char *text = read_file(path, &len);
+    *w = (struct world){.env = ferry_env_real};
+    w->env.sleep_us = no_sleep;
+    strcpy(w->dir, "/tmp/ferry-test-XXXXXX");
+    if (!text || !mkdtemp(w->dir))
+        die(path, NULL);
+    FERRY_AUTOFREE char *changed = drivers ? with_drivers(text, drivers) : ferry_strdup(text);
+    if (ferry_topology_parse(topology, changed, strlen(changed), &w->topology, NULL, &err) < 0)
+        die(topology, &err);
+    w->config = (struct ferry_fleet_config){
+        .env = &w->env, .find = ferry_driver_find, .state_dir = w->dir, .workers = 4, .deadline_ms = 10000};
+    if (ferry_journal_open(&w->env, w->dir, &w->journal, &err) < 0)
+        die("journal", &err);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    (void)st, (void)type, (void)at;
+    return remove(path);
+}
+
+void world_clear(struct world *w)
+{
+    ferry_journal_close(w->journal);
+    ferry_topology_free(w->topology);
+    nftw(w->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+struct ferry_fleet *world_fleet(struct world *w)
+{
+    struct ferry_err err;
+    struct ferry_fleet *fleet = NULL;
+    struct ferry_fleet_config config = w->config;
+    config.find = ferry_driver_find;
+    if (ferry_fleet_for_topology(&config, w->topology, &fleet, &err) < 0)
+        die("fleet", &err);
+    return fleet;
+}
+
+static struct ferry_live *read_live(struct world *w, struct ferry_pool *pool)
+{
+    struct ferry_err err;
+    size_t n = w->topology->n_subnets;
+    FERRY_AUTOFREE uint32_t *subnets = ferry_calloc(n, sizeof *subnets);
+    for (uint32_t i = 0; i < n; i++)
+        subnets[i] = i;
+    struct ferry_live *live = ferry_live_new(w->topology, pool, subnets, n);
+    struct ferry_fleet *fleet = world_fleet(w);
+    if (ferry_fleet_read_live(fleet, live, &err) < 0)
+        die("read", &err);
+    for (size_t r = 0; r < w->topology->n_routers; r++)
+        if (live->unreachable[r])
+            die(w->topology->routers[r].name, &live->unreachable_why[r]);
+    ferry_fleet_free(fleet);
+    return live;
+}
+
+struct ferry_plan *world_try_plan(struct world *w, const char *subnet, const char *site,
+                                  struct ferry_err *err)
+{
+    struct ferry_pool *pool = ferry_pool_new();
+    struct ferry_live *live = read_live(w, pool);
+    struct ferry_move move = {ferry_topology_subnet(w->topology, subnet),
+                              ferry_topology_site(w->topology, site)};
+    struct ferry_plan *plan = NULL;
+    if (ferry_plan_make(live, &move, 1, &plan, err) < 0)
+        plan = NULL;
+    ferry_live_free(live);
+    ferry_pool_free(pool);
+    return plan;
+}
+
+struct ferry_plan *world_plan(struct world *w, const char *subnet, const char *site)
+{
+    struct ferry_err err;
+    struct ferry_plan *plan = world_try_plan(w, subnet, site, &err);
+    if (!plan)
+        die("plan", &err);
+    return plan;
+}
+
+char *world_snapshot(struct world *w)
+{
+    char *text = NULL, one[1024];
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    struct ferry_pool *pool = ferry_pool_new();
+    struct ferry_live *live = read_live(w, pool);
+    for (size_t r = 0; r < w->topology->n_routers; r++)
+        for (size_t c = 0; c < live->n_subnets; c++) {
+            const struct ferry_stack *stack = live->stacks[r * live->n_subnets + c];
+            for (uint32_t i = 0; stack && i < stack->n; i++)
+                fprintf(out, "%s %s %s\n", w->topology->routers[r].name,
+                        w->topology->subnets[live->subnets[c]].name,
+                        ferry_entry_text(stack->entries[i], one, sizeof one));
+        }
+    fclose(out);
+    ferry_live_free(live);
+    ferry_pool_free(pool);
+    return text;
+}
+
+void world_digest(const struct world *w, const char *below, char ret[65])
+{
+    char *all = NULL;
+    size_t size;
+    FILE *out = open_memstream(&all, &size);
+    FERRY_AUTOFREE char *dir = ferry_asprintf("%s/%s", w->dir, below);
+    struct dirent **names = NULL;
+    int n = scandir(dir, &names, NULL, alphasort);
+    for (int i = 0; i < n; i++) {
+        FERRY_AUTOFREE char *path = ferry_asprintf("%s/%s", dir, names[i]->d_name);
+        size_t len = 0;
+        FERRY_AUTOFREE char *text = names[i]->d_type == DT_REG ? read_file(path, &len) : NULL;
+        fprintf(out, "%s\n", names[i]->d_name);
+        if (text && strcmp(names[i]->d_name, "lock"))
+            fwrite(text, 1, len, out);
+        free(names[i]);
+    }
+    free(names);
+    fclose(out);
+    ferry_sha256(all, size, ret);
+    free(all);
+}
+
+/* ---- Transactions. ---- */
+
+int world_apply(struct world *w, struct ferry_plan *plan, const struct ferry_txn_options *options,
+                enum ferry_txn_state *ret, struct ferry_txn_record **ret_record, struct ferry_err *err)
+{
+    struct ferry_fleet *fleet = NULL;
+    struct ferry_txn *txn = NULL;
+    struct ferry_hand *drift = NULL;
+    size_t n_drift = 0;
+    struct ferry_txn_options plain = {.kind = "apply", .user = "test"};
+    int r = ferry_fleet_for_plan(&w->config, plan, &fleet, err);
+    if (r < 0)
+        return r;
+    r = ferry_txn_begin(w->journal, fleet, plan, options ? options : &plain, &txn, &drift, &n_drift, err);
+    if ((r == -FERRY_EDRIFT) != (n_drift > 0))
+        die("drift is not told as such", err);
+    ferry_hands_free(drift, n_drift);
+    if (!r)
+        r = ferry_txn_run(txn, err);
+    if (!r) {
+        *ret = ferry_txn_state(txn);
+        if (ret_record)
+            r = ferry_journal_get(w->journal, ferry_txn_record(txn)->id, ret_record, err);
+    }
+    ferry_txn_free(txn);
+    ferry_fleet_free(fleet);
+    return r;
+}
+
+int world_recover(struct world *w, enum ferry_txn_state *ret, struct ferry_txn_record **ret_record,
+                  struct ferry_err *err)
+{
+    struct ferry_txn_record *record = NULL;
+    struct ferry_txn_options options = {.user = "test"};
+    int r = ferry_txn_recover(w->journal, &w->config, &options, &record, err);
+    if (r)
+        return r;
+    *ret = record->state;
+    if (ret_record)
+        *ret_record = record;
+    else
+        ferry_txn_record_free(record);
+    return 0;
+}
+
+struct ferry_op world_route(const char *prefix, struct ferry_entry *entry)
+{
+    struct ferry_err err;
+    struct ferry_op op = {
+        .kind = FERRY_KIND_ROUTE, .table = entry->table, .metric = entry->metric, .after = entry};
+    if (ferry_prefix_parse(prefix, &op.prefix, &err) < 0)
+        die(prefix, &err);
+    return op;
+}
+
+void world_meddle(struct world *w, const char *router, struct ferry_op *op)
+{
+    struct ferry_fleet *fleet = world_fleet(w);
+    struct ferry_job job = {
+        .router = ferry_topology_router(w->topology, router), .verb = FERRY_JOB_APPLY, .ops = op, .n_ops = 1};
+    ferry_fleet_run(fleet, &job, 1);
+    if (job.result < 0 || op->outcome != FERRY_DONE)
+        die("meddle", job.result < 0 ? &job.err : &op->why);
+    ferry_fleet_free(fleet);
+}
+
+/* ---- The watch. ---- */
+
+struct ferry_driver {
+    struct ferry_driver_base base;
+    struct ferry_driver *inner;
+    const struct ferry_driver_ops *ops;
+    uint32_t router;
+};
+
+static struct {
+    pthread_mutex_t mutex;
+    const struct ferry_topology *t;
+    bool attached[512][16]; /* [subnet][gateway] */
+    unsigned two_sites;
+    unsigned long calls;
+} watch = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+void watch_start(const struct ferry_topology *t)
+{
+    pthread_mutex_lock(&watch.mutex);
+    watch.t = t;
+    memset(watch.attached, 0, sizeof watch.attached);
+    watch.two_sites = 0;
+    watch.calls = 0;
+    pthread_mutex_unlock(&watch.mutex);
+}
+
+unsigned watch_two_sites(void)
+{
+    return watch.two_sites;
+}
+
+unsigned long watch_calls(void)
+{
+    return watch.calls;
+}
+
+static void look_at_sites(const struct ferry_subnet *s, const bool *attached)
+{
+    for (size_t a = 0; a < s->n_gateways; a++)
+        for (size_t b = 0; b < a; b++)
+            if (attached[a] && attached[b] &&
+                watch.t->routers[s->gateways[a].router].site != watch.t->routers[s->gateways[b].router].site)
+                watch.two_sites++;
+}
+
+/* Reads the router's gateways, from inside. */
+static void look(struct ferry_driver *d)
+{
+    pthread_mutex_lock(&watch.mutex);
+    watch.calls++;
+    for (uint32_t s = 0; s < watch.t->n_subnets; s++)
+        for (size_t g = 0; g < watch.t->subnets[s].n_gateways; g++) {
+            const struct ferry_gateway *gateway = &watch.t->subnets[s].gateways[g];
+            if (gateway->router != d->router)
+                continue;
+            const struct ferry_router *router = &watch.t->routers[d->router];
+            struct ferry_query_item item = {.prefix = watch.t->subnets[s].prefix,
+                                            .table = ferry_topology_table(watch.t, d->router, s),
+                                            .gateway = gateway,
+                                            .interface = gateway->interface == FERRY_NONE
+                                                             ? NULL
+                                                             : router->interfaces[gateway->interface].name};
+            struct ferry_query query = {.items = &item, .n = 1};
+            struct ferry_fib fib = {0};
+            struct ferry_err err;
+            if (d->ops->read(d->inner, &query, &fib, &err) < 0)
+                die("watch", &err);
+            bool found = false;
+            for (size_t i = 0; i < fib.n; i++)
+                found |= fib.items[i].relation == FERRY_EXACT && fib.items[i].entry.type == FERRY_GATEWAY;
+            watch.attached[s][g] = found;
+            ferry_fib_clear(&fib);
+        }
+    for (uint32_t s = 0; s < watch.t->n_subnets; s++)
+        look_at_sites(&watch.t->subnets[s], watch.attached[s]);
+    pthread_mutex_unlock(&watch.mutex);
+}
+
+static const struct ferry_driver_ops watch_ops;
+
+static int watch_open(const struct ferry_env *env, const struct ferry_driver_config *config,
+                      const char *router, const char *state_dir, const struct ferry_fib *initial,
+                      struct ferry_driver **ret, struct ferry_err *err)
+{
+    const struct ferry_driver_ops *ops = ferry_driver_find(config->type);
+    struct ferry_driver *inner = NULL;
+    int r = ops->open(env, config, router, state_dir, initial, &inner, err);
+    if (r < 0)
+        return r;
+    struct ferry_driver *d = ferry_calloc(1, sizeof *d);
+    *d = (struct ferry_driver){{&watch_ops}, inner, ops, ferry_topology_router(watch.t, router)};
+    look(d);
+    *ret = d;
+    return 0;
+}
+
+static void watch_close(struct ferry_driver *d)
+{
+    if (!d)
+        return;
+    d->ops->close(d->inner);
+    free(d);
+}
+
+static int watch_read(struct ferry_driver *d, const struct ferry_query *query, struct ferry_fib *ret,
+                      struct ferry_err *err)
+{
+    return d->ops->read(d->inner, query, ret, err);
+}
+
+static int watch_check(struct ferry_driver *d, struct ferry_op *ops, size_t n, struct ferry_err *err)
+{
+    return d->ops->check(d->inner, ops, n, err);
+}
+
+static int watch_apply(struct ferry_driver *d, struct ferry_op *ops, size_t n, struct ferry_err *err)
+{
+    int r = d->ops->apply(d->inner, ops, n, err);
+    look(d);
+    return r;
+}
+
+static int watch_persist(struct ferry_driver *d, struct ferry_err *err)
+{
+    return d->ops->persist ? d->ops->persist(d->inner, err) : 0;
+}
+
+static int watch_announce(struct ferry_driver *d, const struct ferry_op *ops, size_t n, struct ferry_err *err)
+{
+    return d->ops->announce ? d->ops->announce(d->inner, ops, n, err) : 0;
+}
+
+static int watch_native(const struct ferry_driver_config *config, const struct ferry_op *op, char *buf,
+                        size_t size)
+{
+    return ferry_driver_find(config->type)->native(config, op, buf, size);
+}
+
+static const struct ferry_driver_ops watch_ops = {"watch",       watch_open,     watch_close,
+                                                  watch_read,    watch_check,    watch_apply,
+                                                  watch_persist, watch_announce, watch_native};
+
+const struct ferry_driver_ops *watch_find(const char *type)
+{
+    return ferry_driver_find(type) ? &watch_ops : NULL;
+}

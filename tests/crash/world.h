@@ -1,0 +1,52 @@
+/* A small world for the tests of transactions: an example topology on simulated routers (or real ones) under
+ * a state directory of its own, snapshots of what the routers hold, and a watch that sees whether a subnet is
+ * ever attached at two sites.  SPDX-License-Identifier: MIT */
+#ifndef FERRY_TESTS_WORLD_H
+#define FERRY_TESTS_WORLD_H
+
+#include <ferry/txn.h>
+
+#include "fault/fault.h"
+
+struct world {
+    char dir[64]; /* the state directory */
+    struct ferry_env env;
+    struct ferry_topology *topology;
+    struct ferry_fleet_config config;
+    struct ferry_journal *journal;
+};
+
+/* `topology`: a file's name in topologies/; `drivers`: "sim", or NULL for those in the file. */
+void world_init(struct world *w, const char *topology, const char *drivers);
+void world_clear(struct world *w); /* removes the directory */
+/* The move of one subnet to a site, planned from what the routers hold. */
+struct ferry_plan *world_plan(struct world *w, const char *subnet, const char *site);
+struct ferry_plan *world_try_plan(struct world *w, const char *subnet, const char *site,
+                                  struct ferry_err *err);
+/* A fleet without faults. */
+struct ferry_fleet *world_fleet(struct world *w);
+/* What every router holds for every subnet, a line each; malloc'd. */
+char *world_snapshot(struct world *w);
+/* SHA-256 over names and contents of the files in a directory below the state directory ("" for all of it).
+ */
+void world_digest(const struct world *w, const char *below, char ret[65]);
+/* begin and run to the end.  0 and the state, or what begin said; ret_record (may be NULL) from the journal.
+ */
+int world_apply(struct world *w, struct ferry_plan *plan, const struct ferry_txn_options *options,
+                enum ferry_txn_state *ret, struct ferry_txn_record **ret_record, struct ferry_err *err);
+int world_recover(struct world *w, enum ferry_txn_state *ret, struct ferry_txn_record **ret_record,
+                  struct ferry_err *err);
+/* One change by a foreign hand, by a driver of its own: `before` and `after` as in an op. */
+void world_meddle(struct world *w, const char *router, struct ferry_op *op);
+/* The op of a unicast or blackhole route. */
+struct ferry_op world_route(const char *prefix, struct ferry_entry *entry);
+
+/* ---- The watch: inside of the faults, it sees every driver call as the router does. ---- */
+
+void watch_start(const struct ferry_topology *t);
+const struct ferry_driver_ops *watch_find(const char *type);
+/* How often a subnet was seen attached at two sites; calls seen. */
+unsigned watch_two_sites(void);
+unsigned long watch_calls(void);
+
+#endif
