@@ -7,7 +7,6 @@
 
 #include "base/mem.h"
 #include <string.h>
-#include <unistd.h>
 
 #define MAX_WORDS 256
 
@@ -91,6 +90,14 @@ static void topology_file(struct ui *ui, const struct line *l)
     }
 }
 
+static bool has_gateway(const struct ferry_topology *t, size_t subnet, size_t site)
+{
+    for (size_t i = 0; i < t->subnets[subnet].n_gateways; i++)
+        if (t->routers[t->subnets[subnet].gateways[i].router].site == site)
+            return true;
+    return false;
+}
+
 static void offer_pairs(const struct line *l, const struct ferry_topology *t)
 {
     const char *equals = strchr(l->current, '=');
@@ -105,6 +112,8 @@ static void offer_pairs(const struct line *l, const struct ferry_topology *t)
             } else if (equals && len == (size_t)(equals - l->current) &&
                        strncmp(names[k], l->current, len) == 0) {
                 for (size_t s = 0; s < t->n_sites; s++) {
+                    if (!has_gateway(t, i, s))
+                        continue;
                     FERRY_AUTOFREE char *whole = ferry_asprintf("%s=%s", names[k], t->sites[s].name);
                     offer(l, whole);
                 }
@@ -132,9 +141,7 @@ static void offer_transactions(struct ui *ui, const struct line *l)
     struct ferry_txn_record **list = NULL;
     size_t n = 0;
     offer(l, "last");
-    if (access(ui->state_dir, F_OK) < 0) /* completion makes no directory */
-        return;
-    if (ferry_journal_open(&ui->env, ui->state_dir, &journal, &ui->err) < 0 ||
+    if (ui_journal_look(ui, &journal) < 0 || !journal ||
         ferry_journal_list(journal, 0, &list, &n, &ui->err) < 0)
         return;
     for (size_t i = 0; i < n; i++) {
@@ -185,7 +192,7 @@ static void offer_value(struct ui *ui, const struct line *l, const char *what)
 {
     static const char *const colors[] = {"auto", "always", "never", NULL};
     static const char *const formats[] = {"text", "native", "json", NULL};
-    static const char *const modes[] = {"planned", NULL};
+    static const char *const modes[] = {"planned", "disaster", NULL};
     if (strcmp(what, "FILE") == 0 || strcmp(what, "DIR") == 0)
         puts("<files>");
     else if (strcmp(what, "WHEN") == 0)
@@ -211,19 +218,37 @@ static size_t arguments(const struct line *l)
     return n;
 }
 
+static void offer_verbs(const struct line *l)
+{
+    for (size_t i = 0; ui_verbs[i]; i++)
+        if (!ui_verbs[i]->hidden)
+            offer(l, ui_verbs[i]->name);
+}
+
+static bool one_of(const char *word, const char *const *words)
+{
+    for (; *words; words++)
+        if (strcmp(word, *words) == 0)
+            return true;
+    return false;
+}
+
 static void offer_argument(struct ui *ui, const struct line *l)
 {
     static const char *const lab[] = {"up", "down", "status", NULL};
+    static const char *const of_files[] = {"validate", "prove", "apply", "drill", NULL};
+    static const char *const of_transactions[] = {"rollback", "show", NULL};
     const char *verb = l->verb->name;
     size_t n = arguments(l);
     if (strcmp(verb, "lab") == 0 && n == 0)
         offer_all(l, lab);
+    else if (strcmp(verb, "lab") == 0 && n == 1)
+        puts("<files>");
     else if (strcmp(verb, "help") == 0 && n == 0)
-        for (size_t i = 0; ui_verbs[i]; i++)
-            ui_verbs[i]->hidden ? (void)0 : offer(l, ui_verbs[i]->name);
-    else if ((strcmp(verb, "rollback") == 0 || strcmp(verb, "show") == 0) && n == 0)
+        offer_verbs(l);
+    else if (one_of(verb, of_transactions) && n == 0)
         offer_transactions(ui, l);
-    else if ((strcmp(verb, "lab") == 0 && n == 1) || (n == 0 && strstr(" validate prove apply drill ", verb)))
+    else if (one_of(verb, of_files) && n == 0)
         puts("<files>");
 }
 
@@ -264,9 +289,7 @@ static int run(struct ui *ui, void *opaque)
     } else if (l.verb) {
         offer_argument(ui, &l);
     } else if (!l.verb_at) {
-        for (size_t i = 0; ui_verbs[i]; i++)
-            if (!ui_verbs[i]->hidden)
-                offer(&l, ui_verbs[i]->name);
+        offer_verbs(&l);
     }
     return UI_OK;
 }

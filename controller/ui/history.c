@@ -72,8 +72,8 @@ static int history_run(struct ui *ui, void *options)
     const struct history_options *o = options;
     FERRY_CLEANUP(ui_journal_cleanup) struct ferry_journal *journal = NULL;
     FERRY_CLEANUP(records_clear) struct records records = {0};
-    int r = ferry_journal_open(&ui->env, ui->state_dir, &journal, &ui->err);
-    if (r == 0)
+    int r = ui_journal_look(ui, &journal);
+    if (r == 0 && journal)
         r = ferry_journal_list(journal, o->limit, &records.v, &records.n, &ui->err);
     if (r < 0)
         return r;
@@ -127,7 +127,9 @@ static int show_run(struct ui *ui, void *options)
     const struct show_options *o = options;
     FERRY_CLEANUP(ui_journal_cleanup) struct ferry_journal *journal = NULL;
     FERRY_CLEANUP(ui_record_cleanup) struct ferry_txn_record *record = NULL;
-    int r = ferry_journal_open(&ui->env, ui->state_dir, &journal, &ui->err);
+    int r = ui_journal_look(ui, &journal);
+    if (r == 0 && !journal)
+        r = ferry_error(&ui->err, FERRY_EUSAGE, "there are no transactions: no directory %s", ui->state_dir);
     if (r == 0)
         r = ferry_journal_get(journal, o->id, &record, &ui->err);
     if (r < 0)

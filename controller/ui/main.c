@@ -106,7 +106,8 @@ static void log_to_stderr(void *ctx, enum ferry_log_level level, const char *fmt
 int main(int argc, char **argv)
 {
     setlocale(LC_ALL, "");
-    signal(SIGPIPE, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe must not end a transaction half way */
+    setenv("ARGP_HELP_FMT", "no-dup-args-note,rmargin=100", 0);
     struct ui ui = {.state_dir = UI_STATE_DIR, .env = ferry_env_real};
     ui.env.log = log_to_stderr;
     ui_term_init(&ui);
@@ -116,7 +117,8 @@ int main(int argc, char **argv)
         r = ui_fail(&ui, r);
     }
     json_object_put(ui.details);
-    if (fflush(stdout) != 0 || ferror(stdout)) {
+    /* A reader that has seen enough (`| head`) is no failure. */
+    if ((fflush(stdout) != 0 || ferror(stdout)) && errno != EPIPE) {
         fprintf(stderr, "ferry: cannot write the output: %s\n", strerror(errno));
         return r ? r : UI_ERROR;
     }

@@ -199,7 +199,8 @@ static void explain(struct ui *ui, const struct argp *argp, const struct argp_st
     if (word[0] != '-' && state->next < state->argc)
         word = state->argv[state->next];
     if (strncmp(word, "--", 2) != 0) {
-        ui_usage(ui, "unknown option or missing value: '%s'", word);
+        bool value = word[0] == '-' && word[1] == 't' && !word[2];
+        ui_usage(ui, value ? "%s needs a value: FILE" : "unknown option '%s'", word);
         return;
     }
     FERRY_AUTOFREE char *name = ferry_strdup(word + 2);

@@ -48,7 +48,7 @@ static const char *stage_sense(enum ferry_phase phase)
     return "";
 }
 
-/* "192.168.1.1/24 on lan0", "via 10.0.0.9"; of the first subnet of the group. */
+/* "gateway 192.168.1.1/24 on lan0", "gateway via 10.0.0.9"; of the first subnet of the group. */
 static void print_gateway(const struct ferry_plan *plan, const struct ferry_change *c, FILE *f)
 {
     char buf[FERRY_PREFIX_STRLEN];
@@ -57,6 +57,7 @@ static void print_gateway(const struct ferry_plan *plan, const struct ferry_chan
     for (size_t i = 0; i < s->n_gateways && !gateway; i++)
         if (s->gateways[i].gateway.router == c->router)
             gateway = &s->gateways[i];
+    fputs("gateway", f);
     if (gateway && gateway->gateway.via.family)
         fprintf(f, " via %s", ferry_addr_text(&gateway->gateway.via, buf));
     else if (gateway && gateway->gateway.address.addr.family)
@@ -72,14 +73,15 @@ static void print_change(const struct ui *ui, const struct ferry_plan *plan, con
     const struct ferry_group *g = &plan->groups[c->group];
     enum ui_style style = !c->before ? UI_GREEN : !c->after ? UI_RED : UI_YELLOW;
     const char *key = g->n_subnets == 1 ? ferry_prefix_text(&g->subnets[0].prefix, buf) : g->id;
-    fprintf(f, "    %s%c %s %s", ui_style(ui, f, style),
-            !c->before  ? '+'
-            : !c->after ? '-'
-                        : '~',
-            c->kind == FERRY_KIND_GATEWAY ? "gateway" : "route", key);
+    fprintf(f, "    %s%c ", ui_style(ui, f, style), !c->before ? '+' : !c->after ? '-' : '~');
+    if (c->kind == FERRY_KIND_GATEWAY && g->n_subnets == 1) {
+        print_gateway(plan, c, f);
+        fprintf(f, " for %s", key);
+    } else {
+        fprintf(f, "%s %s", c->kind == FERRY_KIND_GATEWAY ? "gateway of" : "route", key);
+    }
     if (c->kind == FERRY_KIND_GATEWAY) {
-        if (g->n_subnets == 1)
-            print_gateway(plan, c, f);
+        /* its place says it all */
     } else if (c->before && c->after) {
         fprintf(f, " %s", ferry_entry_text(c->before, text, sizeof text));
         fprintf(f, "\n      %s %s", ui_arrow(ui), ferry_entry_text(c->after, text, sizeof text));

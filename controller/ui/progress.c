@@ -11,6 +11,7 @@ struct ui_progress {
     const struct ui *ui;
     const struct ferry_plan *plan;
     uint64_t stage_started_us;
+    bool undoing;
     char *kept; /* lines not yet written */
     size_t n_kept;
 };
@@ -60,11 +61,11 @@ static char *stage_line(const struct ui_progress *p, size_t stage, const char *t
     uint64_t now = p->ui->env.monotonic_us(p->ui->env.ctx);
     double ms = (double)(now - p->stage_started_us) / 1000.0;
     if (!p->plan || stage >= p->plan->n_stages)
-        return ferry_asprintf("  %s %.1f ms\n", text ? text : "stage", ms);
-    return ferry_asprintf("  stage %zu/%zu %-8s %6zu change%s %9.1f ms%s%s\n", stage + 1, p->plan->n_stages,
-                          ferry_phase_name(p->plan->stages[stage].phase), stage_changes(p->plan, stage),
-                          stage_changes(p->plan, stage) == 1 ? " " : "s", ms, text && *text ? "  " : "",
-                          text ? text : "");
+        return ferry_asprintf("  %s  %.1f ms\n", text ? text : "stage done", ms);
+    size_t n = stage_changes(p->plan, stage);
+    return ferry_asprintf("  %sstage %zu/%zu %-8s %6zu change%s %9.1f ms\n", p->undoing ? "undo of " : "",
+                          stage + 1, p->plan->n_stages, ferry_phase_name(p->plan->stages[stage].phase), n,
+                          n == 1 ? " " : "s", ms);
 }
 
 /* Whether the outage may be under way while this stage runs. */
@@ -89,6 +90,8 @@ void ui_progress_event(void *progress, enum ferry_txn_event event, size_t stage,
         break;
     case FERRY_EVENT_STATE:
     case FERRY_EVENT_NOTE:
+        if (event == FERRY_EVENT_STATE && text && strcmp(text, ferry_txn_state_name(FERRY_TXN_UNDOING)) == 0)
+            p->undoing = true;
         line = ferry_asprintf("%s%s\n", event == FERRY_EVENT_NOTE ? "  " : "", text ? text : "");
         break;
     }

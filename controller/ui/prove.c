@@ -72,9 +72,9 @@ static void print_safe(const struct ui *ui, const struct ferry_proof *proof)
            "the hand-over.\n",
            ui_style(ui, stdout, UI_GREEN), ui_reset(ui, stdout), proof->states);
     if (proof->exhaustive)
-        printf("Also walked one by one: all %llu.\n", (unsigned long long)proof->walked);
+        printf("Every one of them was also walked.\n");
     else if (proof->walked)
-        printf("Also walked one by one: %llu of them.\n", (unsigned long long)proof->walked);
+        printf("%llu of them were also walked.\n", (unsigned long long)proof->walked);
     printf("Certificate %s: in each stage every next hop, old and new, points forward in this order:\n%s",
            proof->certificate, proof->certificate_text ? proof->certificate_text : "");
 }

@@ -92,11 +92,13 @@ static int find(struct ui *ui, const char *id, struct ferry_txn_record **ret)
     FERRY_CLEANUP(records_clear) struct records records = {0};
     FERRY_CLEANUP(ui_record_cleanup) struct ferry_txn_record *record = NULL;
     char chosen[24];
-    int r = ferry_journal_open(&ui->env, ui->state_dir, &journal, &ui->err);
-    if (r == 0)
+    int r = ui_journal_look(ui, &journal);
+    if (r == 0 && journal)
         r = ferry_journal_list(journal, 0, &records.v, &records.n, &ui->err);
     if (r == 0 && !id)
         r = choose(ui, records.v, records.n, chosen);
+    if (r == 0 && !journal)
+        r = ferry_error(&ui->err, FERRY_EUSAGE, "there are no transactions: no directory %s", ui->state_dir);
     if (r == 0)
         r = ferry_journal_get(journal, id ? id : chosen, &record, &ui->err);
     if (r == 0)
@@ -216,9 +218,9 @@ static int recover_run(struct ui *ui, void *options)
     struct ferry_fleet_config config = ui_fleet_config(ui);
     struct ferry_txn_options o = ui_txn_options(ui, "recover", NULL, progress);
     (void)options;
-    int r = ferry_journal_open(&ui->env, ui->state_dir, &journal, &ui->err);
+    int r = ui_journal_look(ui, &journal);
     if (r == 0)
-        r = ferry_txn_recover(journal, &config, &o, &record, &ui->err);
+        r = !journal ? 1 : ferry_txn_recover(journal, &config, &o, &record, &ui->err);
     if (r < 0)
         return r;
     if (r == 0)

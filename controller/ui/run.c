@@ -159,7 +159,6 @@ static int abort_once(struct job *job, const char *reason)
     if (job->aborted)
         return 0;
     job->aborted = true;
-    ui_note(job->ui, "%s: rolling back", reason);
     return ferry_txn_abort(job->txn, reason, &job->ui->err);
 }
 

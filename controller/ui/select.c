@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { KEY_MOVE = 0x2000, KEY_EVACUATE, KEY_TO, KEY_FAILBACK, KEY_MODE, KEY_OFFLINE, KEY_ACTIVE };
 
@@ -14,7 +15,7 @@ static const struct argp_option options[] = {
     {"evacuate", KEY_EVACUATE, "SITE", 0, "Move every subnet that is active there (with --to)", 1},
     {"to", KEY_TO, "SITE", 0, "Where --evacuate moves to", 1},
     {"failback", KEY_FAILBACK, NULL, 0, "Move home every subnet that is away from home", 1},
-    {"mode", KEY_MODE, "MODE", 0, "planned (every router answers)", 1},
+    {"mode", KEY_MODE, "MODE", 0, "planned: every router answers (default); disaster: not available yet", 1},
     {0},
 };
 
@@ -147,6 +148,13 @@ struct ferry_fleet_config ui_fleet_config(struct ui *ui)
 {
     return (struct ferry_fleet_config){
         .env = &ui->env, .find = ferry_driver_find, .state_dir = ui->state_dir};
+}
+
+int ui_journal_look(struct ui *ui, struct ferry_journal **ret)
+{
+    if (access(ui->state_dir, F_OK) < 0 && errno == ENOENT)
+        return 0;
+    return ferry_journal_open(&ui->env, ui->state_dir, ret, &ui->err);
 }
 
 static int unknown(struct ui *ui, const char *what, const char *name, const char *const *names, size_t n)

@@ -223,14 +223,13 @@ static void status_clear(struct status *s)
     ferry_live_free(s->live);
 }
 
-/* A state directory that is not there holds no transactions; it is not made for a look at it. */
 static int read_journal(struct ui *ui, struct status *s)
 {
     FERRY_CLEANUP(ui_journal_cleanup) struct ferry_journal *journal = NULL;
     struct ferry_txn_record **list = NULL;
     size_t n = 0;
-    int r = ferry_journal_open(&ui->env, ui->state_dir, &journal, &ui->err);
-    if (r == 0)
+    int r = ui_journal_look(ui, &journal);
+    if (r == 0 && journal)
         r = ferry_journal_list(journal, 0, &list, &n, &ui->err);
     if (r < 0)
         return r;

@@ -138,6 +138,9 @@ void ui_record_cleanup(struct ferry_txn_record **record);
 void ui_json_cleanup(struct json_object **doc);
 
 struct ferry_fleet_config ui_fleet_config(struct ui *ui);
+/* The journal to look at: `ret` stays NULL where there is no state directory, which is not made for a look.
+ */
+int ui_journal_look(struct ui *ui, struct ferry_journal **ret);
 /* Indices by what stands on the command line; -FERRY_EUSAGE with the nearest name. */
 int ui_find_subnet(struct ui *ui, const struct ferry_topology *t, const char *name, uint32_t *ret);
 int ui_find_site(struct ui *ui, const struct ferry_topology *t, const char *name, uint32_t *ret);
@@ -168,7 +171,6 @@ void ui_hands_text(const struct ui *ui, const struct ferry_hand *hands, size_t n
 void ui_outages_text(const struct ui *ui, const struct ferry_txn_record *r, FILE *f);
 bool ui_state_ended(enum ferry_txn_state state);
 
-/* Where `ui_run` was left by the user. */
 extern const struct ui_verb ui_verb_validate, ui_verb_status, ui_verb_plan, ui_verb_prove, ui_verb_apply,
     ui_verb_rollback, ui_verb_recover, ui_verb_drill, ui_verb_trace, ui_verb_history, ui_verb_show,
     ui_verb_lab, ui_verb_version, ui_verb_help, ui_verb_complete;
