@@ -135,11 +135,14 @@ static bool two_sites(const struct state *s, uint32_t group)
 static bool beaten(const struct state *s, uint32_t group)
 {
     const struct ferry_plan_subnet *subnet = &s->plan->groups[group].subnets[0];
-    uint32_t limit = subnet->prefix.addr.family == AF_INET ? 0 : 256;
+    bool v4 = subnet->prefix.addr.family == AF_INET;
     for (size_t i = 0; i < s->n; i++)
         for (size_t k = 0; k < s->n; k++) {
             const struct held *g = &s->v[i], *r = &s->v[k];
             const char *driver = s->plan->routers[g->router].driver.type;
+            /* A connected route: in IPv4 of metric 0, in IPv6 256; in tables other than main it is Ferry's
+             * own. */
+            uint32_t limit = v4 ? 0 : r->entry && r->entry->table == FERRY_TABLE_MAIN ? 256 : 1;
             if (g->gateway && g->entry && !r->gateway && r->entry && g->group == group && r->group == group &&
                 g->router == r->router && r->metric <= limit && driver && strcmp(driver, "netlink") == 0)
                 return true;
@@ -330,9 +333,33 @@ static bool same_key(const struct ferry_change *a, const struct ferry_change *b)
     return a->router == b->router && a->group == b->group && a->kind == b->kind && a->metric == b->metric;
 }
 
+/* A gateway where the plan knows none, or a route in another table than the router's others for the group. */
+static bool out_of_place(const struct ferry_plan *plan, const struct ferry_change *c, uint32_t *tables)
+{
+    const struct ferry_group *g = &plan->groups[c->group];
+    if (c->kind == FERRY_KIND_ROUTE) {
+        uint32_t *table = &tables[c->group * NODES + c->router];
+        bool other = *table && *table != c->table;
+        *table = c->table;
+        return other;
+    }
+    for (size_t s = 0; s < g->n_subnets; s++) {
+        size_t i = 0;
+        while (i < g->subnets[s].n_gateways && g->subnets[s].gateways[i].gateway.router != c->router)
+            i++;
+        if (g->subnets[s].n_gateways && i == g->subnets[s].n_gateways)
+            return true;
+    }
+    return false;
+}
+
 static bool well_formed(const struct ferry_plan *plan)
 {
+    FERRY_AUTOFREE uint32_t *tables = ferry_calloc(plan->n_groups * NODES, sizeof *tables);
     FERRY_AUTOFREE struct state *s = state_new(plan);
+    for (size_t i = 0; i < s->n; i++)
+        if (!s->v[i].gateway)
+            tables[s->v[i].group * NODES + s->v[i].router] = s->v[i].entry->table;
     for (size_t i = 0; i < plan->n_stages; i++) {
         const struct ferry_stage *stage = &plan->stages[i];
         if (i && stage->phase < plan->stages[i - 1].phase)
@@ -344,7 +371,7 @@ static bool well_formed(const struct ferry_plan *plan)
                     return false;
             if ((c->before && c->before->metric != c->metric) || (c->after && c->after->metric != c->metric))
                 return false;
-            if (!fire(s, c))
+            if (out_of_place(plan, c, tables) || !fire(s, c))
                 return false;
         }
     }

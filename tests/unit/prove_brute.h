@@ -12,7 +12,8 @@ struct brute {
     uint64_t states; /* looked at */
 };
 
-/* Plays every order of events of every stage, one event at a time, and walks packets from every router. */
+/* MISMATCH stands for every fault of the document itself, FOREIGN too.
+ * Plays every order of events of every stage, one event at a time, and walks packets from every router. */
 struct brute brute_prove(const struct ferry_plan *plan);
 /* Whether the state after these events (all earlier stages whole) has this violation for the group. */
 bool brute_replay(const struct ferry_plan *plan, const struct ferry_counterexample *bad);

@@ -1,0 +1,132 @@
+/* Random small networks; see small_net.h.  SPDX-License-Identifier: MIT */
+#include "small_net.h"
+
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROUTERS = 5, LINKS = 10 };
+
+struct shape {
+    unsigned n, n_links, n_sites;
+    bool v6;
+    unsigned a[LINKS], b[LINKS], site[ROUTERS];
+};
+
+static bool linked(const struct shape *s, unsigned a, unsigned b)
+{
+    for (unsigned i = 0; i < s->n_links; i++)
+        if ((s->a[i] == a && s->b[i] == b) || (s->a[i] == b && s->b[i] == a))
+            return true;
+    return false;
+}
+
+static struct shape shape_of(struct dice *d)
+{
+    struct shape s = {.n = 3 + dice_roll(d, 3), .v6 = dice_roll(d, 2)};
+    s.n_sites = 2 + dice_roll(d, 2);
+    for (unsigned r = 0; r < s.n; r++)
+        s.site[r] = r < s.n_sites ? r : dice_roll(d, s.n_sites);
+    for (unsigned r = 1; r < s.n; r++) { /* a tree … */
+        s.a[s.n_links] = dice_roll(d, r);
+        s.b[s.n_links++] = r;
+    }
+    for (unsigned extra = dice_roll(d, s.n + 1); extra; extra--) { /* … and some more */
+        unsigned a = dice_roll(d, s.n), b = dice_roll(d, s.n);
+        if (a == b || linked(&s, a, b) || s.n_links == LINKS)
+            continue;
+        s.a[s.n_links] = a;
+        s.b[s.n_links++] = b;
+    }
+    return s;
+}
+
+static void put_router(FILE *f, const struct shape *s, unsigned r, bool table)
+{
+    fprintf(f,
+            "%s{\"name\": \"r%u\", \"site\": \"s%u\", \"driver\": {\"type\": \"sim\"},%s \"interfaces\": [",
+            r ? ",\n" : "", r, s->site[r], table ? " \"table\": 100," : "");
+    for (unsigned i = 0; i < s->n_links; i++)
+        if (s->a[i] == r || s->b[i] == r)
+            fprintf(f,
+                    s->v6 ? "{\"name\": \"l%u\", \"addresses\": [\"fd00:%u::%u/64\"]}, "
+                          : "{\"name\": \"l%u\", \"addresses\": [\"10.255.%u.%u/30\"]}, ",
+                    i, i, s->a[i] == r ? 1u : 2u);
+    fprintf(f, "{\"name\": \"lan0\"}]}");
+}
+
+/* At every site one gateway or two, where it has two routers. */
+static void put_subnet(FILE *f, const struct shape *s, struct dice *d, unsigned subnet)
+{
+    bool taken[ROUTERS] = {false};
+    const char *sep = "";
+    fprintf(f, "%s{\"name\": \"n%u\", \"prefix\": ", subnet ? ",\n" : "", subnet);
+    fprintf(f, s->v6 ? "\"2001:db8:%u::/64\"" : "\"10.%u.0.0/24\"", subnet);
+    fprintf(f, ", \"home\": \"s%u\", \"gateways\": [", dice_roll(d, s->n_sites));
+    for (unsigned r = 0; r < s->n; r++) {
+        if (taken[s->site[r]] && dice_roll(d, 2))
+            continue;
+        taken[s->site[r]] = true;
+        fprintf(f, "%s{\"router\": \"r%u\", \"interface\": \"lan0\", \"address\": ", sep, r);
+        fprintf(f, s->v6 ? "\"2001:db8:%u::1/64\"}" : "\"10.%u.0.1/24\"}", subnet);
+        sep = ", ";
+    }
+    fprintf(f, "]}");
+}
+
+char *small_net(struct dice *d)
+{
+    struct shape s = shape_of(d);
+    char *text = NULL;
+    size_t len;
+    FILE *f = open_memstream(&text, &len);
+    fprintf(f, "{\"ferry\": 1, \"name\": \"small\", \"ecmp\": %s, \"sites\": [",
+            dice_roll(d, 2) ? "true" : "false");
+    for (unsigned i = 0; i < s.n_sites; i++)
+        fprintf(f, "%s{\"name\": \"s%u\"}", i ? ", " : "", i);
+    fprintf(f, "],\n\"routers\": [");
+    for (unsigned r = 0; r < s.n; r++)
+        put_router(f, &s, r, dice_roll(d, 8) == 0);
+    fprintf(f, "],\n\"links\": [");
+    for (unsigned i = 0; i < s.n_links; i++)
+        fprintf(f, "%s{\"endpoints\": [\"r%u:l%u\", \"r%u:l%u\"], \"costs\": [%u, %u]}", i ? ",\n" : "",
+                s.a[i], i, s.b[i], i, 1 + dice_roll(d, 3), 1 + dice_roll(d, 3));
+    fprintf(f, "],\n\"subnets\": [");
+    unsigned n_subnets = 1 + dice_roll(d, 2);
+    for (unsigned i = 0; i < n_subnets; i++)
+        put_subnet(f, &s, d, i);
+    fprintf(f, "]}\n");
+    fclose(f);
+    return text;
+}
+
+struct ferry_plan *small_plan(const struct ferry_topology *t, struct dice *d, struct ferry_err *ret_refused)
+{
+    FERRY_AUTOFREE uint32_t *subnets = ferry_calloc(t->n_subnets, sizeof *subnets);
+    FERRY_AUTOFREE uint32_t *active = ferry_calloc(t->n_subnets, sizeof *active);
+    FERRY_AUTOFREE struct ferry_move *moves = ferry_calloc(t->n_subnets, sizeof *moves);
+    struct ferry_err err;
+    struct ferry_plan *plan = NULL;
+    for (uint32_t i = 0; i < t->n_subnets; i++) {
+        subnets[i] = i;
+        active[i] = t->subnets[i].home;
+        uint32_t away = 1 + dice_roll(d, (unsigned)t->n_sites - 1);
+        moves[i] = (struct ferry_move){i, (uint32_t)((active[i] + away) % t->n_sites)};
+    }
+    struct ferry_pool *pool = ferry_pool_new();
+    struct ferry_live *live = ferry_live_new(t, pool, subnets, t->n_subnets);
+    int r = ferry_live_offline(live, active, &err);
+    if (r == 0)
+        r = ferry_plan_make(live, moves, t->n_subnets, &plan, &err);
+    if (r < 0 && !ret_refused) {
+        fprintf(stderr, "no plan: %s\n", err.text);
+        abort();
+    }
+    if (r < 0)
+        *ret_refused = err;
+    ferry_live_free(live);
+    ferry_pool_free(pool);
+    return plan;
+}

@@ -1,0 +1,17 @@
+/* Random small networks, the same for the same seed: three to five routers, two or three sites, one or two
+ * gateways a site, IPv4 or IPv6, ECMP or not, other tables than main now and then.  SPDX-License-Identifier:
+ * MIT */
+#ifndef FERRY_TEST_SMALL_NET_H
+#define FERRY_TEST_SMALL_NET_H
+
+#include <ferry/plan.h>
+
+#include "prove_brute.h"
+
+/* A topology file's text; malloc'd. */
+char *small_net(struct dice *d);
+/* The plan that moves every subnet of the topology to a random other site, from home.  Aborts where the
+ * planner refuses, unless `ret_refused` takes the error. */
+struct ferry_plan *small_plan(const struct ferry_topology *t, struct dice *d, struct ferry_err *ret_refused);
+
+#endif
