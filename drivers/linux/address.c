@@ -47,7 +47,7 @@ bool ferry_linux_address_parse(struct ferry_linux *d, const struct nlmsghdr *mes
                  (const char *)nla_data(tb[IFA_LABEL]));
         ferry_linux_ifname(d, ret->ifindex, name);
         if (!strcmp(name, ret->label))
-            ret->label[0] = '\0';
+            memset(ret->label, 0, sizeof ret->label); /* all of it: it is compared packed */
     }
     if (tb[IFA_CACHEINFO]) {
         const struct ifa_cacheinfo *c = nla_data(tb[IFA_CACHEINFO]);
