@@ -106,53 +106,61 @@ static bool is_ours(const struct ferry_entry *e)
 /* ---- Blackholes. ---- */
 
 struct drop {
-    const struct ferry_entry *entry;
-    bool found;       /* it is there already, left over from before */
-    uint32_t removed; /* entries [1, removed) of the stack have to make room */
+    const struct ferry_entry *entry;    /* NULL: none is needed */
+    const struct ferry_entry *replaced; /* a backup under the same key */
+    bool found;                         /* it is there already, left over from before */
+    uint32_t removed;                   /* entries [1, removed) of the stack have to go as well */
 };
 
-/* A metric above `floor` and below the first entry that can stay: the usual one, or the nearest that fits. */
+/* Above `floor` and below the first entry that can stay: the usual metric, or the nearest that fits; where
+ * none does, that entry's own place. */
 static int find_drop(const struct diff *d, uint32_t v, uint32_t floor, struct drop *ret,
                      struct ferry_err *err)
 {
     const struct ferry_stack *stack = d->work->nodes[v].stack;
-    uint32_t i = 1, n = stack ? stack->n : 0;
-    for (; i < n && stack->entries[i]->metric <= floor; i++)
-        ; /* would be stronger than what it has to stay under */
-    for (; i < n; i++) {
-        if (is_ours(stack->entries[i])) {
-            *ret = (struct drop){.entry = stack->entries[i], .found = true, .removed = i};
-            return 0;
-        }
-        if (stack->entries[i]->metric - floor > 1)
-            break; /* there is a gap */
-    }
-    uint32_t limit = i < n ? stack->entries[i]->metric : UINT32_MAX;
-    if (limit - floor <= 1)
+    uint32_t i = 1, n = stack ? stack->n : 0, metric = FERRY_METRIC_DROP;
+    struct drop drop = {0};
+    if (floor == UINT32_MAX)
         return ferry_refuse(err, "no-metric", "%s: on %s no metric is left for a blackhole under metric %u",
                             d->work->subject, d->work->t->routers[v].name, floor);
-    struct ferry_entry e = {.type = FERRY_BLACKHOLE,
-                            .table = table(d, v),
-                            .protocol = FERRY_PROTOCOL,
-                            .metric = floor >= FERRY_METRIC_DROP   ? floor + 1
-                                      : limit <= FERRY_METRIC_DROP ? limit - 1
-                                                                   : FERRY_METRIC_DROP};
-    *ret = (struct drop){.entry = ferry_pool_entry(d->work->pool, &e), .removed = i};
+    while (i < n && stack->entries[i]->metric <= floor)
+        i++; /* would be stronger than what it has to stay under */
+    const struct ferry_entry *next = i < n ? stack->entries[i] : NULL;
+    drop.removed = i;
+    if (next && is_ours(next)) {
+        drop.entry = next;
+        drop.found = true;
+        *ret = drop;
+        return 0;
+    }
+    if (next && next->metric == floor + 1)
+        drop.replaced = next;
+    if (floor >= FERRY_METRIC_DROP || drop.replaced)
+        metric = floor + 1;
+    else if (next && next->metric <= FERRY_METRIC_DROP)
+        metric = next->metric - 1;
+    struct ferry_entry e = {
+        .type = FERRY_BLACKHOLE, .table = table(d, v), .metric = metric, .protocol = FERRY_PROTOCOL};
+    drop.entry = ferry_pool_entry(d->work->pool, &e);
+    *ret = drop;
     return 0;
 }
 
 static void emit_drop(struct diff *d, uint32_t slot, uint32_t v, const struct drop *drop)
 {
     const struct ferry_stack *stack = d->work->nodes[v].stack;
-    bool gateway = d->work->nodes[v].is_old || d->work->nodes[v].is_new;
+    const char *subject = d->work->subject;
     for (uint32_t i = 1; stack && i < drop->removed && i < stack->n; i++)
         emit_route(d, 0, v, stack->entries[i], NULL,
-                   gateway ? "make room under the gateway: this backup would stand above the blackhole"
-                           : "make room for the blackhole: this backup would take over in between");
-    if (!drop->found)
+                   "make room: this backup would beat the gateway or the blackhole");
+    if (drop->replaced)
+        emit_route(
+            d, slot, v, drop->replaced, drop->entry,
+            say(d, "drop %s here once the way above is gone, instead of falling to this backup", subject));
+    else if (!drop->found)
         emit_route(d, slot, v, NULL, drop->entry,
-                   say(d, "lie in wait under the live %s: without it, %s is dropped here and nowhere else",
-                       d->work->nodes[v].is_old ? "gateway" : "route", d->work->subject));
+                   say(d, "drop %s here once the %s above is gone, instead of falling to anything else",
+                       subject, d->work->nodes[v].is_old ? "gateway" : "route"));
     emit_route(d, FERRY_SLOT_SETTLE, v, drop->entry, NULL, "the blackhole has done its work");
 }
 
