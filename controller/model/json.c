@@ -22,7 +22,8 @@ struct scan {
     struct ferry_json *doc;
     const char *s;
     size_t at, len;
-    uint32_t open; /* innermost open array or object */
+    uint32_t open;   /* innermost open array or object */
+    uint32_t scalar; /* being scanned, or NONE */
     unsigned depth;
     uint32_t key, key_len; /* of the member whose value comes next */
     bool key_escaped;
@@ -35,7 +36,8 @@ static int fail(struct scan *scan, size_t offset, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
-    int r = ferry_json_verror(scan->doc, offset, scan->open, NULL, scan->err, fmt, args);
+    uint32_t v = scan->scalar == FERRY_JSON_NONE ? scan->open : scan->scalar;
+    int r = ferry_json_verror(scan->doc, offset, v, NULL, scan->err, fmt, args);
     va_end(args);
     return r;
 }
@@ -217,6 +219,7 @@ static int scan_scalar(struct scan *scan, enum ferry_json_type type)
     if (r < 0)
         return r;
     bool escaped = false;
+    scan->scalar = v;
     if (type == FERRY_JSON_STRING)
         r = scan_string(scan, &escaped);
     else if (type == FERRY_JSON_NUMBER)
@@ -225,6 +228,7 @@ static int scan_scalar(struct scan *scan, enum ferry_json_type type)
         scan->at += scan->s[scan->at] == 'f' ? 5 : 4;
     scan->doc->nodes[v].escaped = escaped;
     scan->doc->nodes[v].end = (uint32_t)scan->at;
+    scan->scalar = FERRY_JSON_NONE;
     return r;
 }
 
@@ -385,7 +389,8 @@ int ferry_json_parse(const char *name, const char *text, size_t len, const struc
     doc->name = ferry_strdup(name);
     doc->limits = limits ? *limits : ferry_json_limits_default;
     doc->findings = findings;
-    struct scan scan = {.doc = doc, .len = len, .open = FERRY_JSON_NONE, .err = err};
+    struct scan scan = {.doc = doc, .len = len, .err = err};
+    scan.open = scan.scalar = FERRY_JSON_NONE;
     if (len > doc->limits.bytes)
         return fail(&scan, 0, "more than %zu bytes", doc->limits.bytes);
     doc->text = ferry_calloc(len + 1, 1);
