@@ -1,0 +1,123 @@
+/* The contract of apply, for gateways.  SPDX-License-Identifier: MIT */
+#include "words.h"
+
+/* ---- Gateways. ---- */
+
+struct place {
+    const char *prefix, *interface;
+    struct ferry_gateway gateway;
+    bool connected;
+};
+
+static void attach_and_detach(struct contract_router *r, const struct place *p)
+{
+    struct ferry_fib before = everything(r);
+    struct ferry_op op = op_gateway(p->prefix, &p->gateway, p->interface, NULL, &attached);
+    done(r, op);
+    HOLDS_AT(r, p->prefix, &p->gateway, p->interface, &attached);
+    if (p->connected)
+        connected(r, p->prefix, p->interface,
+                  strchr(p->prefix, ':') ? 256 : 0); /* without asking for the gateway */
+    assert_int_equal(apply_one(r, op), FERRY_STALE); /* it is there already */
+    done(r, swapped(&op));
+    HOLDS_AT(r, p->prefix, &p->gateway, p->interface);
+    unchanged(r, &before);
+    assert_int_equal(apply_one(r, swapped(&op)), FERRY_STALE); /* it is gone already */
+    unchanged(r, &before);
+    ferry_fib_clear(&before);
+}
+
+static void test_connected_gateways(void **state)
+{
+    attach_and_detach(*state,
+                      &(struct place){"192.168.1.0/24", "lan0", {.address = net("192.168.1.1/24")}, true});
+    attach_and_detach(*state, &(struct place){"fd00:1::/64", "lan0", {.address = net("fd00:1::1/64")}, true});
+}
+
+static void test_routed_gateways(void **state)
+{
+    attach_and_detach(*state, &(struct place){"192.168.1.0/24", "up0", {.via = ip("10.255.1.2")}, false});
+    attach_and_detach(
+        *state,
+        &(struct place){"192.168.1.0/24", NULL, {.interface = FERRY_NONE, .via = ip("10.255.1.2")}, false});
+    attach_and_detach(*state, &(struct place){"fd00:1::/64", "up1", {.via = ip("fd00:255:2::2")}, false});
+}
+
+static void test_a_gateway_at_another_place_is_not_this_one(void **state)
+{
+    struct contract_router *r = *state;
+    struct ferry_gateway here = {.address = net("192.168.1.1/24")},
+                         there = {.address = net("192.168.1.254/24")};
+    done(r, op_gateway("192.168.1.0/24", &there, "lan0", NULL, &attached));
+    struct ferry_fib before = everything(r), seen = ask(r, "192.168.1.0/24", MAIN, &here, "lan0");
+    assert_int_equal(only(&seen, FERRY_EXACT), 1);
+    assert_int_equal(seen.items[0].entry.type, FERRY_UNICAST); /* attached, but not as this gateway */
+    ferry_fib_clear(&seen);
+    assert_int_equal(apply_one(r, op_gateway("192.168.1.0/24", &here, "lan0", &attached, NULL)), FERRY_STALE);
+    unchanged(r, &before);
+    HOLDS_AT(r, "192.168.1.0/24", &there, "lan0", &attached);
+    ferry_fib_clear(&before);
+}
+
+static void blackhole_under(struct contract_router *r, const char *prefix, const char *address)
+{
+    const struct ferry_entry *drop = DROP(FERRY_BLACKHOLE, MAIN, FERRY_METRIC_DROP);
+    struct ferry_gateway gateway = {.address = net(address)};
+    struct ferry_op op = op_gateway(prefix, &gateway, "lan0", NULL, &attached);
+    done(r, op);
+    done(r, op_route(prefix, MAIN, drop->metric, NULL, drop));
+    HOLDS_AT(r, prefix, &gateway, "lan0", &attached, drop);
+    done(r, swapped(&op));
+    HOLDS_AT(r, prefix, &gateway, "lan0", drop);
+    done(r, op);
+    HOLDS_AT(r, prefix, &gateway, "lan0", &attached, drop);
+    done(r, op_route(prefix, MAIN, drop->metric, drop, NULL));
+    HOLDS_AT(r, prefix, &gateway, "lan0", &attached);
+}
+
+static void test_a_blackhole_lies_under_a_gateway(void **state)
+{
+    blackhole_under(*state, "192.168.1.0/24", "192.168.1.1/24");
+    blackhole_under(*state, "fd00:1::/64", "fd00:1::1/64");
+}
+
+static void test_an_op_and_its_swap_leave_no_trace(void **state)
+{
+    struct contract_router *r = *state;
+    struct ferry_gateway gateway = {.address = net("192.168.1.1/24")},
+                         gateway6 = {.address = net("fd00:1::1/64")};
+    const struct ferry_entry *old = ROUTE(MAIN, 20, 4, VIA1, VIA2 " 4");
+    done(r, op_route("192.168.2.0/24", MAIN, 20, NULL, old));
+    struct ferry_fib before = everything(r);
+    struct ferry_op ops[] = {
+        op_route("192.168.2.0/24", MAIN, FERRY_METRIC_DROP, NULL,
+                 DROP(FERRY_BLACKHOLE, MAIN, FERRY_METRIC_DROP)),
+        op_route("192.168.2.0/24", MAIN, 20, old, ROUTE(MAIN, 20, FERRY, VIA2)),
+        op_gateway("192.168.1.0/24", &gateway, "lan0", NULL, &attached),
+        op_gateway("fd00:1::/64", &gateway6, "lan0", NULL, &attached),
+        op_route("fd00:2::/64", MAIN, 20, NULL, ROUTE(MAIN, 20, FERRY, VIA1_6, VIA2_6)),
+    };
+    enum { N = FERRY_COUNT(ops) };
+    struct ferry_op undo[N];
+    for (size_t round = 0; round < 2; round++) {
+        for (size_t i = 0; i < N; i++)
+            undo[N - 1 - i] = swapped(&ops[i]);
+        apply(r, ops, N);
+        apply(r, undo, N);
+        for (size_t i = 0; i < N; i++) {
+            assert_int_equal(ops[i].outcome, FERRY_DONE);
+            assert_int_equal(undo[i].outcome, FERRY_DONE);
+        }
+        unchanged(r, &before);
+    }
+    ferry_fib_clear(&before);
+}
+
+const struct CMUnitTest gateway_tests[] = {
+    T(connected_gateways),
+    T(routed_gateways),
+    T(a_gateway_at_another_place_is_not_this_one),
+    T(a_blackhole_lies_under_a_gateway),
+    T(an_op_and_its_swap_leave_no_trace),
+};
+const size_t n_gateway_tests = FERRY_COUNT(gateway_tests);
