@@ -3,6 +3,7 @@
 Names carry the process id, so that tests never touch a lab that somebody has up.  Used by test_lab.py and by
 tests/scenario/test_move_lab.py.  The program is $FERRY, or build-*/controller/ui/ferry, newest first.
 """
+import difflib
 import glob
 import json
 import os
@@ -38,7 +39,20 @@ def ip(*argv, check=True):
 
 
 def namespaces():
-    return sorted(line.split()[0] for line in ip("netns", "list").splitlines() if line)
+    """Those of this process's labs: others may come and go beside it."""
+    return sorted(line.split()[0] for line in ip("netns", "list").splitlines() if f"{os.getpid()}-" in line)
+
+
+def differences(before, after):
+    """What differs between two results of Lab.states(), line by line, for people; empty where nothing does."""
+    lines = []
+    for router in sorted(set(before) | set(after)):
+        for old, new in zip(before.get(router, []), after.get(router, [])):
+            if old != new:
+                a, b = ([json.dumps(item) for item in json.loads(text)] for text in (old, new))
+                lines += [f"{router}: {line}" for line in difflib.unified_diff(a, b, "before", "after", "", "", 0, "")]
+                lines += [] if a != b else [f"{router}: the same objects, other bytes"]
+    return "\n".join(lines)
 
 
 def until(what, test, seconds=10.0):
