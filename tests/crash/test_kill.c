@@ -50,7 +50,7 @@ static int child_apply(struct world *w, struct ferry_plan *plan, enum task task,
     struct ferry_txn_options options = {.kind = "drill", .user = "test"};
     if (task == APPLY)
         return world_apply(w, plan, NULL, &state, NULL, err);
-    int r = ferry_fleet_for_plan(&w->config, plan, &fleet, err);
+    int r = ferry_fleet_for_topology(&w->config, w->topology, &fleet, err);
     if (!r)
         r = ferry_txn_begin(w->journal, fleet, plan, &options, &txn, NULL, NULL, err);
     if (r < 0)

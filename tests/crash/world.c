@@ -196,7 +196,8 @@ int world_apply(struct world *w, struct ferry_plan *plan, const struct ferry_txn
     struct ferry_hand *drift = NULL;
     size_t n_drift = 0;
     struct ferry_txn_options plain = {.kind = "apply", .user = "test"};
-    int r = ferry_fleet_for_plan(&w->config, plan, &fleet, err);
+    /* Of the topology: a plan knows nothing of the subnets that stay, and simulated routers must. */
+    int r = ferry_fleet_for_topology(&w->config, w->topology, &fleet, err);
     if (r < 0)
         return r;
     r = ferry_txn_begin(w->journal, fleet, plan, options ? options : &plain, &txn, &drift, &n_drift, err);
