@@ -80,13 +80,14 @@ struct undo {
     bool foreign;             /* something is somebody else's */
 };
 
-/* Puts the part's swapped ops, newest first, at `at`; returns how many. */
+/* Puts the part's swapped ops at `at`; returns how many.  In the order of the plan, not backwards: within a
+ * stage any order is safe, and a router shows its addresses in the order in which they came. */
 static size_t decide(struct undo *u, size_t p, struct ferry_op *at)
 {
     const struct ferry_view_part *part = &u->batch->view.parts[p];
     size_t n = 0;
     u->pending[p] = part->result < 0;
-    for (size_t i = u->batch->part_first[p + 1]; part->result == 0 && i-- > u->batch->part_first[p];) {
+    for (size_t i = u->batch->part_first[p]; part->result == 0 && i < u->batch->part_first[p + 1]; i++) {
         enum finding finding = find(u->txn, u->stage, u->batch, part, i);
         if (finding == TO_DO)
             at[n++] = ferry_op_swap(&u->batch->ops[i]);
