@@ -129,6 +129,10 @@ class Tool:
     def undo(self, text):
         return self.run("reverse", self.file("plan.json", text))
 
+    def prove(self, text):
+        """Raises Refused where the prover does not agree about the plan or its undo."""
+        return self.run("prove", self.file("proved.json", text))
+
     def again(self, text, good=(0,)):
         return self.run("again", self.file("again.json", text), good=good)
 

@@ -30,6 +30,15 @@ def plan_and_check(topology, *moves, state=None):
     assert TOOL.again(text) == text, "reading and writing a plan changes it"
     plan = json.loads(text)
     try:
+        TOOL.prove(text)
+    except nets.Refused as refusal:
+        # The prover holds it against an undo when it puts a router's own blackhole back.
+        drops = state and any(e["type"] != "unicast" for held in state["groups"][0]["initial"].values()
+                              for e in held[:1] if e["type"] != "gateway")
+        if drops and refusal.args[1].startswith("unfinished: undo"):
+            return plan, check_both(Topology(topology), plan, json.loads(TOOL.undo(text)))
+        pytest.fail(f"the prover refuses: {refusal.args[1]}\n{json.dumps(topology)}\n{json.dumps(state)}\n{text}")
+    try:
         return plan, check_both(Topology(topology), plan, json.loads(TOOL.undo(text)))
     except Unsafe:
         print(json.dumps(topology))

@@ -1,4 +1,4 @@
-/* The planner as a filter, for tests in other languages: no router, no journal, no prover.
+/* The planner as a filter, for tests in other languages: no router, no journal.
  *
  *   plan-tool plan TOPOLOGY [--state PLAN] [--active SUBNET=SITE]... SUBNET=SITE...   prints the plan
  *   plan-tool reverse PLAN      prints the undo
@@ -9,6 +9,8 @@
  * --state takes what routers hold and fall to from the groups of a plan document (by names, so that routers
  * may be left out).  Refusals go to stderr as "RULE: text" with status 4.  SPDX-License-Identifier: MIT */
 #include "plan/planner.h"
+
+#include <ferry/prove.h>
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -176,6 +178,34 @@ static int verb_read(const char *path, bool reverse)
     return matches ? 0 : 3;
 }
 
+static int prove(const struct ferry_plan *plan, const char *what, struct ferry_err *err)
+{
+    struct ferry_proof proof = {0};
+    int r = ferry_prove(plan, 12, &proof, err);
+    if (r == 0)
+        printf("%s: safe, %s states, %" PRIu64 " walked\n", what, proof.states, proof.walked);
+    ferry_proof_clear(&proof);
+    return r < 0 ? ferry_error_prefix(err, r, "%s", what) : 0;
+}
+
+static int verb_prove(const char *path)
+{
+    struct ferry_err err = {0};
+    struct ferry_plan *plan, *undo;
+    int r = ferry_plan_load(path, &plan, NULL, &err);
+    if (r < 0)
+        return fail(r, &err);
+    r = prove(plan, "plan", &err);
+    if (r == 0)
+        r = ferry_plan_reverse(plan, &undo, &err);
+    ferry_plan_free(plan);
+    if (r < 0)
+        return fail(r, &err);
+    r = prove(undo, "undo", &err);
+    ferry_plan_free(undo);
+    return r < 0 ? fail(r, &err) : 0;
+}
+
 /* ---- rounds ---- */
 
 static struct ferry_entry read_hops(void)
@@ -239,6 +269,8 @@ int main(int argc, char **argv)
         return verb_read(argv[2], true);
     if (argc == 3 && !strcmp(argv[1], "again"))
         return verb_read(argv[2], false);
+    if (argc == 3 && !strcmp(argv[1], "prove"))
+        return verb_prove(argv[2]);
     if (argc == 2 && !strcmp(argv[1], "rounds"))
         return verb_rounds();
     fputs("usage: see the head of plan_tool.c\n", stderr);
