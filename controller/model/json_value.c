@@ -456,7 +456,7 @@ static int need(struct ferry_json *doc, uint32_t object, const char *key, uint32
 int ferry_json_need(struct ferry_json *doc, uint32_t object, const char *key, enum ferry_json_type type,
                     uint32_t *ret, struct ferry_err *err)
 {
-    uint32_t v;
+    uint32_t v = FERRY_JSON_NONE;
     int r = need(doc, object, key, &v, err);
     if (r == 0)
         r = ferry_json_want(doc, v, type, err);
@@ -468,7 +468,7 @@ int ferry_json_need(struct ferry_json *doc, uint32_t object, const char *key, en
 int ferry_json_need_string(struct ferry_json *doc, uint32_t object, const char *key, const char **ret,
                            struct ferry_err *err)
 {
-    uint32_t v;
+    uint32_t v = FERRY_JSON_NONE;
     int r = need(doc, object, key, &v, err);
     return r < 0 ? r : ferry_json_string(doc, v, ret, err);
 }
@@ -483,7 +483,7 @@ int ferry_json_opt_string(struct ferry_json *doc, uint32_t object, const char *k
 int ferry_json_need_int(struct ferry_json *doc, uint32_t object, const char *key, int64_t min, int64_t max,
                         int64_t *ret, struct ferry_err *err)
 {
-    uint32_t v;
+    uint32_t v = FERRY_JSON_NONE;
     int r = need(doc, object, key, &v, err);
     return r < 0 ? r : ferry_json_int(doc, v, min, max, ret, err);
 }
