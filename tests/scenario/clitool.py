@@ -1,0 +1,106 @@
+"""The command line from outside: simulated routers, a state directory of its own, terminals.  Used by test_cli*.py."""
+import json
+import os
+import pty
+import select
+import shutil
+import subprocess
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+FERRY = os.environ.get("FERRY")
+THREE_SITES = os.path.join(ROOT, "tests", "golden", "three-site-sim.json")
+
+
+def until(what, test, seconds=20.0):
+    end = time.monotonic() + seconds
+    while not test():
+        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        time.sleep(0.02)
+
+
+class Cli:
+    """ferry with a topology and a state directory under `directory`."""
+
+    def __init__(self, directory, topology=THREE_SITES):
+        self.directory = str(directory)
+        self.topology = os.path.join(self.directory, "site.json")
+        shutil.copy(topology, self.topology)
+        self.state_dir = os.path.join(self.directory, "state")
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith("FERRY_") and k != "NO_COLOR"}
+        self.env.update(LC_ALL="C.UTF-8", TERM="xterm", FERRY_TOPOLOGY=self.topology, FERRY_STATE_DIR=self.state_dir)
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def start(self, *argv, env=None, **kwargs):
+        return subprocess.Popen([FERRY, *map(str, argv)], env=dict(self.env, **(env or {})), cwd=self.directory,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                **kwargs)
+
+    def run(self, *argv, rc=0, env=None, drop=()):
+        full = {k: v for k, v in dict(self.env, **(env or {})).items() if k not in drop}
+        done = subprocess.run([FERRY, *map(str, argv)], env=full, cwd=self.directory, stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == rc, (f"ferry {' '.join(map(str, argv))}: exit {done.returncode}, not {rc}\n"
+                                       f"{done.stdout}{done.stderr}")
+        return done
+
+    def json(self, *argv, rc=0, **kwargs):
+        """Exactly one document on stdout."""
+        return json.loads(self.run("--json", *argv, rc=rc, **kwargs).stdout)
+
+    def error(self, *argv, rc, **kwargs):
+        """The error document of a failing call."""
+        error = self.json(*argv, rc=rc, **kwargs)["error"]
+        assert set(error) == {"code", "rule", "message"} and error["code"] == rc and error["message"]
+        return error
+
+    def terminal(self, *argv, answer=None, env=None):
+        """Runs on a pseudo-terminal; returns (status, what it showed)."""
+        master, slave = pty.openpty()
+        process = subprocess.Popen([FERRY, *map(str, argv)], env=dict(self.env, **(env or {})), cwd=self.directory,
+                                   stdin=slave, stdout=slave, stderr=slave, close_fds=True)
+        os.close(slave)
+        shown, end = b"", time.monotonic() + 60
+        try:
+            while time.monotonic() < end:
+                if select.select([master], [], [], 0.05)[0]:
+                    try:
+                        got = os.read(master, 65536)
+                    except OSError:  # the other end is closed
+                        break
+                    if not got:
+                        break
+                    shown += got
+                if answer is not None and b"[yes/no]" in shown:
+                    os.write(master, answer.encode() + b"\n")
+                    answer = None
+            return process.wait(timeout=10), shown.decode()
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            os.close(master)
+
+    # ---- What the simulated routers hold ----
+
+    def sim_file(self, router):
+        return os.path.join(self.state_dir, "sim", router + ".json")
+
+    def sim(self, router):
+        with open(self.sim_file(router), encoding="utf-8") as f:
+            return json.load(f)
+
+    def sim_edit(self, router, change):
+        document = self.sim(router)
+        change(document)
+        with open(self.sim_file(router), "w", encoding="utf-8") as f:
+            json.dump(document, f)
+
+    def active(self, subnet="app"):
+        return next(s for s in self.json("status")["subnets"] if s["name"] == subnet)["active"]
+
+    def move(self, to, subnet="app"):
+        self.run("apply", "--move", f"{subnet}={to}", "--yes")

@@ -1,0 +1,311 @@
+"""The verbs that write, on simulated routers: apply, drill, rollback, recover; their questions and exit statuses."""
+import json
+import os
+import signal
+import subprocess
+
+import pytest
+from clitool import FERRY, Cli, until
+
+pytestmark = pytest.mark.skipif(not FERRY, reason="FERRY names no program")
+
+MOVE = ["--move", "app=recovery"]
+ROUTERS = ["edge-primary", "edge-recovery", "edge-third"]
+
+
+@pytest.fixture(name="cli")
+def make_cli(tmp_path):
+    return Cli(tmp_path)
+
+
+def holdings(cli):
+    """What every simulated router holds; None: untouched so far."""
+    return {r: cli.sim(r) if os.path.exists(cli.sim_file(r)) else None for r in ROUTERS}
+
+
+def touched_and_home(cli):
+    """A move there and back, so that every router has a file to compare with."""
+    cli.move("recovery")
+    cli.run("rollback", "--yes")
+    return holdings(cli)
+
+
+# ---- apply ----
+
+def test_apply(cli):
+    done = cli.run("apply", *MOVE, "--yes")
+    assert "moved app: primary → recovery" in done.stdout and "Roll back: ferry rollback 2" in done.stdout
+    assert "stage 2/4 detach" in done.stderr and "stage 2/4" not in done.stdout
+    assert cli.active() == "recovery" and cli.active("db") == "primary"
+    assert "Nothing to do" in cli.run("apply", *MOVE, "--yes").stdout
+    assert cli.json("apply", *MOVE, "--yes")["nothing_to_do"] is True
+    assert len(cli.json("history")["transactions"]) == 1
+
+
+def test_apply_json_is_the_transaction(cli):
+    doc = cli.json("apply", *MOVE, "--yes")
+    assert doc["state"] == "committed" and doc["kind"] == "apply" and doc["outage"] == []
+    assert doc == cli.json("show", doc["id"])
+
+
+def test_apply_saved_plan(cli):
+    cli.run("plan", *MOVE, "--out", "move.plan")
+    doc = cli.json("apply", "move.plan", "--yes")
+    with open(cli.path("move.plan"), encoding="utf-8") as f:
+        assert doc["plan"] == json.load(f)["id"]
+    assert cli.active() == "recovery"
+
+
+def test_apply_refuses_a_changed_plan(cli):
+    cli.run("plan", *MOVE, "--out", "move.plan")
+    with open(cli.path("move.plan"), encoding="utf-8") as f:
+        doc = json.load(f)
+    doc["stages"].pop()
+    with open(cli.path("move.plan"), "w", encoding="utf-8") as f:
+        json.dump(doc, f)
+    assert "the id is not that of the content" in cli.error("apply", "move.plan", "--yes", rc=65)["message"]
+    cli.run("apply", "missing.plan", "--yes", rc=65)
+    assert not os.path.exists(cli.state_dir)
+
+
+def test_apply_refuses_another_topology(cli):
+    cli.run("plan", *MOVE, "--out", "move.plan")
+    with open(cli.topology, "a", encoding="utf-8") as f:
+        f.write("\n")
+    error = cli.error("apply", "move.plan", "--yes", rc=3)
+    assert "the topology file was changed" in error["message"]
+    assert not os.path.exists(cli.state_dir)
+
+
+def test_apply_shows_drift(cli):
+    cli.run("plan", *MOVE, "--out", "move.plan")
+    cli.move("recovery")
+    before = holdings(cli)
+    done = cli.run("apply", "move.plan", "--yes", rc=3)
+    assert done.stdout == "" and "ROUTER" in done.stderr and "EXPECTED" in done.stderr
+    doc = cli.json("apply", "move.plan", "--yes", rc=3)
+    assert doc["error"]["code"] == 3
+    assert {d["router"] for d in doc["drift"]} == set(ROUTERS)
+    assert all({"router", "key", "expected", "found"} == set(d) for d in doc["drift"])
+    assert cli.json("apply", "move.plan", "--dry-run", rc=3)["drift"] == doc["drift"]
+    assert holdings(cli) == before and len(cli.json("history")["transactions"]) == 1
+
+
+def test_dry_run(cli):
+    done = cli.run("apply", *MOVE, "--dry-run")
+    assert "nothing was written" in done.stdout and "stage 1/4 prepare" in done.stdout
+    doc = cli.json("apply", *MOVE, "--dry-run")
+    assert doc["dry_run"] is True and doc["plan"]["kind"] == "plan"
+    assert cli.run("drill", *MOVE, "--dry-run").stdout == done.stdout
+    assert cli.active() == "primary" and cli.json("history")["transactions"] == []
+
+
+def test_refusals_are_named_and_write_nothing(cli):
+    for argv, rule in ([["--confirm-within", "5m"], "confirm-within"], [["--mode", "disaster"], "mode"],
+                       [["--probe", "192.168.1.10"], "probe-vantage"]):
+        error = cli.error("apply", *MOVE, *argv, "--yes", rc=4)
+        assert error["rule"] == rule
+        assert f"refused ({rule})" in cli.run("apply", *MOVE, *argv, "--yes", rc=4).stderr
+    assert cli.active() == "primary" and cli.json("history")["transactions"] == []
+
+
+# ---- Asking ----
+
+def test_nobody_to_ask(cli):
+    for argv in (["apply", *MOVE], ["drill", *MOVE], ["rollback"]):
+        done = cli.run(*argv, rc=64)
+        assert "add --yes" in done.stderr and "nothing was written" in done.stderr
+    assert not os.path.exists(cli.state_dir)
+
+
+def test_the_question(cli):
+    status, shown = cli.terminal("apply", *MOVE, answer="no")
+    assert status == 1 and "not confirmed; nothing was written" in shown
+    assert cli.json("history")["transactions"] == []
+    status, shown = cli.terminal("apply", *MOVE, answer="yes")
+    assert status == 0 and "committed and verified" in shown
+    assert cli.active() == "recovery"
+    status, shown = cli.terminal("rollback", answer="y")
+    assert status == 0 and cli.active() == "primary"
+
+
+# ---- rollback ----
+
+def test_rollback_is_exact(cli):
+    before = touched_and_home(cli)
+    first = cli.json("apply", *MOVE, "--yes")["id"]
+    assert holdings(cli) != before
+    # It needs no topology.
+    doc = json.loads(cli.run("rollback", "--yes", "--json", drop=["FERRY_TOPOLOGY"]).stdout)
+    assert (doc["kind"], doc["undoes"], doc["state"]) == ("rollback", first, "committed")
+    assert holdings(cli) == before
+    assert cli.error("rollback", first, "--yes", rc=4)["rule"] == "already-undone"
+    assert cli.error("rollback", "--yes", rc=4)["rule"] == "nothing-to-undo"
+
+
+def test_rollback_of_a_named_transaction(cli):
+    first = cli.json("apply", *MOVE, "--yes")["id"]
+    second = cli.json("apply", "--move", "db=recovery", "--yes")["id"]
+    dry = cli.run("rollback", first, "--dry-run").stdout
+    assert "nothing was written" in dry and "recovery → primary" in dry
+    assert cli.json("rollback", first, "--yes")["undoes"] == first
+    assert (cli.active(), cli.active("db")) == ("primary", "recovery")
+    assert cli.json("rollback", "--yes")["undoes"] == second, "without TX: the newest that was not undone"
+    assert cli.error("rollback", "19990101", "--yes", rc=64)
+    assert cli.active("db") == "primary"
+
+
+def test_rollback_after_drift(cli):
+    cli.move("recovery")
+    cli.sim_edit("edge-third", lambda d: d["routes"][0].update(metric=33))
+    before = holdings(cli)
+    doc = cli.json("rollback", "--yes", rc=3)
+    assert [d["router"] for d in doc["drift"]] and {d["router"] for d in doc["drift"]} == {"edge-third"}
+    assert holdings(cli) == before
+
+
+# ---- drill, signals, recover ----
+
+def test_drill(cli):
+    before = touched_and_home(cli)
+    done = cli.run("drill", *MOVE, "--hold", "200ms", "--yes")
+    assert "drill passed" in done.stdout and "holding" in done.stderr and "undo of stage 1/4" in done.stderr
+    assert holdings(cli) == before
+    doc = cli.json("drill", *MOVE, "--yes")
+    assert (doc["kind"], doc["state"], doc["applied_verified"], doc["rolled_back_verified"]) == \
+        ("drill", "undone", True, True)
+    assert holdings(cli) == before
+    assert cli.error("rollback", doc["id"], "--yes", rc=4)["rule"] == "already-undone"
+
+
+def start_drill(cli):
+    process = cli.start("drill", *MOVE, "--hold", "10m", "--yes")
+    until("the move", lambda: os.path.exists(cli.sim_file("edge-recovery")) and
+          any(r.get("state") == "verifying" for r in cli.json("history")["transactions"]) and
+          cli.active() == "recovery")
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_rolls_back(cli, number):
+    before = touched_and_home(cli)
+    process = start_drill(cli)
+    try:
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 5 and "rolled back and verified" in out
+    assert number.name in out
+    assert holdings(cli) == before
+    assert cli.json("show")["state"] == "undone"
+
+
+def test_one_at_a_time(cli):
+    process = start_drill(cli)
+    try:
+        done = cli.run("apply", "--move", "db=recovery", "--yes", rc=8)
+        assert done.stdout == ""
+        assert cli.error("rollback", "--yes", rc=4)["rule"] == "unfinished"
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert cli.active() == "primary" and cli.active("db") == "primary"
+
+
+def kill_in_the_middle(cli):
+    process = start_drill(cli)
+    process.kill()
+    process.communicate(timeout=30)
+
+
+def test_recover(cli):
+    before = touched_and_home(cli)
+    assert "Nothing to recover" in cli.run("recover").stdout
+    assert cli.json("recover")["nothing_to_do"] is True
+    kill_in_the_middle(cli)
+    status = cli.json("status", "--detailed-exitcode", rc=2)
+    assert [t["state"] for t in status["unfinished"]] == ["verifying"]
+    assert "ferry recover" in cli.run("status").stdout
+    assert cli.error("apply", "--move", "db=recovery", "--yes", rc=4)["rule"] == "unfinished"
+    done = cli.json("recover")
+    assert done["recovered"] is True and done["state"] in ("undone", "committed")
+    if done["state"] == "undone":
+        assert holdings(cli) == before
+    after = holdings(cli)
+    assert cli.json("recover")["nothing_to_do"] is True and holdings(cli) == after
+
+
+def test_recover_says_when_a_person_is_needed(cli):
+    touched_and_home(cli)
+    kill_in_the_middle(cli)
+    lost = cli.sim_file("edge-primary")
+    os.rename(lost, lost + ".away")
+    os.mkdir(lost)  # silent
+    doc = cli.json("recover", rc=6)
+    assert doc["recovered"] is False and doc["state"] == "stuck"
+    assert any(h["router"] == "edge-primary" and h["found"] == "unknown" for h in doc["needs_hand"])
+    assert cli.json("status", "--detailed-exitcode", rc=2)["needs_hand"] == doc["needs_hand"]
+    assert "A person is needed" in cli.run("show").stdout
+    os.rmdir(lost)
+    os.rename(lost + ".away", lost)
+    assert cli.json("recover")["recovered"] is True
+    assert cli.json("status", "--detailed-exitcode")["unfinished"] == []
+
+
+# ---- Completion ----
+
+@pytest.mark.parametrize("line, expected", [
+    ("ferry pl", ["plan"]),
+    ("ferry ", None),
+    ("ferry -t site.json st", ["status"]),
+    ("ferry status --det", ["--detailed-exitcode"]),
+    ("ferry status --co", ["--color"]),
+    ("ferry --color a", ["auto", "always"]),
+    ("ferry plan --move a", ["app="]),
+    ("ferry plan --move 192.168.2", ["192.168.2.0/24="]),
+    ("ferry plan --move app=", ["app=primary", "app=recovery"]),
+    ("ferry plan --evacuate ", ["primary", "recovery", "third"]),
+    ("ferry plan --format n", ["native"]),
+    ("ferry trace 192.168.1.10 --from edge-t", ["edge-third"]),
+    ("ferry lab s", ["status"]),
+    ("ferry prove ", ["<files>"]),
+    ("ferry apply --probe", ["--probe"]),
+    ("ferry plan --out ", ["<files>"]),
+    ("ferry nonsense ", []),
+    ("ferry show l", ["last"]),
+])
+def test_completion(cli, line, expected):
+    got = cli.run("__complete", line).stdout.split()
+    if expected is None:
+        assert "plan" in got and "__complete" not in got
+    else:
+        assert got == expected
+
+
+def test_completion_of_transactions_and_of_broken_files(cli):
+    first = cli.json("apply", *MOVE, "--yes")["id"]
+    assert cli.run("__complete", "ferry rollback ").stdout.split() == ["last", first]
+    assert cli.run("__complete", f"ferry show {first[:5]}").stdout.split() == [first]
+    assert cli.run("__complete", "ferry -t /nowhere plan --move a").stdout == ""
+
+
+def test_bash_completion_file(cli):
+    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "controller", "ui", "ferry.bash")
+    script = r"""
+        source "$1"; line=$2; shift 2
+        COMP_LINE=$line COMP_POINT=${#line} COMP_WORDS=("$FERRY_PROGRAM")
+        _ferry; printf '%s\n' "${COMPREPLY[@]}"
+    """
+
+    def reply(line):
+
+        done = subprocess.run(["bash", "-c", script, "bash", source, line], env=dict(cli.env, FERRY_PROGRAM=FERRY),
+                              cwd=cli.directory, capture_output=True, text=True, check=False, timeout=30)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()
+
+    assert reply("ferry pl") == ["plan"]
+    assert reply("ferry plan --move ap") == ["app="]
+    assert reply("ferry plan --move app=r") == ["recovery"], "bash wants what follows the ="
+    assert reply("ferry validate si") == ["site.json"]
