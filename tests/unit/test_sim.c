@@ -1,0 +1,297 @@
+/* The simulator beyond the driver contract: its state file.  SPDX-License-Identifier: MIT */
+#include <ferry/driver.h>
+
+#include "base/mem.h"
+#include "sim/sim.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char dir[64], file[96];
+static const struct ferry_driver_ops *const sim = &ferry_driver_sim;
+
+static int up(void **state)
+{
+    (void)state;
+    strcpy(dir, "/tmp/ferry-test-sim-XXXXXX");
+    assert_non_null(mkdtemp(dir));
+    snprintf(file, sizeof file, "%s/sim/r1.json", dir);
+    return 0;
+}
+
+static int down(void **state)
+{
+    char command[128];
+    (void)state;
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    return system(command);
+}
+
+static struct ferry_driver *open_sim(const struct ferry_fib *initial)
+{
+    struct ferry_driver *driver;
+    struct ferry_err err;
+    if (sim->open(&ferry_env_real, NULL, "r1", dir, initial, &driver, &err) < 0)
+        fail_msg("%s", err.text);
+    return driver;
+}
+
+static struct ferry_prefix net(const char *text)
+{
+    struct ferry_prefix p;
+    struct ferry_err err;
+    assert_int_equal(ferry_prefix_parse(text, &p, &err), 0);
+    return p;
+}
+
+static struct ferry_fib all(struct ferry_driver *driver)
+{
+    struct ferry_fib fib = {0};
+    struct ferry_err err;
+    if (sim->read(driver, &(struct ferry_query){.all = true}, &fib, &err) < 0)
+        fail_msg("%s", err.text);
+    return fib;
+}
+
+static size_t count(struct ferry_driver *driver)
+{
+    struct ferry_fib fib = all(driver);
+    size_t n = fib.n;
+    ferry_fib_clear(&fib);
+    return n;
+}
+
+static const struct ferry_entry drop = {
+    .type = FERRY_BLACKHOLE, .table = FERRY_TABLE_MAIN, .metric = 20, .protocol = FERRY_PROTOCOL};
+
+static struct ferry_op add_drop(const char *prefix)
+{
+    return (struct ferry_op){.prefix = net(prefix), .table = FERRY_TABLE_MAIN, .metric = 20, .after = &drop};
+}
+
+static void write_file(const char *text)
+{
+    FILE *f = fopen(file, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static void test_the_file_comes_with_the_first_change(void **state)
+{
+    (void)state;
+    struct ferry_fib initial = {0};
+    struct ferry_err err;
+    struct ferry_op op = add_drop("192.168.1.0/24"), again = op;
+    ferry_fib_add(&initial, &(struct ferry_fib_item){.prefix = net("10.0.0.0/8"), .entry = drop});
+    struct ferry_driver *driver = open_sim(&initial);
+    assert_int_equal(count(driver), 1);
+    again.before = &drop;
+    assert_int_equal(sim->check(driver, &op, 1, &err), 0);
+    assert_int_equal(sim->apply(driver, &again, 1, &err), 0);
+    assert_int_equal(again.outcome, FERRY_STALE);
+    assert_int_not_equal(access(file, F_OK), 0);
+    assert_int_equal(sim->apply(driver, &op, 1, &err), 0);
+    assert_int_equal(op.outcome, FERRY_DONE);
+    assert_int_equal(access(file, F_OK), 0);
+    sim->close(driver);
+    driver = open_sim(NULL); /* the file wins over `initial` */
+    assert_int_equal(count(driver), 2);
+    sim->close(driver);
+    ferry_fib_clear(&initial);
+}
+
+static void test_every_field_goes_through_the_file(void **state)
+{
+    (void)state;
+    struct ferry_err err;
+    struct ferry_nexthop hops[] = {
+        {.router = FERRY_NO_ROUTER, .dev = "eth0", .weight = 256},
+        {.router = FERRY_NO_ROUTER, .dev = "a\"b\\c", .weight = 1, .onlink = true}};
+    assert_int_equal(ferry_addr_parse("fd00::1", &hops[1].via, &err), 0);
+    struct ferry_entry e = {.type = FERRY_UNICAST,
+                            .table = 4294967295u,
+                            .metric = 4294967295u,
+                            .protocol = 77,
+                            .n_nexthops = 2,
+                            .nexthops = hops,
+                            .native_len = 3,
+                            .native = (const uint8_t *)"\0\xff\x10"};
+    struct ferry_entry odd = {.type = FERRY_GATEWAY, .native_len = 2, .native = (const uint8_t *)"xy"};
+    struct ferry_gateway connected = {.address = net("fd00:1::1/64")}, routed = {0};
+    assert_int_equal(ferry_addr_parse("10.0.0.9", &routed.via, &err), 0);
+    struct ferry_op ops[] = {
+        {.prefix = net("fd00:2::/127"), .table = e.table, .metric = e.metric, .after = &e},
+        {.kind = FERRY_KIND_GATEWAY,
+         .prefix = net("fd00:1::/64"),
+         .after = &odd,
+         .gateway = &connected,
+         .interface = "lan0"},
+        {.kind = FERRY_KIND_GATEWAY, .prefix = net("10.1.0.0/16"), .after = &odd, .gateway = &routed},
+    };
+    struct ferry_driver *driver = open_sim(NULL);
+    assert_int_equal(sim->apply(driver, ops, 3, &err), 0);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(ops[i].outcome, FERRY_DONE);
+    sim->close(driver);
+    driver = open_sim(NULL);
+    for (size_t i = 0; i < 3; i++) {
+        ops[i].before = ops[i].after; /* compare-and-set on the whole value: that it works is the proof */
+        ops[i].after = NULL;
+    }
+    assert_int_equal(sim->apply(driver, ops, 3, &err), 0);
+    for (size_t i = 0; i < 3; i++)
+        if (ops[i].outcome != FERRY_DONE)
+            fail_msg("%s", ops[i].why.text);
+    assert_int_equal(count(driver), 0);
+    sim->close(driver);
+}
+
+static void test_what_a_person_edits_is_seen_at_once(void **state)
+{
+    (void)state;
+    struct ferry_err err;
+    struct ferry_op op = add_drop("192.168.1.0/24");
+    struct ferry_driver *driver = open_sim(NULL);
+    assert_int_equal(sim->apply(driver, &op, 1, &err), 0);
+    write_file("{\"ferry\": 1, \"kind\": \"sim\", \"gateways\": [], \"routes\": [\n"
+               "{\"prefix\": \"192.168.1.0/24\", \"type\": \"unreachable\", \"metric\": 20, \"protocol\": "
+               "\"static\"}]}");
+    op.before = &drop;
+    op.after = NULL;
+    assert_int_equal(sim->apply(driver, &op, 1, &err), 0);
+    assert_int_equal(op.outcome, FERRY_STALE);
+    assert_non_null(strstr(op.why.text, "unreachable"));
+    unlink(file);
+    assert_int_equal(count(driver), 0);
+    sim->close(driver);
+}
+
+static void test_a_broken_file_is_an_error(void **state)
+{
+    (void)state;
+    static const char *const broken[] = {
+        "",
+        "{",
+        "[]",
+        "{\"gateways\": [], \"routes\": [{\"prefix\": \"10.0.0.0/33\", \"type\": \"blackhole\", \"metric\": "
+        "1, \"protocol\": \"static\"}]}",
+        "{\"gateways\": [], \"routes\": [{\"prefix\": \"10.0.0.0/8\", \"type\": \"gateway\", \"metric\": 1, "
+        "\"protocol\": \"static\"}]}",
+        "{\"gateways\": [], \"routes\": [{\"prefix\": \"10.0.0.0/8\", \"type\": \"blackhole\", \"metric\": "
+        "-1, \"protocol\": \"static\"}]}",
+        "{\"gateways\": [], \"routes\": [{\"prefix\": \"10.0.0.0/8\", \"type\": \"blackhole\", \"metric\": "
+        "1, \"protocol\": \"nobody\"}]}",
+        "{\"gateways\": [], \"routes\": [{\"prefix\": \"10.0.0.0/8\", \"type\": \"blackhole\", \"metric\": "
+        "1, \"protocol\": \"static\", \"native\": \"0\"}]}",
+        "{\"gateways\": [{\"prefix\": \"10.0.0.0/8\", \"interface\": \"a-name-that-is-too-long\"}], "
+        "\"routes\": []}",
+        "{\"gateways\": [7], \"routes\": []}",
+    };
+    struct ferry_err err;
+    struct ferry_op op = add_drop("192.168.1.0/24");
+    struct ferry_driver *driver = open_sim(NULL), *other = NULL;
+    assert_int_equal(sim->apply(driver, &op, 1, &err), 0);
+    for (size_t i = 0; i < FERRY_COUNT(broken); i++) {
+        struct ferry_fib fib = {0};
+        write_file(broken[i]);
+        err.text[0] = '\0';
+        assert_int_equal(sim->read(driver, &(struct ferry_query){.all = true}, &fib, &err), -FERRY_EIO);
+        assert_non_null(strstr(err.text, "r1.json"));
+        op = add_drop("192.168.9.0/24");
+        assert_int_equal(sim->apply(driver, &op, 1, &err), -FERRY_EIO);
+        assert_int_equal(op.outcome, FERRY_REFUSED);
+        assert_int_equal(sim->open(&ferry_env_real, NULL, "r1", dir, NULL, &other, &err), -FERRY_EIO);
+        assert_null(other);
+    }
+    sim->close(driver);
+}
+
+static void test_what_cannot_be_saved_is_refused(void **state)
+{
+    (void)state;
+    struct ferry_err err;
+    struct ferry_op op = add_drop("192.168.1.0/24");
+    struct ferry_driver *driver = open_sim(NULL);
+    char blocked[80];
+    snprintf(blocked, sizeof blocked, "%s/sim", dir);
+    FILE *f = fopen(blocked, "w"); /* a file where the directory should be */
+    assert_non_null(f);
+    fclose(f);
+    assert_int_equal(sim->apply(driver, &op, 1, &err), -FERRY_EIO);
+    assert_int_equal(op.outcome, FERRY_REFUSED);
+    unlink(blocked);
+    assert_int_equal(count(driver), 0);
+    assert_int_equal(sim->apply(driver, &op, 1, &err), 0);
+    assert_int_equal(op.outcome, FERRY_DONE);
+    assert_int_equal(count(driver), 1);
+    sim->close(driver);
+}
+
+static void test_names_that_are_paths_are_refused(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"", ".", "..", "../r1", "a/b", "/etc/passwd"};
+    for (size_t i = 0; i < FERRY_COUNT(names); i++) {
+        struct ferry_driver *driver = NULL;
+        struct ferry_err err;
+        assert_int_equal(sim->open(&ferry_env_real, NULL, names[i], dir, NULL, &driver, &err), -FERRY_EIO);
+        assert_null(driver);
+    }
+}
+
+static void test_many_routes_are_quick(void **state)
+{
+    (void)state;
+    enum { N = 10000 };
+    struct ferry_op *ops = ferry_calloc(N, sizeof *ops);
+    struct ferry_query_item *items = ferry_calloc(N, sizeof *items);
+    struct ferry_fib fib = {0};
+    struct ferry_err err;
+    for (unsigned i = 0; i < N; i++) {
+        unsigned scattered = i * 7919u % N; /* 7919 is prime: every prefix once, out of order */
+        ops[i] = add_drop("10.0.0.0/24");
+        ops[i].prefix.addr.bytes[1] = (uint8_t)(scattered / 256);
+        ops[i].prefix.addr.bytes[2] = (uint8_t)(scattered % 256);
+        items[i] = (struct ferry_query_item){.prefix = ops[i].prefix, .table = FERRY_TABLE_MAIN};
+    }
+    struct ferry_driver *driver = open_sim(NULL);
+    uint64_t t0 = ferry_env_real.monotonic_us(NULL);
+    assert_int_equal(sim->apply(driver, ops, N, &err), 0);
+    uint64_t t1 = ferry_env_real.monotonic_us(NULL);
+    assert_int_equal(sim->read(driver, &(struct ferry_query){.items = items, .n = N}, &fib, &err), 0);
+    uint64_t t2 = ferry_env_real.monotonic_us(NULL);
+    assert_int_equal(fib.n, N);
+    sim->close(driver);
+    driver = open_sim(NULL);
+    uint64_t t3 = ferry_env_real.monotonic_us(NULL);
+    assert_int_equal(count(driver), N);
+    print_message("10,000 routes: apply %.1f ms, read %.1f ms, open %.1f ms\n", (double)(t1 - t0) / 1e3,
+                  (double)(t2 - t1) / 1e3, (double)(t3 - t2) / 1e3);
+    assert_in_range(t3 - t0, 0, 5000000);
+    sim->close(driver);
+    ferry_fib_clear(&fib);
+    free(ops);
+    free(items);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(test_##name, up, down)
+    const struct CMUnitTest tests[] = {
+        T(the_file_comes_with_the_first_change),
+        T(every_field_goes_through_the_file),
+        T(what_a_person_edits_is_seen_at_once),
+        T(a_broken_file_is_an_error),
+        T(what_cannot_be_saved_is_refused),
+        T(names_that_are_paths_are_refused),
+        T(many_routes_are_quick),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
