@@ -144,15 +144,32 @@ static bool same_route(const struct ferry_entry *x, const struct ferry_entry *y)
     return x->type == y->type && x->table == y->table && x->metric == y->metric && x->protocol == y->protocol;
 }
 
+static void slot_drop(struct ferry_linux_slot *s)
+{
+    if (s->held) {
+        free((void *)s->held->nexthops);
+        free((void *)s->held->native);
+    }
+    free(s->held);
+    s->held = NULL;
+}
+
+static void slot_hold(struct ferry_linux_slot *s, const struct ferry_entry *e)
+{
+    slot_drop(s);
+    s->held = ferry_memdup(e, sizeof *e);
+    s->held->nexthops = ferry_memdup(e->nexthops, e->n_nexthops * sizeof *e->nexthops);
+    s->held->native = ferry_memdup(e->native, e->native_len);
+}
+
 static void restart(void *ctx)
 {
     struct ferry_linux_apply *a = ctx;
     for (size_t i = 0; i < a->n_slots; i++) {
         a->slots[i].found = 0;
         a->slots[i].equal = a->slots[i].kernel = false;
+        slot_drop(&a->slots[i]);
     }
-    for (size_t i = 0; i < a->n; i++)
-        a->ops[i].why.text[0] = '\0';
     a->seen.n = 0;
 }
 
@@ -249,14 +266,10 @@ static void hear(void *ctx, struct ferry_linux_route *route, struct ferry_linux_
     s->found++;
     s->equal = s->expected && (s->leaning ? ferry_linux_gateway_alike(s->expected, &route->entry)
                                           : same_route(s->expected, &route->entry));
-    if (s->equal && !s->leaning)
+    if (!s->equal)
+        slot_hold(s, &route->entry);
+    else if (!s->leaning)
         note(a, s);
-    if (s->equal || s->leaning)
-        return;
-    char text[300], want[300];
-    ferry_linux_apply_refuse(a, s->op, FERRY_UNKNOWN, "expected %s, found %s",
-                             ferry_entry_text(s->expected, want, sizeof want),
-                             ferry_entry_text(&route->entry, text, sizeof text));
 }
 
 /* Puts the keys of all ops into the index, and tells the survey what to look at. */
@@ -324,27 +337,32 @@ int ferry_linux_apply_route(struct ferry_linux_apply *a, size_t i, uint16_t type
     return 0;
 }
 
+/* A connected route follows from an address: whoever wants it gone removes that. */
+static bool is_connected(const struct ferry_entry *e)
+{
+    return e && e->protocol == RTPROT_KERNEL && e->n_nexthops == 1 && !e->nexthops[0].via.family;
+}
+
 /* Whether the key holds what op i expects (A1, A3); tells the op where not. */
 static bool compare(struct ferry_linux_apply *a, size_t i, const struct ferry_linux_slot *s)
 {
     struct ferry_op *op = &a->ops[i];
-    if (s->turned) {
-        const struct ferry_entry *now = a->ops[s->last].after;
-        if (!ferry_entry_equal(now, op->before, FERRY_CMP_EXACT))
-            ferry_linux_apply_refuse(a, i, FERRY_STALE,
-                                     "another change of the same batch left something else there");
-        return !op->why.text[0];
-    }
-    if (s->found > 1)
-        ferry_linux_apply_refuse(a, i, FERRY_STALE,
-                                 "%u routes hold table %u, metric %u: which one is meant cannot be said",
-                                 s->found, op->table, op->metric);
-    else if (s->found && !s->equal)
-        op->outcome = FERRY_STALE; /* the text was written when it was heard */
-    else if (!s->found && op->before)
-        ferry_linux_apply_refuse(a, i, FERRY_STALE, "nothing is there any more");
-    else if (s->kernel && op->before)
-        ferry_linux_apply_refuse(a, i, FERRY_REFUSED, "the gateway's connected route has the same metric");
+    const struct ferry_entry *now = s->turned ? a->ops[s->last].after : s->equal ? s->expected : s->held;
+    char want[300], found[300];
+    if (s->found > 1 && !s->turned)
+        ferry_linux_apply_refuse(
+            a, i, FERRY_STALE,
+            "found %u routes in table %u with metric %u: which one is meant cannot be said", s->found,
+            op->table, op->metric);
+    else if (now != op->before && (!now || !op->before || !same_route(op->before, now)))
+        ferry_linux_apply_refuse(a, i, FERRY_STALE, "expected %s, found %s%s",
+                                 ferry_entry_text(op->before, want, sizeof want),
+                                 ferry_entry_text(now, found, sizeof found),
+                                 s->turned ? " (left by another change of the same batch)" : "");
+    else if (is_connected(op->before) || (s->kernel && op->before))
+        ferry_linux_apply_refuse(
+            a, i, FERRY_REFUSED,
+            "a connected route follows from an address of the interface: it is not changed by itself");
     return !op->why.text[0];
 }
 
@@ -396,6 +414,8 @@ static void apply_clear(struct ferry_linux_apply *a)
     ferry_linux_survey_clear(&a->survey);
     ferry_linux_batch_clear(&a->batch);
     ferry_linux_route_clear(&a->unpacked);
+    for (size_t i = 0; i < a->n_slots; i++)
+        slot_drop(&a->slots[i]);
     for (size_t i = 0; i < a->n_leaning; i++) {
         ferry_linux_route_clear(a->leaning[i]);
         free(a->leaning[i]);

@@ -14,6 +14,7 @@ struct ferry_linux_slot {
     const struct ferry_entry *expected; /* what the first op wants to find; NULL: nothing */
     bool leaning;                       /* the key of a route that leans on a gateway (see alike) */
     bool equal;                         /* found what was expected */
+    struct ferry_entry *held;           /* where not: what was found (the last one) */
     bool kernel;                        /* a connected route stands under the same key */
     bool turned;                        /* `last` is set */
 };

@@ -148,6 +148,12 @@ void ferry_linux_entry_resolve(struct ferry_linux *d, struct ferry_entry *entry)
 /* The order in which Ferry writes next hops: by address, then device; the same for reader and writer. */
 int ferry_linux_leg_compare(const struct ferry_nexthop *a, const struct ferry_nexthop *b);
 
+/* A leg out of a FERRY_LINUX_LEGS record; what it has of its own follows as records after these bytes. */
+#define FERRY_LINUX_LEG_BYTES (4u + 16u + FERRY_DEV_LEN)
+bool ferry_linux_leg_unpack(const struct ferry_linux_record *record, struct ferry_nexthop *ret);
+/* Takes a record out of an unpacked route's native bytes. */
+void ferry_linux_route_drop(struct ferry_linux_route *r, unsigned tag);
+
 /* Writes a route message of at most FERRY_LINUX_MESSAGE_MAX into `at`; returns its length.  -FERRY_EREFUSED
  * with the reason where it cannot be said (no such interface, a lifetime). */
 #define FERRY_LINUX_MESSAGE_MAX 8192u

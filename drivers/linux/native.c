@@ -1,11 +1,196 @@
-/* The slot `native`: what a person would type.  SPDX-License-Identifier: MIT */
-#include "internal.h"
+/* The slot `native`: the commands that a person would type for an op, to be read and to be run.
+ * SPDX-License-Identifier: MIT */
+#include "native.h"
+
+#include <arpa/inet.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+void ferry_say(struct ferry_text *t, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    int n = vsnprintf(t->n < t->size ? t->buf + t->n : NULL, t->n < t->size ? t->size - t->n : 0, fmt, args);
+    va_end(args);
+    t->n += n > 0 ? (size_t)n : 0;
+}
+
+void ferry_say_ip(struct ferry_text *t, const struct ferry_driver_config *config, bool v6, const char *what)
+{
+    ferry_say(t, "ip");
+    if (config && config->netns)
+        ferry_say(t, " -n %s", config->netns);
+    ferry_say(t, "%s %s", v6 ? " -6" : "", what);
+}
+
+void ferry_say_address(struct ferry_text *t, const char *before, uint8_t family, const void *bytes)
+{
+    char text[INET6_ADDRSTRLEN];
+    ferry_say(t, "%s%s", before, inet_ntop(family, bytes, text, sizeof text) ? text : "?");
+}
+
+static void say_route_op(struct ferry_text *t, const struct ferry_driver_config *config,
+                         const struct ferry_op *op)
+{
+    if (!op->before && op->after) {
+        ferry_say_route(t, config, "add", &op->prefix, op->after);
+    } else if (op->before && !op->after) {
+        ferry_say_route(t, config, "del", &op->prefix, op->before);
+    } else if (op->before && op->after && ferry_linux_same_key(op->before, op->after)) {
+        ferry_say_route(t, config, "replace", &op->prefix, op->after);
+    } else if (op->before && op->after) {
+        ferry_say_route(t, config, "add", &op->prefix, op->after);
+        ferry_say_route(t, config, "del", &op->prefix, op->before);
+    }
+}
+
+/* ---- Gateways. ---- */
+
+static void say_lasting(struct ferry_text *t, const struct ferry_linux_address *a)
+{
+    static const struct {
+        uint32_t flag;
+        const char *word;
+    } words[] = {{IFA_F_NOPREFIXROUTE, "noprefixroute"},
+                 {IFA_F_HOMEADDRESS, "home"},
+                 {IFA_F_MANAGETEMPADDR, "mngtmpaddr"},
+                 {IFA_F_MCAUTOJOIN, "autojoin"}};
+    for (size_t i = 0; i < FERRY_COUNT(words); i++)
+        if (a->flags & words[i].flag)
+            ferry_say(t, " %s", words[i].word);
+    if (a->flags & IFA_F_DEPRECATED)
+        ferry_say(t, " preferred_lft 0");
+    if (a->scope != RT_SCOPE_UNIVERSE)
+        ferry_say(t, " scope %u", a->scope);
+    if (a->metric)
+        ferry_say(t, " metric %u", a->metric);
+    if (a->proto)
+        ferry_say(t, " proto 0x%x", a->proto);
+}
+
+static void say_interface_address(struct ferry_text *t, const struct ferry_driver_config *config,
+                                  const char *verb, const struct ferry_linux_address *a,
+                                  const char *interface, bool nodad)
+{
+    ferry_say_ip(t, config, false, "addr");
+    ferry_say(t, " %s", verb);
+    ferry_say_address(t, " ", a->family, a->local.bytes);
+    if (a->peer.family)
+        ferry_say_address(t, " peer ", a->family, a->peer.bytes);
+    ferry_say(t, "/%u", a->len);
+    if (strcmp(verb, "del")) {
+        if (a->broadcast.family)
+            ferry_say_address(t, " broadcast ", a->family, a->broadcast.bytes);
+        if (a->label[0])
+            ferry_say(t, " label %s", a->label);
+        say_lasting(t, a);
+    }
+    ferry_say(t, " dev %s%s\n", interface, nodad ? " nodad" : "");
+}
+
+/* The addresses of the attachment: those of the snapshot, or the plain one. */
+static void say_addresses(struct ferry_text *t, const struct ferry_driver_config *config,
+                          const struct ferry_op *op, const struct ferry_entry *e, bool add)
+{
+    const char *interface = op->interface ? op->interface : "?";
+    struct ferry_linux_address all[64];
+    struct ferry_linux_record r;
+    size_t n = 0;
+    for (size_t at = 0; ferry_linux_bytes_next(e->native, e->native_len, &at, &r) && n < FERRY_COUNT(all);)
+        if (r.tag == FERRY_LINUX_ADDRESS && !ferry_linux_address_unpack(&r, &all[n]))
+            n++;
+    if (!n)
+        all[n++] = ferry_linux_address_plain(op->gateway, op->table ? op->table : FERRY_TABLE_MAIN);
+    bool v6 = all[0].family == AF_INET6;
+    for (size_t i = 0; i < n; i++) { /* as gateway.c does */
+        const struct ferry_linux_address *a = &all[add == v6 ? n - 1 - i : i];
+        say_interface_address(t, config, add ? "add" : "del", a, interface, add && v6);
+        if (add && v6 && !(a->flags & IFA_F_NODAD))
+            say_interface_address(t, config, "change", a, interface, false);
+    }
+}
+
+static void say_own(struct ferry_text *t, const struct ferry_driver_config *config, const struct ferry_op *op,
+                    const struct ferry_entry *e, const char *verb)
+{
+    struct ferry_linux_record r;
+    struct ferry_linux_route route = {0};
+    struct ferry_nexthop leg;
+    struct ferry_entry plain =
+        ferry_linux_gateway_route(op->gateway, op->interface, op->table ? op->table : FERRY_TABLE_MAIN, &leg);
+    bool kept = ferry_linux_bytes_find(e->native, e->native_len, FERRY_LINUX_ROUTE, &r) &&
+                !ferry_linux_route_unpack(&r, &route);
+    ferry_say_route(t, config, verb, &op->prefix, kept ? &route.entry : &plain);
+    ferry_linux_route_clear(&route);
+}
+
+static bool goes_with(const struct ferry_op *op, const struct ferry_linux_route *route)
+{
+    struct ferry_linux_address a;
+    struct ferry_linux_record r;
+    const struct ferry_entry *e = op->before;
+    if (!route->prefsrc.family || op->prefix.addr.family != AF_INET)
+        return false;
+    if (ferry_addr_equal(&route->prefsrc, &op->gateway->address.addr))
+        return true;
+    for (size_t at = 0; ferry_linux_bytes_next(e->native, e->native_len, &at, &r);)
+        if (r.tag == FERRY_LINUX_ADDRESS && !ferry_linux_address_unpack(&r, &a) &&
+            ferry_addr_equal(&a.local, &route->prefsrc))
+            return true;
+    return false;
+}
+
+/* Routes that lean on the gateway: kept from going with it, or put back as they were. */
+static void say_leaning(struct ferry_text *t, const struct ferry_driver_config *config,
+                        const struct ferry_op *op, const struct ferry_entry *e)
+{
+    struct ferry_linux_record r;
+    struct ferry_linux_route route = {0};
+    for (size_t at = 0; ferry_linux_bytes_next(e->native, e->native_len, &at, &r);) {
+        if (r.tag != FERRY_LINUX_DEPENDENT || ferry_linux_route_unpack(&r, &route))
+            continue;
+        if (op->after) {
+            ferry_say_route(t, config, "replace", &route.prefix, &route.entry);
+        } else if (goes_with(op, &route)) {
+            ferry_linux_route_drop(&route, RTA_PREFSRC);
+            ferry_say_route(t, config, "replace", &route.prefix, &route.entry);
+        }
+    }
+    ferry_linux_route_clear(&route);
+}
+
+static void say_gateway_op(struct ferry_text *t, const struct ferry_driver_config *config,
+                           const struct ferry_op *op)
+{
+    const struct ferry_entry *e = op->after ? op->after : op->before;
+    bool connected = op->gateway && !op->gateway->via.family;
+    bool own = !connected || (op->table && op->table != FERRY_TABLE_MAIN);
+    if (!e || !op->gateway || (op->before && op->after))
+        return;
+    if (op->after) {
+        if (connected)
+            say_addresses(t, config, op, e, true);
+        if (own)
+            say_own(t, config, op, e, "add");
+        say_leaning(t, config, op, e);
+        return;
+    }
+    say_leaning(t, config, op, e);
+    if (own)
+        say_own(t, config, op, e, "del");
+    if (connected)
+        say_addresses(t, config, op, e, false);
+}
+
 int ferry_linux_native(const struct ferry_driver_config *config, const struct ferry_op *op, char *buf,
                        size_t size)
 {
-    (void)config;
-    (void)op;
+    struct ferry_text t = {.buf = buf, .size = size};
     if (size)
         buf[0] = '\0';
-    return 0;
+    if (op->kind == FERRY_KIND_ROUTE)
+        say_route_op(&t, config, op);
+    else
+        say_gateway_op(&t, config, op);
+    return (int)t.n;
 }

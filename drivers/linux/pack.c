@@ -85,3 +85,16 @@ int ferry_linux_route_unpack(const struct ferry_linux_record *record, struct fer
     }
     return 0;
 }
+
+void ferry_linux_route_drop(struct ferry_linux_route *r, unsigned tag)
+{
+    struct ferry_linux_bytes out = {0};
+    struct ferry_linux_record record;
+    for (size_t at = 0; ferry_linux_bytes_next(r->native.v, r->native.n, &at, &record);)
+        if (record.tag != tag)
+            ferry_linux_bytes_put(&out, record.tag, record.v, record.len);
+    ferry_linux_bytes_clear(&r->native);
+    r->native = out;
+    r->entry.native = out.n ? out.v : NULL;
+    r->entry.native_len = (uint32_t)out.n;
+}

@@ -98,8 +98,8 @@ static void pack_leg(struct ferry_linux_bytes *b, const struct ferry_nexthop *le
 {
     struct ferry_linux_bytes own = {0};
     static const int kept[] = {RTA_FLOW, RTA_ENCAP_TYPE, RTA_ENCAP};
-    uint8_t fixed[4 + 16 + FERRY_DEV_LEN] = {leg->via.family, leg->onlink, (uint8_t)leg->weight,
-                                             (uint8_t)(leg->weight >> 8)};
+    uint8_t fixed[FERRY_LINUX_LEG_BYTES] = {leg->via.family, leg->onlink, (uint8_t)leg->weight,
+                                            (uint8_t)(leg->weight >> 8)};
     memcpy(fixed + 4, leg->via.bytes, 16);
     memcpy(fixed + 20, leg->dev, FERRY_DEV_LEN);
     ferry_linux_bytes_raw(&own, fixed, sizeof fixed);
@@ -151,6 +151,14 @@ static void pack_u8(struct ferry_linux_bytes *b, unsigned tag, uint8_t v)
     ferry_linux_bytes_put(b, tag, &v, 1);
 }
 
+/* The source in a connected route is the address that the route follows from.  Nobody restores such a route
+ * by itself (apply.c refuses that), so it is not told. */
+static bool connected_source(const struct ferry_linux_route *r)
+{
+    return r->entry.protocol == RTPROT_KERNEL && r->entry.n_nexthops == 1 && !r->legs[0].via.family &&
+           ferry_prefix_contains(&r->prefix, &r->prefsrc);
+}
+
 /* Everything beside the fields (R1, R2), ascending by tag. */
 static void pack_native(struct ferry_linux_route *r, const struct rtmsg *rtm, struct nlattr *tb[],
                         const struct ferry_linux_bytes *legs)
@@ -162,6 +170,8 @@ static void pack_native(struct ferry_linux_route *r, const struct rtmsg *rtm, st
     for (size_t i = 0; i < FERRY_COUNT(kept); i++) {
         const struct nlattr *a = tb[kept[i]];
         if (!a || (kept[i] == RTA_PREF && *(uint8_t *)nla_data(a) == 0)) /* ICMPV6_ROUTER_PREF_MEDIUM */
+            continue;
+        if (kept[i] == RTA_PREFSRC && connected_source(r))
             continue;
         if (r->nhid &&
             (kept[i] == RTA_ENCAP || kept[i] == RTA_ENCAP_TYPE || kept[i] == RTA_FLOW)) /* the object's */

@@ -85,21 +85,31 @@ static int put_leg(struct ferry_linux *d, struct writer *w, uint8_t family, cons
     return 0;
 }
 
+bool ferry_linux_leg_unpack(const struct ferry_linux_record *record, struct ferry_nexthop *ret)
+{
+    memset(ret, 0, sizeof *ret);
+    if (record->len < FERRY_LINUX_LEG_BYTES)
+        return false;
+    ret->router = FERRY_NO_ROUTER;
+    ret->via.family = record->v[0];
+    ret->onlink = record->v[1];
+    ret->weight = (uint16_t)(record->v[2] | record->v[3] << 8);
+    memcpy(ret->via.bytes, record->v + 4, 16);
+    memcpy(ret->dev, record->v + 20, FERRY_DEV_LEN);
+    ret->dev[FERRY_DEV_LEN - 1] = '\0';
+    return true;
+}
+
 static int put_packed_legs(struct ferry_linux *d, struct writer *w, uint8_t family,
                            const struct ferry_entry *e, struct ferry_err *err)
 {
     struct ferry_linux_record r;
     for (size_t at = 0; ferry_linux_bytes_next(e->native, e->native_len, &at, &r);) {
-        struct ferry_nexthop leg = {0};
-        if (r.tag != FERRY_LINUX_LEGS || r.len < 20 + FERRY_DEV_LEN)
+        struct ferry_nexthop leg;
+        if (r.tag != FERRY_LINUX_LEGS || !ferry_linux_leg_unpack(&r, &leg))
             continue;
-        leg.via.family = r.v[0];
-        leg.onlink = r.v[1];
-        leg.weight = (uint16_t)(r.v[2] | r.v[3] << 8);
-        memcpy(leg.via.bytes, r.v + 4, 16);
-        memcpy(leg.dev, r.v + 20, FERRY_DEV_LEN);
-        leg.dev[FERRY_DEV_LEN - 1] = '\0';
-        int result = put_leg(d, w, family, &leg, r.v + 20 + FERRY_DEV_LEN, r.len - 20u - FERRY_DEV_LEN, err);
+        int result =
+            put_leg(d, w, family, &leg, r.v + FERRY_LINUX_LEG_BYTES, r.len - FERRY_LINUX_LEG_BYTES, err);
         if (result < 0)
             return result;
     }
