@@ -173,10 +173,12 @@ static void adopt(struct ferry_txn *txn, struct ferry_txn_record *stored)
     free(txn->record.outcomes);
     txn->record.outcomes = FERRY_STEAL(stored->outcomes);
     free(txn->record.kind);
-    txn->record.kind = ferry_strdup(stored->kind);
-    txn->record.undoes = ferry_strdup(stored->undoes);
-    txn->record.user = ferry_strdup(stored->user);
-    txn->record.reason = ferry_strdup(stored->reason);
+    free(txn->record.undoes);
+    free(txn->record.user); /* who began it, not who recovers */
+    txn->record.kind = FERRY_STEAL(stored->kind);
+    txn->record.undoes = FERRY_STEAL(stored->undoes);
+    txn->record.user = FERRY_STEAL(stored->user);
+    txn->record.reason = FERRY_STEAL(stored->reason);
     txn->record.started_us = stored->started_us;
     txn->record.deadline_us = stored->deadline_us;
     txn->record.stages_begun = stored->stages_begun;

@@ -3,6 +3,7 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "lab/lab.h"
 
 #include <dirent.h>
 #include <ftw.h>
@@ -16,6 +17,8 @@ static void die(const char *what, const struct ferry_err *err)
     fprintf(stderr, "world: %s: %s\n", what, err ? err->text : "");
     abort();
 }
+
+static pid_t lab_owner; /* children that were forked use their parent's lab */
 
 /* ---- Making one. ---- */
 
@@ -56,24 +59,126 @@ static void no_sleep(void *ctx, uint64_t us)
     (void)ctx, (void)us;
 }
 
-void world_init(struct world *w, const char *topology, const char *drivers)
+/* Namespaces and the topology's own name get a prefix of this process. */
+static char *with_prefix(const char *text)
 {
-    struct ferry_err err;
+    static const char *const keys[] = {"\"netns\": \"", "\"name\": \""};
+    char *ret = NULL;
+    size_t size, named = 0;
+    FILE *out = open_memstream(&ret, &size);
+    while (*text) {
+        size_t key = 0;
+        while (key < 2 && (strncmp(text, keys[key], strlen(keys[key])) || (key == 1 && named)))
+            key++;
+        if (key == 2) {
+            fputc(*text++, out);
+            continue;
+        }
+        fprintf(out, "%sferry-crash-%ld-", keys[key], (long)lab_owner);
+        text += strlen(keys[key]);
+        named += key == 1; /* the first name is the topology's */
+    }
+    fclose(out);
+    return ret;
+}
+
+static char *topology_text(const char *topology, const char *drivers)
+{
     size_t len = 0;
     FERRY_AUTOFREE char *path = ferry_asprintf("%s/topologies/%s", FERRY_SOURCE_DIR, topology);
     FERRY_AUTOFREE char *text = read_file(path, &len);
+    if (!text)
+        die(path, NULL);
+    return strcmp(drivers, "lab") ? with_drivers(text, drivers) : with_prefix(text);
+}
+
+void world_init(struct world *w, const char *topology, const char *drivers)
+{
+    struct ferry_err err;
+    FERRY_AUTOFREE char *text = topology_text(topology, drivers);
     *w = (struct world){.env = ferry_env_real};
     w->env.sleep_us = no_sleep;
     strcpy(w->dir, "/tmp/ferry-test-XXXXXX");
-    if (!text || !mkdtemp(w->dir))
-        die(path, NULL);
-    FERRY_AUTOFREE char *changed = drivers ? with_drivers(text, drivers) : ferry_strdup(text);
-    if (ferry_topology_parse(topology, changed, strlen(changed), &w->topology, NULL, &err) < 0)
+    if (!mkdtemp(w->dir))
+        die(w->dir, NULL);
+    if (ferry_topology_parse(topology, text, strlen(text), &w->topology, NULL, &err) < 0)
         die(topology, &err);
     w->config = (struct ferry_fleet_config){
         .env = &w->env, .find = ferry_driver_find, .state_dir = w->dir, .workers = 4, .deadline_ms = 10000};
     if (ferry_journal_open(&w->env, w->dir, &w->journal, &err) < 0)
         die("journal", &err);
+}
+
+/* ---- The lab. ---- */
+
+static void print_line(void *ctx, const char *line)
+{
+    (void)ctx;
+    fprintf(stderr, "lab: %s\n", line);
+}
+
+bool world_lab_up(const char *topology)
+{
+    struct ferry_err err;
+    struct ferry_topology *t = NULL;
+    lab_owner = getpid();
+    FERRY_AUTOFREE char *text = topology_text(topology, "lab");
+    if (ferry_topology_parse(topology, text, strlen(text), &t, NULL, &err) < 0)
+        die(topology, &err);
+    int r = ferry_lab_up(t, NULL, NULL, &err);
+    if (r < 0)
+        fprintf(stderr, "no lab: %s\n", err.text);
+    ferry_topology_free(t);
+    return r == 0;
+}
+
+void world_lab_down(const char *topology)
+{
+    struct ferry_err err;
+    struct ferry_topology *t = NULL;
+    FERRY_AUTOFREE char *text = topology_text(topology, "lab");
+    if (ferry_topology_parse(topology, text, strlen(text), &t, NULL, &err) < 0 ||
+        ferry_lab_down(t->name, print_line, NULL, &err) < 0)
+        die("lab down", &err);
+    ferry_topology_free(t);
+}
+
+char *world_lab_state(const struct world *w)
+{
+    static const char *const what[] = {"-d -j route show table all", "-d -j -6 route show table all",
+                                       "-j addr", "-j rule", "-j -6 rule"};
+    char *ret = NULL;
+    size_t size;
+    FILE *out = open_memstream(&ret, &size);
+    for (size_t r = 0; r < w->topology->n_routers; r++)
+        for (size_t i = 0; i < FERRY_COUNT(what); i++) {
+            FERRY_AUTOFREE char *command =
+                ferry_asprintf("ip -n %s %s", w->topology->routers[r].driver.netns, what[i]);
+            FILE *in = popen(command, "re");
+            char buf[4096];
+            size_t n;
+            if (!in)
+                die(command, NULL);
+            fprintf(out, "%s\n", command);
+            while ((n = fread(buf, 1, sizeof buf, in)))
+                fwrite(buf, 1, n, out);
+            if (pclose(in))
+                die(command, NULL);
+        }
+    fclose(out);
+    return ret;
+}
+
+void world_lab_restore(struct world *w, const struct ferry_plan *plan)
+{
+    struct ferry_err err;
+    struct ferry_plan *reverse = NULL;
+    enum ferry_txn_state state = FERRY_TXN_READY;
+    w->config.find = ferry_driver_find;
+    if (ferry_plan_reverse(plan, &reverse, &err) < 0 ||
+        world_apply(w, reverse, NULL, &state, NULL, &err) < 0 || state != FERRY_TXN_COMMITTED)
+        die("restore", &err);
+    ferry_plan_free(reverse);
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)

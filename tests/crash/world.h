@@ -16,7 +16,8 @@ struct world {
     struct ferry_journal *journal;
 };
 
-/* `topology`: a file's name in topologies/; `drivers`: "sim", or NULL for those in the file. */
+/* `topology`: a file's name in topologies/; `drivers`: "sim", or "lab": the file's own, as network namespaces
+ * of this test (world_lab_up first), in which every router must be as it was when the world is cleared. */
 void world_init(struct world *w, const char *topology, const char *drivers);
 void world_clear(struct world *w); /* removes the directory */
 /* The move of one subnet to a site, planned from what the routers hold. */
@@ -40,6 +41,15 @@ int world_recover(struct world *w, enum ferry_txn_state *ret, struct ferry_txn_r
 void world_meddle(struct world *w, const char *router, struct ferry_op *op);
 /* The op of a unicast or blackhole route. */
 struct ferry_op world_route(const char *prefix, struct ferry_entry *entry);
+
+/* Builds the topology as namespaces with names of this process's own.  False, and says why, where that is
+ * impossible. */
+bool world_lab_up(const char *topology);
+void world_lab_down(const char *topology);
+/* What `ip` says of routes, addresses and rules of every router: byte for byte; malloc'd. */
+char *world_lab_state(const struct world *w);
+/* Brings the routers back to where they were before `plan` was applied: a lab outlives its worlds. */
+void world_lab_restore(struct world *w, const struct ferry_plan *plan);
 
 /* ---- The watch: inside of the faults, it sees every driver call as the router does. ---- */
 
