@@ -28,6 +28,8 @@ struct contract_driver {
     /* Puts a route for `prefix` into table main with metric 30, protocol static, via the .2 or ::2 of up0,
      * that has an attribute beyond the entry's fields. */
     void (*foreign)(struct contract_router *router, const char *prefix);
+    /* Attaches the prefix to lan0 with this address in a way that is not the plain one. */
+    void (*foreign_gateway)(struct contract_router *router, const char *address);
 };
 
 extern const struct contract_driver contract_sim, contract_netlink, contract_fault_sim,

@@ -59,6 +59,65 @@ static void test_a_gateway_at_another_place_is_not_this_one(void **state)
     ferry_fib_clear(&before);
 }
 
+/* In another table than main, with a blackhole under it there; main knows nothing of it. */
+static void attach_in_table(struct contract_router *r, const char *prefix, const char *interface,
+                            const struct ferry_gateway *gateway)
+{
+    const struct ferry_entry *drop = DROP(FERRY_BLACKHOLE, 100, FERRY_METRIC_DROP);
+    struct ferry_fib before = everything(r);
+    struct ferry_op op = op_gateway(prefix, gateway, interface, NULL, &attached);
+    op.table = 100;
+    done(r, op);
+    holds_at(r, prefix, 100, gateway, interface, (const struct ferry_entry *const[]){&attached, NULL});
+    done(r, op_route(prefix, 100, drop->metric, NULL, drop));
+    holds_at(r, prefix, 100, gateway, interface, (const struct ferry_entry *const[]){&attached, drop, NULL});
+    assert_int_equal(apply_one(r, op), FERRY_STALE);
+    done(r, swapped(&op));
+    holds_at(r, prefix, 100, gateway, interface, (const struct ferry_entry *const[]){drop, NULL});
+    done(r, op_route(prefix, 100, drop->metric, drop, NULL));
+    unchanged(r, &before);
+    ferry_fib_clear(&before);
+}
+
+static void test_gateways_in_other_tables(void **state)
+{
+    attach_in_table(*state, "192.168.1.0/24", "lan0",
+                    &(struct ferry_gateway){.address = net("192.168.1.1/24")});
+    attach_in_table(*state, "fd00:1::/64", "lan0", &(struct ferry_gateway){.address = net("fd00:1::1/64")});
+    attach_in_table(*state, "192.168.1.0/24", "up0", &(struct ferry_gateway){.via = ip("10.255.1.2")});
+    attach_in_table(*state, "fd00:1::/64", "up1", &(struct ferry_gateway){.via = ip("fd00:255:2::2")});
+}
+
+/* An attachment that is not the plain one is known whole or not touched, and comes back as it was. */
+static void foreign_attachment(struct contract_router *r, const char *prefix, const char *address)
+{
+    struct ferry_gateway gateway = {.address = net(address)};
+    tested->foreign_gateway(r, address);
+    struct ferry_fib before = everything(r), held = ask(r, prefix, MAIN, &gateway, "lan0");
+    assert_int_equal(only(&held, FERRY_EXACT), 1);
+    const struct ferry_entry *snapshot = &held.items[0].entry;
+    assert_int_equal(snapshot->type, FERRY_GATEWAY);
+    assert_true(snapshot->native_len > 0);
+
+    assert_int_equal(apply_one(r, op_gateway(prefix, &gateway, "lan0", NULL, &attached)), FERRY_STALE);
+    assert_int_equal(apply_one(r, op_gateway(prefix, &gateway, "lan0", &attached, NULL)), FERRY_STALE);
+    unchanged(r, &before);
+    struct ferry_op away = op_gateway(prefix, &gateway, "lan0", snapshot, NULL);
+    done(r, away);
+    HOLDS_AT(r, prefix, &gateway, "lan0");
+    done(r, swapped(&away));
+    HOLDS_AT(r, prefix, &gateway, "lan0", snapshot);
+    unchanged(r, &before);
+    ferry_fib_clear(&held);
+    ferry_fib_clear(&before);
+}
+
+static void test_a_foreign_attachment_is_kept_or_restored(void **state)
+{
+    foreign_attachment(*state, "192.168.7.0/24", "192.168.7.1/24");
+    foreign_attachment(*state, "fd00:7::/64", "fd00:7::1/64");
+}
+
 static void blackhole_under(struct contract_router *r, const char *prefix, const char *address)
 {
     const struct ferry_entry *drop = DROP(FERRY_BLACKHOLE, MAIN, FERRY_METRIC_DROP);
@@ -117,6 +176,8 @@ const struct CMUnitTest gateway_tests[] = {
     T(connected_gateways),
     T(routed_gateways),
     T(a_gateway_at_another_place_is_not_this_one),
+    T(gateways_in_other_tables),
+    T(a_foreign_attachment_is_kept_or_restored),
     T(a_blackhole_lies_under_a_gateway),
     T(an_op_and_its_swap_leave_no_trace),
 };

@@ -78,10 +78,21 @@ static void sim_down(struct contract_router *router)
 }
 
 /* A second connection to the same router: the administrator's. */
-static void sim_foreign(struct contract_router *router, const char *prefix)
+static void by_hand(struct contract_router *router, struct ferry_op *op)
 {
     const struct ferry_driver_ops *ops = ferry_driver_find("sim");
     struct ferry_driver *driver;
+    struct ferry_err err;
+    assert_int_equal(
+        ops->open(&ferry_env_real, &router->config, "r1", router->state_dir, &router->initial, &driver, &err),
+        0);
+    assert_int_equal(ops->apply(driver, op, 1, &err), 0);
+    assert_int_equal(op->outcome, FERRY_DONE);
+    ops->close(driver);
+}
+
+static void sim_foreign(struct contract_router *router, const char *prefix)
+{
     struct ferry_err err;
     struct ferry_nexthop hop = {.router = FERRY_NO_ROUTER, .dev = "up0", .weight = 1};
     struct ferry_entry e = {.type = FERRY_UNICAST,
@@ -93,16 +104,21 @@ static void sim_foreign(struct contract_router *router, const char *prefix)
                             .native_len = 3,
                             .native = (const uint8_t *)"mtu"};
     struct ferry_op op = {.table = FERRY_TABLE_MAIN, .metric = 30, .after = &e};
+    bool v4 = !strchr(prefix, ':');
     assert_int_equal(ferry_prefix_parse(prefix, &op.prefix, &err), 0);
-    assert_int_equal(
-        ferry_addr_parse(op.prefix.addr.family == AF_INET ? "10.255.1.2" : "fd00:255:1::2", &hop.via, &err),
-        0);
-    assert_int_equal(
-        ops->open(&ferry_env_real, &router->config, "r1", router->state_dir, &router->initial, &driver, &err),
-        0);
-    assert_int_equal(ops->apply(driver, &op, 1, &err), 0);
-    assert_int_equal(op.outcome, FERRY_DONE);
-    ops->close(driver);
+    assert_int_equal(ferry_addr_parse(v4 ? "10.255.1.2" : "fd00:255:1::2", &hop.via, &err), 0);
+    by_hand(router, &op);
+}
+
+static void sim_foreign_gateway(struct contract_router *router, const char *address)
+{
+    struct ferry_err err;
+    struct ferry_gateway gateway = {0};
+    struct ferry_entry e = {.type = FERRY_GATEWAY, .native_len = 5, .native = (const uint8_t *)"label"};
+    struct ferry_op op = {.kind = FERRY_KIND_GATEWAY, .after = &e, .gateway = &gateway, .interface = "lan0"};
+    assert_int_equal(ferry_prefix_parse(address, &gateway.address, &err), 0);
+    op.prefix = ferry_prefix_network(&gateway.address);
+    by_hand(router, &op);
 }
 
 /* ---- netlink ---- */
@@ -157,6 +173,13 @@ static void netlink_foreign(struct contract_router *router, const char *prefix)
           v6 ? "fd00:255:1::2" : "10.255.1.2");
 }
 
+static void netlink_foreign_gateway(struct contract_router *router, const char *address)
+{
+    bool v6 = strchr(address, ':');
+    shell("ip -n %s addr add %s dev lan0 %s", router->netns, address,
+          v6 ? "nodad metric 77" : "brd + label lan0:svc");
+}
+
 /* ---- fault, without any rule: must not be felt. ---- */
 
 static struct ferry_fault_script no_faults = {.find = ferry_driver_find};
@@ -175,9 +198,12 @@ static void fault_netlink_up(struct contract_router *router)
     router->ops = ferry_fault_find("netlink");
 }
 
-const struct contract_driver contract_sim = {"sim", always, sim_up, sim_down, sim_foreign};
-const struct contract_driver contract_fault_sim = {"fault-sim", always, fault_sim_up, sim_down, sim_foreign};
-const struct contract_driver contract_netlink = {"netlink", may_make_namespaces, netlink_up, netlink_down,
-                                                 netlink_foreign};
-const struct contract_driver contract_fault_netlink = {"fault-netlink", may_make_namespaces, fault_netlink_up,
-                                                       netlink_down, netlink_foreign};
+const struct contract_driver contract_sim = {"sim",    always,      sim_up,
+                                             sim_down, sim_foreign, sim_foreign_gateway};
+const struct contract_driver contract_fault_sim = {"fault-sim", always,      fault_sim_up,
+                                                   sim_down,    sim_foreign, sim_foreign_gateway};
+const struct contract_driver contract_netlink = {"netlink",    may_make_namespaces, netlink_up,
+                                                 netlink_down, netlink_foreign,     netlink_foreign_gateway};
+const struct contract_driver contract_fault_netlink = {"fault-netlink",  may_make_namespaces,
+                                                       fault_netlink_up, netlink_down,
+                                                       netlink_foreign,  netlink_foreign_gateway};
