@@ -1,0 +1,96 @@
+"""The prober of `apply --probe`: what it measures is what happened.  Faults are put beside the move, during a drill's
+hold, where no router's own routes are touched."""
+import json
+import subprocess
+import time
+
+import labtool
+import pytest
+from labtool import FERRY, Lab, ip, until
+
+pytestmark = pytest.mark.skipif(labtool.WHY_NOT is not None, reason=str(labtool.WHY_NOT))
+
+
+@pytest.fixture(name="lab")
+def make_lab(tmp_path):
+    with Lab("three-site", tmp_path, "probe") as lab:
+        yield lab
+
+
+def drill(lab, during, *argv, hold="1500ms"):
+    """The outages of a drill, with something done while it holds."""
+    process = subprocess.Popen([FERRY, "drill", "--move", "app=recovery", "--hold", hold, "--yes", "--json", *argv],
+                               env=lab.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        recovery = lab.router("edge-recovery")
+        until("the move", lambda: "192.168.1.1/24" in ip("-n", recovery, "addr", "show", "dev", "lan0"))
+        time.sleep(0.2)  # the move itself is over, the hold is not
+        during()
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0, err
+    return json.loads(out)["outage"]
+
+
+def test_it_measures_an_outage(lab):
+    """The protected machine is mute for 200 ms."""
+    host = lab.host("app-1", "edge-recovery")
+    took = []
+
+    def mute():
+        start = time.monotonic()
+        ip("-n", host, "rule", "add", "pref", "1", "blackhole")
+        time.sleep(0.2)
+        ip("-n", host, "rule", "del", "pref", "1")
+        took.append((time.monotonic() - start) * 1000)
+
+    outage, = drill(lab, mute, "--probe", "192.168.1.10")
+    assert outage["vantage"] == lab.router("edge-third")
+    assert 190 <= outage["ms"] <= took[0] + 20
+    assert 150 <= outage["lost"] < outage["sent"], "about one a millisecond"
+    assert outage["sent"] > 1500 and outage["duplicates"] == 0 and outage["ttl_exceeded"] == 0
+
+
+def test_it_sees_a_loop(lab):
+    """For a moment the new router sends packets back to the old one, by a rule beside its routes."""
+    recovery = lab.router("edge-recovery")
+    rule = ["pref", "1", "from", "192.168.3.1", "to", "192.168.1.10", "lookup", "4711"]
+
+    def loop():
+        ip("-n", recovery, "route", "add", "192.168.1.10", "via", "10.255.12.1", "table", "4711")
+        ip("-n", recovery, "rule", "add", *rule)
+        time.sleep(0.1)
+        ip("-n", recovery, "rule", "del", *rule)
+        ip("-n", recovery, "route", "flush", "table", "4711")
+
+    outage, = drill(lab, loop, "--probe", "192.168.1.10")
+    assert outage["ttl_exceeded"] >= 50 and outage["ms"] >= 90
+
+
+def test_a_silent_target_is_refused_before_anything_is_written(lab):
+    before = lab.states()
+    error = lab.json("apply", "--move", "app=recovery", "--yes", "--probe", "192.168.1.77", rc=4)["error"]
+    assert error["rule"] == "probe-before"
+    assert error["message"] == f"probe: 192.168.1.77 does not answer from {lab.router('edge-third')} before the move"
+    assert lab.states() == before and lab.json("history")["transactions"] == []
+
+
+def test_several_addresses_and_show(lab):
+    doc = lab.json("apply", "--move", "app=recovery", "--yes", "--probe", "192.168.1.10", "--probe", "192.168.1.1")
+    third = lab.router("edge-third")
+    assert [o["vantage"] for o in doc["outage"]] == [f"{third} to 192.168.1.10", f"{third} to 192.168.1.1"]
+    assert all(o["sent"] >= 400 and o["ttl_exceeded"] == 0 and o["duplicates"] == 0 for o in doc["outage"])
+    assert lab.json("show")["outage"] == doc["outage"]
+    assert f"outage seen from {third} to 192.168.1.10" in lab.ferry("show").stdout
+    # A rollback is probed too, where the topology is given.
+    back = lab.json("rollback", "--yes", "--probe", "192.168.1.10")
+    assert back["outage"][0]["vantage"] == third
+
+
+def test_ipv6(tmp_path):
+    with Lab("dual-stack", tmp_path, "probe6") as lab:
+        doc = lab.json("apply", "--move", "app6=recovery", "--yes", "--probe", "2001:db8:1::10")
+        outage, = doc["outage"]
+        assert outage["sent"] >= 400 and outage["lost"] < outage["sent"] / 2 and outage["ttl_exceeded"] == 0
