@@ -131,22 +131,21 @@ static int run(struct ui *ui, const struct apply_options *o, const char *kind)
     return ui_run_plan(ui, fleet, plan, &how);
 }
 
-static int run_and_clear(struct ui *ui, struct apply_options *o, const char *kind)
+static void clear(void *opaque)
 {
-    int r = run(ui, o, kind);
+    struct apply_options *o = opaque;
     ui_selection_clear(&o->selection);
     free(o->run.probes);
-    return r;
 }
 
 static int apply_run(struct ui *ui, void *options)
 {
-    return run_and_clear(ui, options, "apply");
+    return run(ui, options, "apply");
 }
 
 static int drill_run(struct ui *ui, void *options)
 {
-    return run_and_clear(ui, options, "drill");
+    return run(ui, options, "drill");
 }
 
 const struct ui_verb ui_verb_apply = {
@@ -168,6 +167,7 @@ const struct ui_verb ui_verb_apply = {
     .argp = &apply_argp,
     .options_size = sizeof(struct apply_options),
     .run = apply_run,
+    .clear = clear,
 };
 
 const struct ui_verb ui_verb_drill = {
@@ -184,4 +184,5 @@ const struct ui_verb ui_verb_drill = {
     .argp = &drill_argp,
     .options_size = sizeof(struct apply_options),
     .run = drill_run,
+    .clear = clear,
 };

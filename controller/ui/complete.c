@@ -62,6 +62,11 @@ static void split(struct line *l, const char *text)
     }
 }
 
+static void line_clear(struct line *l)
+{
+    free(l->text);
+}
+
 static void offer(const struct line *l, const char *candidate)
 {
     if (strncmp(candidate, l->current, strlen(l->current)) == 0)
@@ -270,11 +275,10 @@ static void find_verb(struct line *l)
 static int run(struct ui *ui, void *opaque)
 {
     const struct complete_options *o = opaque;
-    struct line l = {0};
+    FERRY_CLEANUP(line_clear) struct line l = {0};
     if (!o->line)
         return UI_OK;
     split(&l, o->line);
-    FERRY_AUTOFREE char *text = l.text;
     l.current = l.words[l.n - 1];
     find_verb(&l);
     topology_file(ui, &l);

@@ -53,10 +53,8 @@ static bool wants_json(int argc, char **argv)
     return false;
 }
 
-static int run_verb(struct ui *ui, const struct ui_verb *verb, int argc, char **argv)
+static int parse_and_run(struct ui *ui, const struct ui_verb *verb, int argc, char **argv, void *options)
 {
-    FERRY_AUTOFREE void *options = ferry_calloc(1, verb->options_size);
-    ((struct ui_options *)options)->ui = ui;
     int r = ui_verb_parse(ui, verb, argc, argv, options);
     if (r < 0)
         return r;
@@ -68,6 +66,16 @@ static int run_verb(struct ui *ui, const struct ui_verb *verb, int argc, char **
         return UI_OK;
     }
     return verb->run(ui, options);
+}
+
+static int run_verb(struct ui *ui, const struct ui_verb *verb, int argc, char **argv)
+{
+    FERRY_AUTOFREE void *options = ferry_calloc(1, verb->options_size);
+    ((struct ui_options *)options)->ui = ui;
+    int r = parse_and_run(ui, verb, argc, argv, options);
+    if (verb->clear)
+        verb->clear(options);
+    return r;
 }
 
 static int run(struct ui *ui, int argc, char **argv)

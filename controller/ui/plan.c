@@ -170,10 +170,9 @@ static int make(struct ui *ui, const struct plan_options *o, struct ferry_plan *
 
 static int run(struct ui *ui, void *opaque)
 {
-    struct plan_options *o = opaque;
+    const struct plan_options *o = opaque;
     FERRY_CLEANUP(ui_plan_cleanup) struct ferry_plan *plan = NULL;
     int r = make(ui, o, &plan);
-    ui_selection_clear(&o->selection);
     if (r < 0)
         return r;
     FERRY_AUTOFREE char *document = ferry_plan_write(plan, true);
@@ -182,6 +181,11 @@ static int run(struct ui *ui, void *opaque)
     if ((r = print(ui, o, plan, document)) < 0)
         return r;
     return o->detailed && plan->n_stages ? UI_DIFFERENT : UI_OK;
+}
+
+static void clear(void *opaque)
+{
+    ui_selection_clear(&((struct plan_options *)opaque)->selection);
 }
 
 const struct ui_verb ui_verb_plan = {
@@ -204,4 +208,5 @@ const struct ui_verb ui_verb_plan = {
     .argp = &argp,
     .options_size = sizeof(struct plan_options),
     .run = run,
+    .clear = clear,
 };

@@ -109,8 +109,9 @@ static int find(struct ui *ui, const char *id, struct ferry_txn_record **ret)
     return 0;
 }
 
-static int rollback(struct ui *ui, const struct rollback_options *o)
+static int rollback_run(struct ui *ui, void *options)
 {
+    const struct rollback_options *o = options;
     FERRY_CLEANUP(ui_topology_cleanup) struct ferry_topology *t = NULL;
     FERRY_CLEANUP(ui_record_cleanup) struct ferry_txn_record *record = NULL;
     FERRY_CLEANUP(ui_plan_cleanup) struct ferry_plan *undo = NULL;
@@ -141,12 +142,9 @@ static int rollback(struct ui *ui, const struct rollback_options *o)
     return ui_run_plan(ui, fleet, undo, &how);
 }
 
-static int rollback_run(struct ui *ui, void *options)
+static void rollback_clear(void *options)
 {
-    struct rollback_options *o = options;
-    int r = rollback(ui, o);
-    free(o->run.probes);
-    return r;
+    free(((struct rollback_options *)options)->run.probes);
 }
 
 const struct ui_verb ui_verb_rollback = {
@@ -162,6 +160,7 @@ const struct ui_verb ui_verb_rollback = {
     .argp = &rollback_argp,
     .options_size = sizeof(struct rollback_options),
     .run = rollback_run,
+    .clear = rollback_clear,
 };
 
 /* ---- recover ---- */

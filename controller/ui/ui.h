@@ -65,6 +65,7 @@ struct ui_verb {
     bool hidden;
     /* An exit status, or a negative FERRY_E… code with ui->err filled. */
     int (*run)(struct ui *ui, void *options);
+    void (*clear)(void *options); /* frees what parsing allocated; may be NULL */
 };
 
 /* NULL-terminated, in the order of the help. */
