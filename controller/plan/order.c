@@ -177,6 +177,23 @@ static void depth_above(const struct rounds *r, uint32_t *key)
     }
 }
 
+/* Who forwards to a router that still forwards back to it has to wait for it: so many rounds at least. */
+static uint32_t lower_bound(const struct rounds *r, uint32_t *key)
+{
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < r->n; i++) {
+        uint32_t v = r->target_order[i];
+        key[v] = 0;
+        for (uint32_t k = r->target->first[v]; r->changing[v] && k < r->target->first[v + 1]; k++) {
+            uint32_t w = r->target->to[k];
+            if (r->changing[w] && key[w] >= key[v] && has_edge(r->old, w, v))
+                key[v] = key[w] + 1;
+        }
+        most = key[v] > most ? key[v] : most;
+    }
+    return most + 1;
+}
+
 /* A fixed sequence (xorshift64): the same input always gives the same plan. */
 static void shuffle(struct rounds *r, uint64_t *state)
 {
@@ -206,12 +223,13 @@ static void rounds_init(struct rounds *r)
 
 static uint32_t best_of(struct rounds *r, uint32_t *round)
 {
-    enum { ORDERS = 2, SHUFFLES = 6, SHUFFLES_LARGE = 1, LARGE = 2000 };
+    /* Shuffles by the size, so that planning stays a matter of milliseconds. */
+    enum { ORDERS = 2, SHUFFLES_MOST = 40, SHUFFLED_ROUTERS = 4000 };
     FERRY_AUTOFREE uint32_t *key = ferry_calloc(r->n, sizeof *key);
-    uint32_t best = UINT32_MAX;
+    uint32_t best = UINT32_MAX, least = lower_bound(r, key), shuffles = SHUFFLED_ROUTERS / r->n + 1;
     uint64_t seed = UINT64_C(0x9e3779b97f4a7c15);
-    unsigned tries = ORDERS + (r->n > LARGE ? SHUFFLES_LARGE : SHUFFLES);
-    for (unsigned i = 0; i < tries && best > 1; i++) {
+    uint32_t tries = ORDERS + (shuffles < SHUFFLES_MOST ? shuffles : SHUFFLES_MOST);
+    for (uint32_t i = 0; i < tries && best > least; i++) {
         if (i == 0)
             depth_below(r, key);
         else if (i == 1)
