@@ -91,6 +91,7 @@ static void look_up(struct checker *c, struct asked *a)
     char via[FERRY_ADDR_STRLEN];
     unsigned ifindex = ferry_linux_ifindex(c->d, a->dev);
     request.rtm.rtm_family = a->via.family;
+    request.rtm.rtm_flags = RTM_F_FIB_MATCH; /* else IPv4 takes anything behind a named device for on-link */
     request.rtm.rtm_dst_len = ferry_addr_bits(a->via.family);
     put(&request.h, RTA_DST, a->via.bytes, a->via.family == AF_INET ? 4 : 16);
     if (ifindex)

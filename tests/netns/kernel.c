@@ -1,0 +1,222 @@
+/* See kernel.h.  SPDX-License-Identifier: MIT */
+#include "kernel.h"
+
+#include <unistd.h>
+
+static int run(const char *command)
+{
+    return system(command);
+}
+
+#define FORMAT(buf)                                                                                          \
+    va_list args;                                                                                            \
+    va_start(args, fmt);                                                                                     \
+    vsnprintf(buf, sizeof(buf), fmt, args);                                                                  \
+    va_end(args)
+
+bool kernel_try(const struct kernel *k, const char *fmt, ...)
+{
+    char words[2000], command[2200];
+    FORMAT(words);
+    snprintf(command, sizeof command, "ip -n %s %s 2>/dev/null", k->netns, words);
+    return run(command) == 0;
+}
+
+void kernel_ip(const struct kernel *k, const char *fmt, ...)
+{
+    char words[2000], command[2200];
+    FORMAT(words);
+    snprintf(command, sizeof command, "ip -n %s %s", k->netns, words);
+    if (run(command) != 0)
+        fail_msg("failed: %s", command);
+}
+
+void kernel_exec(const struct kernel *k, const char *fmt, ...)
+{
+    char words[2000], command[2200];
+    FORMAT(words);
+    snprintf(command, sizeof command, "ip netns exec %s %s", k->netns, words);
+    if (run(command) != 0)
+        fail_msg("failed: %s", command);
+}
+
+char *kernel_text(const struct kernel *k, const char *fmt, ...)
+{
+    char words[2000], command[2200];
+    FORMAT(words);
+    snprintf(command, sizeof command, "ip -n %s %s", k->netns, words);
+    FILE *pipe = popen(command, "r");
+    assert_non_null(pipe);
+    size_t size = 1 << 20, n = 0;
+    char *text = calloc(1, size);
+    while (n + 1 < size) {
+        size_t got = fread(text + n, 1, size - n - 1, pipe);
+        if (!got)
+            break;
+        n += got;
+    }
+    assert_int_equal(pclose(pipe), 0);
+    return text;
+}
+
+char *kernel_snapshot(const struct kernel *k)
+{
+    static const char *const looks[] = {"-d -j -4 route show table all", "-d -j -6 route show table all",
+                                        "-j addr", "-j rule", "-d -j nexthop"};
+    char *all = calloc(1, 1);
+    for (size_t i = 0; i < sizeof looks / sizeof *looks; i++) {
+        char *text = kernel_text(k, "%s", looks[i]);
+        all = realloc(all, strlen(all) + strlen(text) + 1);
+        strcat(all, text);
+        free(text);
+    }
+    return all;
+}
+
+void kernel_same(const struct kernel *k, const char *snapshot)
+{
+    char *now = kernel_snapshot(k);
+    if (strcmp(now, snapshot)) {
+        size_t i = 0;
+        while (now[i] == snapshot[i])
+            i++;
+        i = i > 200 ? i - 200 : 0;
+        fail_msg("the router is not as it was:\nwas …%.600s\nis  …%.600s", snapshot + i, now + i);
+    }
+    free(now);
+}
+
+void kernel_need_root(void)
+{
+    if (geteuid() != 0 ||
+        run("ip netns add ferry-linux-probe-$$ 2>/dev/null && ip netns del ferry-linux-probe-$$")) {
+        fprintf(stderr, "SKIPPED: the netlink driver's tests need network namespaces (root)\n");
+        exit(77);
+    }
+}
+
+int kernel_up(void **state)
+{
+    static unsigned count;
+    struct kernel *k = calloc(1, sizeof *k);
+    struct ferry_err err;
+    snprintf(k->netns, sizeof k->netns, "ferry-linux-%d-%u", (int)getpid(), count++);
+    *state = k;
+    char command[100];
+    snprintf(command, sizeof command, "ip netns add %s", k->netns);
+    if (run(command))
+        return -1;
+    kernel_exec(k, "sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.forwarding=1");
+    kernel_ip(k, "link set lo up");
+    for (int i = 0; i < 3; i++) {
+        const char *dev = ((const char *const[]){"lan0", "up0", "up1"})[i];
+        kernel_ip(k, "link add %s type veth peer name %s-peer", dev, dev);
+        kernel_ip(k, "link set %s-peer up", dev);
+        kernel_ip(k, "link set %s up", dev);
+        if (i) {
+            kernel_ip(k, "addr add 10.255.%d.1/24 dev %s", i, dev);
+            kernel_ip(k, "addr add fd00:255:%d::1/64 dev %s nodad", i, dev);
+        }
+    }
+    struct ferry_driver_config config = {.type = "netlink", .netns = k->netns};
+    k->ops = &ferry_driver_linux;
+    if (k->ops->open(&ferry_env_real, &config, "r1", NULL, NULL, &k->driver, &err) < 0) {
+        fprintf(stderr, "%s\n", err.text);
+        return -1;
+    }
+    return 0;
+}
+
+int kernel_down(void **state)
+{
+    struct kernel *k = *state;
+    char command[100];
+    k->ops->close(k->driver);
+    snprintf(command, sizeof command, "ip netns del %s", k->netns);
+    int result = run(command);
+    free(k);
+    return result;
+}
+
+struct ferry_prefix kernel_prefix(const char *text)
+{
+    struct ferry_prefix p;
+    struct ferry_err err;
+    assert_int_equal(ferry_prefix_parse(text, &p, &err), 0);
+    return p;
+}
+
+struct ferry_addr kernel_addr(const char *text)
+{
+    struct ferry_addr a;
+    struct ferry_err err;
+    assert_int_equal(ferry_addr_parse(text, &a, &err), 0);
+    return a;
+}
+
+struct ferry_fib kernel_read(const struct kernel *k, const char *prefix, uint32_t table,
+                             const struct ferry_gateway *gateway, const char *interface)
+{
+    struct ferry_query_item item = {
+        .prefix = kernel_prefix(prefix), .table = table, .gateway = gateway, .interface = interface};
+    struct ferry_query query = {.items = &item, .n = 1};
+    struct ferry_fib fib = {0};
+    struct ferry_err err;
+    if (k->ops->read(k->driver, &query, &fib, &err) < 0)
+        fail_msg("%s", err.text);
+    return fib;
+}
+
+const struct ferry_entry *kernel_only(const struct ferry_fib *fib)
+{
+    const struct ferry_entry *only = NULL;
+    for (size_t i = 0; i < fib->n; i++)
+        if (fib->items[i].relation == FERRY_EXACT) {
+            assert_null(only);
+            only = &fib->items[i].entry;
+        }
+    assert_non_null(only);
+    return only;
+}
+
+struct ferry_op kernel_route(const char *prefix, const struct ferry_entry *before,
+                             const struct ferry_entry *after)
+{
+    const struct ferry_entry *e = before ? before : after;
+    return (struct ferry_op){.kind = FERRY_KIND_ROUTE,
+                             .prefix = kernel_prefix(prefix),
+                             .table = e->table,
+                             .metric = e->metric,
+                             .before = before,
+                             .after = after};
+}
+
+struct ferry_op kernel_gateway(const char *prefix, const struct ferry_gateway *gateway, const char *interface,
+                               const struct ferry_entry *before, const struct ferry_entry *after)
+{
+    return (struct ferry_op){.kind = FERRY_KIND_GATEWAY,
+                             .prefix = kernel_prefix(prefix),
+                             .before = before,
+                             .after = after,
+                             .gateway = gateway,
+                             .interface = interface};
+}
+
+struct ferry_op kernel_swap(const struct ferry_op *op)
+{
+    struct ferry_op swapped = *op;
+    swapped.before = op->after;
+    swapped.after = op->before;
+    return swapped;
+}
+
+void kernel_apply(const struct kernel *k, struct ferry_op *op, enum ferry_outcome outcome)
+{
+    struct ferry_err err;
+    int result = k->ops->apply(k->driver, op, 1, &err);
+    if (result < 0)
+        fail_msg("%s", err.text);
+    if (op->outcome != outcome)
+        fail_msg("%s, wanted %s: %s", ferry_outcome_name(op->outcome), ferry_outcome_name(outcome),
+                 op->why.text);
+}
