@@ -48,8 +48,9 @@ struct prove_class {
 
 struct prover {
     const struct ferry_plan *plan;
-    unsigned bits; /* stages of at most so many changes are walked */
-    bool undo;     /* mode "undo" */
+    unsigned bits;        /* stages of at most so many changes are walked … */
+    uint64_t visits_left; /* … until so many routers were visited */
+    bool undo;            /* mode "undo" */
     struct prove_ref *refs;
     size_t n_refs;
     size_t *first; /* [group * n_stages + stage]: its first ref; one more at the end */

@@ -44,7 +44,8 @@ struct ferry_proof {
 };
 
 /* -FERRY_EREFUSED (rule = violation) where unsafe, with `ret` filled in all the same; 0 where safe.
- * Stages with at most `exhaustive_bits` changes a group are also walked state by state (0: never). */
+ * Stages with at most `exhaustive_bits` changes a group are also walked state by state (0: never),
+ * as long as that takes less than about a second; `exhaustive` says whether all were. */
 int ferry_prove(const struct ferry_plan *plan, unsigned exhaustive_bits, struct ferry_proof *ret,
                 struct ferry_err *err) FERRY_MUST_CHECK;
 void ferry_proof_clear(struct ferry_proof *proof);
