@@ -72,7 +72,7 @@ static void emit(struct diff *d, uint32_t slot, uint32_t v, enum ferry_kind kind
                                .change = {.router = v,
                                           .group = d->group,
                                           .kind = kind,
-                                          .table = kind == FERRY_KIND_GATEWAY ? 0 : key->table,
+                                          .table = kind == FERRY_KIND_GATEWAY ? table(d, v) : key->table,
                                           .metric = kind == FERRY_KIND_GATEWAY ? 0 : key->metric,
                                           .before = before,
                                           .after = after,

@@ -491,6 +491,29 @@ static int parse_stages(struct parsing *p, struct ferry_err *err)
     return 0;
 }
 
+/* The document says no table with a gateway; it is the one of the group's routes on that router. */
+static void place_gateways(struct ferry_plan *plan)
+{
+    FERRY_AUTOFREE uint32_t *tables = ferry_calloc(plan->n_groups * plan->n_routers, sizeof *tables);
+    for (size_t g = 0; g < plan->n_groups; g++)
+        for (size_t r = 0; r < plan->n_routers; r++) {
+            const struct ferry_stack *stack = plan->groups[g].initial[r];
+            for (uint32_t i = 0; stack && i < stack->n; i++)
+                if (stack->entries[i]->type != FERRY_GATEWAY)
+                    tables[g * plan->n_routers + r] = stack->entries[i]->table;
+        }
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t i = 0; i < plan->n_stages; i++)
+            for (size_t k = 0; k < plan->stages[i].n_changes; k++) {
+                struct ferry_change *c = &plan->stages[i].changes[k];
+                uint32_t *table = &tables[c->group * plan->n_routers + c->router];
+                if (pass == 0 && c->kind == FERRY_KIND_ROUTE)
+                    *table = c->table;
+                else if (pass == 1 && c->kind == FERRY_KIND_GATEWAY)
+                    c->table = *table ? *table : FERRY_TABLE_MAIN;
+            }
+}
+
 /* ---- The document. ---- */
 
 static int parse_head(struct parsing *p, const char **ret_id, struct ferry_err *err)
@@ -596,6 +619,8 @@ static int parse_document(struct parsing *p, bool *ret_id_matches, struct ferry_
         r = parse_groups(p, err);
     if (r == 0)
         r = parse_stages(p, err);
+    if (r == 0)
+        place_gateways(p->plan);
     if (r == 0)
         r = parse_warnings(p, err);
     if (r == 0)

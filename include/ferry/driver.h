@@ -25,7 +25,7 @@ const char *ferry_outcome_name(enum ferry_outcome outcome);
 struct ferry_op {
     enum ferry_kind kind;
     struct ferry_prefix prefix;
-    uint32_t table, metric;              /* the key of a route; 0 for a gateway */
+    uint32_t table, metric;              /* the key of a route; of a gateway the table of its subnet's routes, and 0 */
     const struct ferry_entry *before;    /* what must be found; NULL: nothing under this key */
     const struct ferry_entry *after;     /* what shall be there; NULL: nothing */
     const struct ferry_gateway *gateway; /* kind gateway: where and which address */
