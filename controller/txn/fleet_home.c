@@ -46,11 +46,12 @@ void ferry_home_free(struct ferry_home *home)
 
 /* An attachment with its place, in the form that the simulator's initial state takes (drivers/sim/sim.h). */
 static void add_gateway(struct ferry_fib *fib, const struct ferry_prefix *prefix, const struct ferry_entry *e,
-                        const struct ferry_gateway *gateway, const char *interface)
+                        const struct ferry_gateway *gateway, const char *interface, uint32_t table)
 {
     struct ferry_fib_item item = {
         .prefix = *prefix, .query = UINT32_MAX, .relation = FERRY_EXACT, .entry = *e};
     struct ferry_nexthop hop = {.router = FERRY_NO_ROUTER, .weight = 1};
+    item.entry.table = table;
     if (gateway) {
         hop.via = gateway->via.family ? gateway->via : gateway->address.addr;
         if (interface)
@@ -145,7 +146,8 @@ static int initial_of_topology(struct ferry_home *home, uint32_t router, struct 
             const struct ferry_entry *e = stack->entries[i];
             const struct ferry_gateway *gateway = gateway_at_home(t, subnet, router);
             if (e->type == FERRY_GATEWAY)
-                add_gateway(ret, &subnet->prefix, e, gateway, interface_name(t, gateway));
+                add_gateway(ret, &subnet->prefix, e, gateway, interface_name(t, gateway),
+                            ferry_topology_table(t, router, (uint32_t)column));
             else
                 add_route(ret, &subnet->prefix, e);
         }
@@ -162,9 +164,9 @@ static void add_plan_gateway(struct ferry_fib *fib, const struct ferry_plan_subn
         if (subnet->gateways[i].gateway.router == router && (!at || subnet->gateways[i].attached))
             at = &subnet->gateways[i];
     if (at)
-        add_gateway(fib, &subnet->prefix, at->attached ? at->attached : e, &at->gateway, at->interface);
+        add_gateway(fib, &subnet->prefix, at->attached ? at->attached : e, &at->gateway, at->interface, 0);
     else
-        add_gateway(fib, &subnet->prefix, e, NULL, NULL);
+        add_gateway(fib, &subnet->prefix, e, NULL, NULL, 0);
 }
 
 static void initial_of_plan(const struct ferry_plan *plan, uint32_t router, struct ferry_fib *ret)

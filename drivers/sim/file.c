@@ -1,7 +1,7 @@
 /* The state file of a simulated router: one JSON document, replaced as a whole.
  *
  *   {"ferry": 1, "kind": "sim", "router": NAME, "interfaces": [NAME, …],
- *    "gateways": [{"prefix", "interface", "address" | "via", "native"}, …],
+ *    "gateways": [{"prefix", "interface", "address" | "via", "table", "native"}, …],
  *    "routes": [{"prefix", "type", "table", "metric", "protocol", "nexthops": [{"via", "dev", "weight",
  * "onlink"}], "native"}, …]}
  *
@@ -94,6 +94,8 @@ static void put_gateway(FILE *f, const struct ferry_sim_slot *slot)
         fputs(", ", f);
         put_addr(f, place->via.family ? "via" : "address", place->via.family ? &place->via : &place->address);
     }
+    if (place->table && place->table != FERRY_TABLE_MAIN)
+        fprintf(f, ", \"table\": %u", place->table);
     put_native(f, &slot->attachment);
     fputc('}', f);
 }
@@ -306,6 +308,7 @@ static int load_gateway(struct ferry_json *doc, uint32_t v, struct ferry_sim_tab
     FERRY_CLEANUP(entry_done) struct ferry_entry e = {.type = FERRY_GATEWAY};
     struct ferry_sim_place place = {0};
     struct ferry_prefix prefix;
+    int64_t rt_table = 0;
     int r = ferry_json_want(doc, v, FERRY_JSON_OBJECT, err);
     if (r == 0)
         r = get_prefix(doc, v, &prefix, err);
@@ -316,10 +319,13 @@ static int load_gateway(struct ferry_json *doc, uint32_t v, struct ferry_sim_tab
     if (r == 0)
         r = get_addr(doc, v, "via", &place.via, err);
     if (r == 0)
+        r = ferry_json_opt_int(doc, v, "table", 1, UINT32_MAX, &rt_table, err);
+    if (r == 0)
         r = get_native(doc, v, &e, err);
     if (r < 0)
         return r;
     place.any = !place.address.family && !place.via.family;
+    place.table = rt_table || place.any ? (uint32_t)rt_table : FERRY_TABLE_MAIN;
     ferry_sim_table_attach(table, &prefix, &place, &e);
     return 0;
 }

@@ -1,6 +1,6 @@
 /* Answers queries about a simulated router, as struct ferry_fib asks.
  *
- * 1. An attachment counts as held in every table: a query for any table finds it.
+ * 1. An attachment whose table nobody said counts as held in every table.
  * 2. Asked about with its gateway it is a FERRY_GATEWAY; otherwise it is the kernel's route that would follow
  * from it. SPDX-License-Identifier: MIT */
 #include "table.h"
@@ -18,6 +18,12 @@ struct answer {
     uint32_t query;
     uint32_t table;
 };
+
+/* Invariant 1. */
+static bool attached_in(const struct ferry_sim_slot *slot, uint32_t table)
+{
+    return slot->attached && (!slot->place.table || slot->place.table == table);
+}
 
 static void add(const struct answer *answer, const struct ferry_prefix *prefix, enum ferry_relation relation,
                 const struct ferry_entry *e)
@@ -52,7 +58,7 @@ static size_t add_slot(const struct answer *answer, const struct ferry_sim_slot 
                        enum ferry_relation relation, size_t limit)
 {
     size_t n = 0;
-    if (slot->attached && n < limit) {
+    if (attached_in(slot, answer->table) && n < limit) {
         add_attachment_as_route(answer, slot, relation);
         n++;
     }
@@ -71,10 +77,10 @@ static void read_exact(const struct ferry_sim_table *table, const struct answer 
     const struct ferry_sim_slot *slot = ferry_sim_table_find(table, &asked->prefix);
     if (!slot)
         return;
-    if (slot->attached) {
+    if (attached_in(slot, answer->table)) {
         struct ferry_sim_place place = {0};
         if (asked->gateway)
-            place = ferry_sim_place_of(asked->gateway, asked->interface);
+            place = ferry_sim_place_of(asked->gateway, asked->interface, asked->table);
         if (asked->gateway && ferry_sim_place_equal(&place, &slot->place))
             add(answer, &slot->prefix, FERRY_EXACT, &slot->attachment);
         else
@@ -103,7 +109,7 @@ static void read_covering(const struct ferry_sim_table *table, const struct answ
 /* How many items a slot makes. */
 static size_t held(const struct ferry_sim_slot *slot, uint32_t table)
 {
-    size_t n = slot->attached;
+    size_t n = attached_in(slot, table);
     for (size_t i = 0; i < slot->n_routes; i++)
         n += slot->routes[i].table == table;
     return n;
@@ -136,6 +142,7 @@ static void read_all(const struct ferry_sim_table *table, struct ferry_fib *fib)
     struct answer answer = {.fib = fib, .query = UINT32_MAX, .table = FERRY_TABLE_MAIN};
     for (size_t i = 0; i < table->n; i++) {
         const struct ferry_sim_slot *slot = table->slots[i];
+        answer.table = slot->place.table ? slot->place.table : FERRY_TABLE_MAIN;
         if (slot->attached)
             add_attachment_as_route(&answer, slot, FERRY_EXACT);
         for (size_t r = 0; r < slot->n_routes; r++)

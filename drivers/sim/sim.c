@@ -215,7 +215,7 @@ static void apply_gateway(struct ferry_sim_table *table, struct ferry_op *op, bo
     }
     const struct ferry_sim_slot *slot = ferry_sim_table_find(table, &op->prefix);
     const struct ferry_entry *found = slot && slot->attached ? &slot->attachment : NULL;
-    struct ferry_sim_place place = ferry_sim_place_of(op->gateway, op->interface);
+    struct ferry_sim_place place = ferry_sim_place_of(op->gateway, op->interface, op->table);
     bool here = found && ferry_sim_place_equal(&place, &slot->place);
     if (!ferry_entry_equal(found, op->before, FERRY_CMP_EXACT) || (found && !here)) {
         stale(op, &place, found, slot ? &slot->place : NULL);

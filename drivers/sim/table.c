@@ -169,6 +169,7 @@ void ferry_sim_table_attach(struct ferry_sim_table *table, const struct ferry_pr
     free((void *)slot->attachment.nexthops);
     slot->attachment.nexthops = NULL;
     slot->attachment.n_nexthops = 0;
+    slot->attachment.table = 0;
 }
 
 bool ferry_sim_table_has_device(const struct ferry_sim_table *table, const char *dev)
@@ -207,7 +208,7 @@ void ferry_sim_table_seed(struct ferry_sim_table *table, const struct ferry_fib_
         ferry_sim_table_set(table, &item->prefix, e->table ? e->table : FERRY_TABLE_MAIN, e->metric, e);
         return;
     }
-    struct ferry_sim_place place = {.any = e->n_nexthops == 0};
+    struct ferry_sim_place place = {.any = e->n_nexthops == 0, .table = e->table};
     if (!place.any) {
         const struct ferry_nexthop *hop = &e->nexthops[0];
         bool inside = ferry_prefix_contains(&item->prefix, &hop->via);
@@ -217,9 +218,12 @@ void ferry_sim_table_seed(struct ferry_sim_table *table, const struct ferry_fib_
     ferry_sim_table_attach(table, &item->prefix, &place, e);
 }
 
-struct ferry_sim_place ferry_sim_place_of(const struct ferry_gateway *gateway, const char *interface)
+struct ferry_sim_place ferry_sim_place_of(const struct ferry_gateway *gateway, const char *interface,
+                                          uint32_t rt_table)
 {
-    struct ferry_sim_place place = {.address = gateway->address.addr, .via = gateway->via};
+    struct ferry_sim_place place = {.address = gateway->address.addr,
+                                    .via = gateway->via,
+                                    .table = rt_table ? rt_table : FERRY_TABLE_MAIN};
     if (interface)
         strncpy(place.interface, interface, sizeof place.interface - 1);
     return place;
@@ -228,6 +232,8 @@ struct ferry_sim_place ferry_sim_place_of(const struct ferry_gateway *gateway, c
 /* A routed gateway's interface may be left open. */
 bool ferry_sim_place_equal(const struct ferry_sim_place *a, const struct ferry_sim_place *b)
 {
+    if (a->table && b->table && a->table != b->table)
+        return false;
     if (a->any || b->any)
         return true;
     bool open = a->via.family && (!*a->interface || !*b->interface);

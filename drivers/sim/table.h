@@ -10,6 +10,7 @@ struct ferry_sim_place {
     char interface[FERRY_DEV_LEN];
     struct ferry_addr address; /* of the interface; family 0 for a routed gateway */
     struct ferry_addr via;     /* family 0 for a connected one */
+    uint32_t table;            /* in which it holds; 0: nobody said, taken for any */
 };
 
 /* One prefix with all that is held for it.  Routes are sorted by table, then metric; at most one a key. */
@@ -49,7 +50,8 @@ void ferry_sim_table_add_device(struct ferry_sim_table *table, const char *dev);
 
 const struct ferry_entry *ferry_sim_slot_route(const struct ferry_sim_slot *slot, uint32_t rt_table,
                                                uint32_t metric);
-struct ferry_sim_place ferry_sim_place_of(const struct ferry_gateway *gateway, const char *interface);
+struct ferry_sim_place ferry_sim_place_of(const struct ferry_gateway *gateway, const char *interface,
+                                          uint32_t rt_table);
 bool ferry_sim_place_equal(const struct ferry_sim_place *a, const struct ferry_sim_place *b);
 
 /* Answers a query; see struct ferry_fib. */

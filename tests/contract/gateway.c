@@ -59,7 +59,17 @@ static void test_a_gateway_at_another_place_is_not_this_one(void **state)
     ferry_fib_clear(&before);
 }
 
-/* In another table than main, with a blackhole under it there; main knows nothing of it. */
+/* The address alone may be seen there, but never as the attachment that main would have. */
+static void not_plain_in_main(struct contract_router *r, const char *prefix, const char *interface,
+                              const struct ferry_gateway *gateway)
+{
+    struct ferry_fib fib = ask(r, prefix, MAIN, gateway, interface);
+    for (size_t i = 0; i < fib.n; i++)
+        assert_false(ferry_entry_equal(&fib.items[i].entry, &attached, FERRY_CMP_EXACT));
+    ferry_fib_clear(&fib);
+}
+
+/* In another table than main, with a blackhole under it there. */
 static void attach_in_table(struct contract_router *r, const char *prefix, const char *interface,
                             const struct ferry_gateway *gateway)
 {
@@ -69,6 +79,7 @@ static void attach_in_table(struct contract_router *r, const char *prefix, const
     op.table = 100;
     done(r, op);
     holds_at(r, prefix, 100, gateway, interface, (const struct ferry_entry *const[]){&attached, NULL});
+    not_plain_in_main(r, prefix, interface, gateway);
     done(r, op_route(prefix, 100, drop->metric, NULL, drop));
     holds_at(r, prefix, 100, gateway, interface, (const struct ferry_entry *const[]){&attached, drop, NULL});
     assert_int_equal(apply_one(r, op), FERRY_STALE);
