@@ -18,7 +18,7 @@ VALID = sorted((FIXTURES / "valid").glob("*.json"))
 EXAMPLES = sorted(p for p in (SOURCE / "topologies").glob("*.json") if p.name != "schema.json")
 FERRY = os.environ.get("FERRY", "")
 
-needs_ferry = pytest.mark.skipif(not os.access(FERRY, os.X_OK), reason="FERRY names no program")
+needs_ferry = pytest.mark.skipif(not (os.path.isfile(FERRY) and os.access(FERRY, os.X_OK)), reason="FERRY names no program")
 
 
 @pytest.fixture(scope="module")
