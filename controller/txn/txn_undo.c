@@ -166,8 +166,53 @@ static bool undo_batch(struct undo *u)
     return false;
 }
 
+/* One cell of every router that the stages of the outage change: to hear whether it answers. */
+static void add_critical(struct ferry_txn *txn, size_t stage, struct ferry_view *view)
+{
+    const struct ferry_plan *plan = txn->plan;
+    FERRY_AUTOFREE const struct ferry_change **of = ferry_calloc(plan->n_routers, sizeof *of);
+    for (size_t s = txn->first_critical; s <= stage; s++)
+        for (size_t i = 0; i < plan->stages[s].n_changes; i++)
+            of[plan->stages[s].changes[i].router] = &plan->stages[s].changes[i];
+    view->plan = txn->plan;
+    for (uint32_t r = 0; r < plan->n_routers; r++)
+        if (of[r] && plan->groups[of[r]->group].n_subnets)
+            ferry_view_add(view, &(struct ferry_cell){.router = r, .group = of[r]->group});
+    ferry_view_finish(view);
+}
+
+/* Whether all of them answer, asked for as long as an undo asks. */
+static bool way_back_is_clear(struct ferry_txn *txn, size_t stage)
+{
+    FERRY_CLEANUP(view_cleanup) struct ferry_view view = {0};
+    add_critical(txn, stage, &view);
+    FERRY_AUTOFREE bool *silent = ferry_calloc(view.n_parts, sizeof *silent);
+    uint64_t wait = WAIT_US;
+    ferry_view_read(&view, txn->fleet, NULL);
+    for (int try = 1;; try++) {
+        const struct ferry_view_part *last = NULL;
+        for (size_t p = 0; p < view.n_parts; p++) {
+            silent[p] = view.parts[p].result < 0;
+            last = silent[p] ? &view.parts[p] : last;
+        }
+        if (!last)
+            return true;
+        if (try == TRIES) {
+            ferry_txn_say(txn, FERRY_EVENT_NOTE, stage, "%s is silent (%s): what is attached stays so",
+                          txn->plan->routers[last->router].name, last->err.text);
+            return false;
+        }
+        ferry_txn_sleep(txn, wait);
+        wait = 2 * wait < WAIT_MAX ? 2 * wait : WAIT_MAX;
+        ferry_view_read(&view, txn->fleet, silent);
+    }
+}
+
 int ferry_txn_undo_stage(struct ferry_txn *txn, size_t stage)
 {
+    if (txn->plan->stages[stage].phase == FERRY_ATTACH && txn->first_critical <= stage &&
+        !way_back_is_clear(txn, stage))
+        return 1; /* U4 */
     size_t widest = ferry_plan_widest(txn->plan), width = ferry_batch_width(&txn->plan->stages[stage]);
     bool undone = true;
     for (size_t from = 0; from < widest; from += width) {
@@ -299,7 +344,7 @@ void ferry_txn_undo_end(struct ferry_txn *txn)
             const struct ferry_view_part *part = &view.parts[p];
             bool ours = touched[part->router];
             if (part->result < 0 && ours)
-                silent_hands(txn, &view, part, &hands); /* U4 */
+                silent_hands(txn, &view, part, &hands); /* U5 */
             for (size_t i = part->first_cell; part->result == 0 && i < part->first_cell + part->n_cells; i++)
                 end_cell(txn, &view, part, i, ours, &hands);
         }

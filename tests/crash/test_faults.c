@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 struct counts {
-    unsigned runs, refused, committed, undone, stuck, recovered_pre, recovered_post;
+    unsigned runs, refused, committed, undone, stuck, nowhere, recovered_pre, recovered_post;
     unsigned long calls;
 };
 
@@ -24,6 +24,8 @@ struct move {
     const char *topology, *subnet, *site;
     const char *drivers;
 };
+
+static struct move chosen = {"three-site.json", "app", "recovery", "sim"};
 
 struct expected {
     char *pre, *post;
@@ -61,6 +63,13 @@ static void hands_are_true(const char *now, const struct ferry_txn_record *r)
     }
 }
 
+/* Whether the moved subnet is attached anywhere. */
+static bool is_attached(const char *snapshot)
+{
+    FERRY_AUTOFREE char *gateway = ferry_asprintf(" %s gateway\n", chosen.subnet);
+    return strstr(snapshot, gateway) != NULL;
+}
+
 static void check_record(struct world *w, enum ferry_txn_state state, const struct expected *e,
                          struct ferry_txn_record *r, struct counts *counts)
 {
@@ -87,6 +96,7 @@ static void check_record(struct world *w, enum ferry_txn_state state, const stru
         hands_are_true(now, r);
         assert_non_null(r->reason);
         counts->stuck++;
+        counts->nowhere += !is_attached(now);
         break;
     default:
         fail_msg("ended in state %s", ferry_txn_state_name(state));
@@ -222,14 +232,12 @@ static void matrix(const struct move *move, enum ferry_fault_kind kind, bool sta
     free(e.post);
     free(e.lab);
     assert_true(c.runs > 10);
-    printf("%-14s %-12s %-6s runs %4u: refused %4u, committed %4u, undone %4u, stuck %4u (recovered: pre %u, "
-           "post %u), "
-           "%lu driver calls watched\n",
-           move->topology, ferry_fault_kind_name(kind), stays ? "stays" : "once", c.runs, c.refused,
-           c.committed, c.undone, c.stuck, c.recovered_pre, c.recovered_post, c.calls);
+    printf(
+        "%-14s %-12s %-6s runs %3u: refused %3u, committed %3u, undone %3u, stuck %3u (attached nowhere %u; "
+        "recovered: pre %u, post %u), %lu driver calls watched\n",
+        move->topology, ferry_fault_kind_name(kind), stays ? "stays" : "once", c.runs, c.refused, c.committed,
+        c.undone, c.stuck, c.nowhere, c.recovered_pre, c.recovered_post, c.calls);
 }
-
-static struct move chosen = {"three-site.json", "app", "recovery", "sim"};
 
 #define MATRIX(name, kind)                                                                                   \
     static void name##_once(void **unused)                                                                   \
