@@ -42,7 +42,7 @@ static const char top_tail[] =
     "  " UI_STATE_DIR "                     the journal of all transactions, and the lock\n"
     "  /etc/iproute2/rt_protos.d/ferry.conf   the name of Ferry's routes in `ip route`: protocol 210\n";
 
-void ui_help_top(FILE *f)
+static void help_top(FILE *f)
 {
     fputs("Usage: ferry [OPTION...] VERB [ARGUMENT...]\n"
           "Moves whole IP subnets between sites: planned, proven, applied, verified, and undone exactly.\n"
@@ -55,7 +55,7 @@ void ui_help_top(FILE *f)
     fputs(top_tail, f);
 }
 
-void ui_help_verb(const struct ui_verb *verb, FILE *f)
+static void help_verb(const struct ui_verb *verb, FILE *f)
 {
     FERRY_AUTOFREE char *doc =
         ferry_asprintf("\n%s\v%s", verb->purpose, verb->examples ? verb->examples : "");
@@ -63,6 +63,25 @@ void ui_help_verb(const struct ui_verb *verb, FILE *f)
     struct argp_child children[3] = {{.argp = verb->argp}, {.argp = &ui_global_argp}, {0}};
     struct argp argp = {.args_doc = verb->args, .doc = doc, .children = children};
     argp_help(&argp, f, ARGP_HELP_USAGE | ARGP_HELP_PRE_DOC | ARGP_HELP_LONG | ARGP_HELP_POST_DOC, name);
+}
+
+void ui_help_print(const struct ui *ui, const struct ui_verb *verb)
+{
+    FERRY_AUTOFREE char *text = NULL;
+    size_t size;
+    FILE *f = ui->json ? open_memstream(&text, &size) : stdout;
+    if (!f)
+        abort();
+    if (verb)
+        help_verb(verb, f);
+    else
+        help_top(f);
+    if (!ui->json)
+        return;
+    fclose(f);
+    struct json_object *doc = json_object_new_object();
+    json_object_object_add(doc, "help", json_object_new_string(text));
+    ui_print_json(doc);
 }
 
 /* ---- help ---- */
@@ -87,8 +106,6 @@ static int help_run(struct ui *ui, void *options)
 {
     const struct help_options *o = options;
     const struct ui_verb *verb = o->verb ? ui_verb_find(o->verb) : NULL;
-    FERRY_AUTOFREE char *text = NULL;
-    size_t size;
     if (o->verb && !verb) {
         const char *names[32];
         size_t n = 0;
@@ -99,19 +116,7 @@ static int help_run(struct ui *ui, void *options)
         return ferry_error(&ui->err, FERRY_EUSAGE, "unknown verb '%s'%s%s%s", o->verb,
                            near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
     }
-    FILE *f = ui->json ? open_memstream(&text, &size) : stdout;
-    if (!f)
-        abort();
-    if (verb)
-        ui_help_verb(verb, f);
-    else
-        ui_help_top(f);
-    if (ui->json) {
-        fclose(f);
-        struct json_object *doc = json_object_new_object();
-        json_object_object_add(doc, "help", json_object_new_string(text));
-        ui_print_json(doc);
-    }
+    ui_help_print(ui, verb);
     return UI_OK;
 }
 

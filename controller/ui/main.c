@@ -62,7 +62,7 @@ static int parse_and_run(struct ui *ui, const struct ui_verb *verb, int argc, ch
     if (ui->version)
         return ui_verb_version.run(ui, options);
     if (ui->help) {
-        ui_help_verb(verb, stdout);
+        ui_help_print(ui, verb);
         return UI_OK;
     }
     return verb->run(ui, options);
@@ -90,7 +90,7 @@ static int run(struct ui *ui, int argc, char **argv)
     if (ui->version)
         return ui_verb_version.run(ui, &(struct ui_options){ui});
     if (ui->help) {
-        ui_help_top(stdout);
+        ui_help_print(ui, NULL);
         return UI_OK;
     }
     if (at >= argc)

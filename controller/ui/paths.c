@@ -4,6 +4,7 @@
  * if every walk from it ends at a router where the subnet is attached.  SPDX-License-Identifier: MIT */
 #include "ui/paths.h"
 
+#include "base/hash.h"
 #include "base/mem.h"
 #include <stdio.h>
 #include <string.h>
@@ -177,20 +178,75 @@ static void check_gateways(struct walk *w)
     }
 }
 
+/* Columns that hold the same everywhere lead to the same places: each such class is judged once. */
+struct alike {
+    uint64_t hash;
+    size_t column;               /* the first of it */
+    size_t first_drift, n_drift; /* what was found for that one */
+};
+
+static uint64_t column_hash(const struct ferry_live *live, size_t column)
+{
+    uint64_t hash = 0;
+    for (size_t r = 0; r < live->topology->n_routers; r++) {
+        size_t at = r * live->n_subnets + column;
+        hash = ferry_hash_u64(hash, (uintptr_t)live->stacks[at]);
+        hash = ferry_hash_u64(hash, (uintptr_t)live->covers[at]);
+    }
+    return hash;
+}
+
+static bool same_column(const struct ferry_live *live, size_t a, size_t b)
+{
+    for (size_t r = 0; r < live->topology->n_routers; r++) {
+        size_t row = r * live->n_subnets;
+        if (live->stacks[row + a] != live->stacks[row + b] || live->covers[row + a] != live->covers[row + b])
+            return false;
+    }
+    return true;
+}
+
+static void copy_drift(struct walk *w, const struct alike *alike)
+{
+    for (size_t i = 0; i < alike->n_drift; i++) {
+        FERRY_GROW(w->drift, w->n_drift);
+        w->drift[w->n_drift] = w->drift[alike->first_drift + i];
+        w->drift[w->n_drift++].column = w->column;
+    }
+}
+
+static void judge_column(struct walk *w)
+{
+    size_t n = w->live->topology->n_routers;
+    memset(w->verdict, 0, n * sizeof *w->verdict);
+    memset(w->why, 0, n * sizeof *w->why);
+    distances(w);
+    for (uint32_t r = 0; r < n; r++)
+        check_router(w, r);
+}
+
 void ui_paths_check(const struct ferry_live *live, struct ui_path_drift **ret, size_t *ret_n)
 {
-    size_t n = live->topology->n_routers;
+    size_t n = live->topology->n_routers, n_classes = 0;
     FERRY_AUTOFREE enum verdict *verdict = ferry_calloc(n + 1, sizeof *verdict);
     FERRY_AUTOFREE const char **why = ferry_calloc(n + 1, sizeof *why);
     FERRY_AUTOFREE uint64_t *distance = ferry_calloc(n + 1, sizeof *distance);
+    FERRY_AUTOFREE struct alike *classes = NULL;
     struct walk w = {.live = live, .verdict = verdict, .why = why, .distance = distance};
     for (w.column = 0; w.column < live->n_subnets; w.column++) {
-        memset(verdict, 0, n * sizeof *verdict);
-        memset(why, 0, n * sizeof *why);
-        distances(&w);
+        uint64_t hash = column_hash(live, w.column);
+        size_t c = 0;
         check_gateways(&w);
-        for (uint32_t r = 0; r < n; r++)
-            check_router(&w, r);
+        while (c < n_classes && !(classes[c].hash == hash && same_column(live, classes[c].column, w.column)))
+            c++;
+        if (c < n_classes) {
+            copy_drift(&w, &classes[c]);
+            continue;
+        }
+        size_t before = w.n_drift;
+        judge_column(&w);
+        FERRY_GROW(classes, n_classes);
+        classes[n_classes++] = (struct alike){hash, w.column, before, w.n_drift - before};
     }
     *ret = w.drift;
     *ret_n = w.n_drift;

@@ -195,8 +195,8 @@ void ui_record_text(const struct ui *ui, const struct ferry_txn_record *r, FILE 
     char started[32], ended[32];
     fprintf(f, "transaction %s%s%s  %s%s%s\n", ui_style(ui, f, UI_BOLD), r->id, ui_reset(ui, f),
             ui_style(ui, f, state_style(r->state)), ferry_txn_state_name(r->state), ui_reset(ui, f));
-    fprintf(f, "  %s%s%s%s by %s\n", r->kind, r->undoes ? " of " : "", r->undoes ? r->undoes : "",
-            r->summary ? "" : "", r->user ? r->user : "unknown");
+    fprintf(f, "  %s%s%s by %s\n", r->kind, r->undoes ? " of " : "", r->undoes ? r->undoes : "",
+            r->user ? r->user : "unknown");
     if (r->summary)
         fprintf(f, "  %s\n", r->summary);
     fprintf(f, "  started %s, ended %s\n", ui_time_text(r->started_us, started),

@@ -86,8 +86,8 @@ int ui_verb_parse(struct ui *ui, const struct ui_verb *verb, int argc, char **ar
 const char *ui_nearest(const char *word, const char *const *names, size_t n);
 
 /* ---- help.c ---- */
-void ui_help_top(FILE *f);
-void ui_help_verb(const struct ui_verb *verb, FILE *f);
+/* On stdout, as text or as a document; of the program where `verb` is NULL. */
+void ui_help_print(const struct ui *ui, const struct ui_verb *verb);
 
 /* ---- term.c ---- */
 enum ui_style { UI_PLAIN, UI_BOLD, UI_DIM, UI_GREEN, UI_RED, UI_YELLOW };

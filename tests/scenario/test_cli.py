@@ -42,7 +42,7 @@ def test_every_verb_explains_itself(cli, verb):
     assert done.stderr == "" and done.stdout == cli.run("help", verb).stdout
     assert re.match(rf"Usage: ferry {verb} ", done.stdout)
     assert "Examples:\n" in done.stdout and f"ferry {verb}" in done.stdout.replace("-t site.json ", "")
-    assert json.loads(cli.run("help", verb, "--json").stdout)["help"]
+    assert cli.json("help", verb) == cli.json(verb, "--help") == {"help": done.stdout}
 
 
 def test_version(cli):
