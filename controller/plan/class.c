@@ -48,12 +48,15 @@ static bool same_subnet(const struct ferry_subnet *a, const struct ferry_subnet 
     return true;
 }
 
-/* Covering prefixes too: the order of the conflicts does not matter. */
-static void mix_covers(const struct ferry_live *live, const uint32_t *move_of, struct key *keys)
+/* Covering prefixes too, where they forward: the order of the conflicts does not matter. */
+static void mix_covers(const struct ferry_live *live, const uint32_t *move_of, const uint32_t *columns,
+                       struct key *keys)
 {
     for (size_t i = 0; i < live->n_conflicts; i++) {
         const struct ferry_conflict *c = &live->conflicts[i];
         if (c->relation != FERRY_COVERING || move_of[c->subnet] == FERRY_NONE)
+            continue;
+        if (live->stacks[c->router * live->n_subnets + columns[move_of[c->subnet]]])
             continue;
         struct key *key = &keys[move_of[c->subnet]];
         uint64_t h = ferry_hash_u64(c->router, c->prefix.len);
@@ -119,7 +122,7 @@ static void find_leaders(const struct ferry_live *live, const struct ferry_move 
         mix_subnet(&keys[m], &live->topology->subnets[moves[m].subnet], moves[m].to);
     }
     mix_columns(live, columns, n, keys);
-    mix_covers(live, move_of, keys);
+    mix_covers(live, move_of, columns, keys);
     qsort(keys, n, sizeof *keys, by_key);
     for (size_t i = 0, first = 0; i < n; i++) {
         if (keys[i].a != keys[first].a || keys[i].b != keys[first].b)

@@ -104,23 +104,25 @@ static void add_group(struct ferry_plan *plan, const struct ferry_work *work, co
     }
 }
 
-/* Warns of what routers would fall to, once for a class, and notes the covering prefixes. */
+/* Warns of what routers would fall to, once a router and class, and notes the covering prefixes. */
 static void note_covers(struct ferry_plan *plan, const struct ferry_live *live, const uint32_t *group_of)
 {
     enum { NAMED = 20 }; /* a warning each for so many routers of a class */
     FERRY_AUTOFREE size_t *count = ferry_calloc(plan->n_groups, sizeof *count);
+    FERRY_AUTOFREE bool *warned = ferry_calloc(plan->n_groups * plan->n_routers, sizeof *warned);
     char prefix[FERRY_PREFIX_STRLEN], text[256];
     for (size_t i = 0; i < live->n_conflicts; i++) {
         const struct ferry_conflict *c = &live->conflicts[i];
-        if (c->relation != FERRY_COVERING || group_of[c->subnet] == FERRY_NONE)
+        uint32_t g = group_of[c->subnet];
+        if (c->relation != FERRY_COVERING || g == FERRY_NONE || warned[g * plan->n_routers + c->router])
             continue;
-        struct ferry_group *group = &plan->groups[group_of[c->subnet]];
-        if (group->covers[c->router].entry)
-            group->covers[c->router].prefix = c->prefix;
-        if (count[group_of[c->subnet]]++ >= NAMED)
+        warned[g * plan->n_routers + c->router] = true;
+        if (plan->groups[g].covers[c->router].entry)
+            plan->groups[g].covers[c->router].prefix = c->prefix;
+        if (count[g]++ >= NAMED)
             continue;
-        ferry_plan_warn(plan, "%s%s: without its own route %s would fall to %s (%s)", group->subnets[0].name,
-                        group->n_subnets > 1 ? " and its group" : "", plan->routers[c->router].name,
+        ferry_plan_warn(plan, "%s: without its own route %s would fall to %s (%s)",
+                        live->topology->subnets[c->subnet].name, plan->routers[c->router].name,
                         ferry_prefix_text(&c->prefix, prefix), ferry_entry_text(c->entry, text, sizeof text));
     }
     for (size_t g = 0; g < plan->n_groups; g++)
@@ -176,7 +178,7 @@ struct making {
     const uint32_t *columns;
     struct ferry_goals *goals;
     struct ferry_slotted_list list;
-    uint32_t *group_of; /* [subnet]: for the first of every group, else FERRY_NONE */
+    uint32_t *group_of; /* [subnet], or FERRY_NONE */
     bool *moving;       /* [column] */
 };
 
@@ -203,9 +205,11 @@ static int plan_class(struct making *m, struct ferry_plan *plan, struct ferry_cl
     r = ferry_work_goal(&work, err);
     if (r < 0)
         return r;
-    for (uint32_t i = 0; i < class->n_moves; i++)
-        m->moving[m->columns[class->moves[i]]] = true;
-    m->group_of[m->live->subnets[class->column]] = (uint32_t)plan->n_groups;
+    for (uint32_t i = 0; i < class->n_moves; i++) {
+        uint32_t column = m->columns[class->moves[i]];
+        m->moving[column] = true;
+        m->group_of[m->live->subnets[column]] = (uint32_t)plan->n_groups;
+    }
     add_group(plan, &work, m->columns);
     return ferry_work_diff(&work, plan, (uint32_t)plan->n_groups - 1, &m->list, err);
 }

@@ -361,18 +361,14 @@ static int parse_kind(struct parsing *p, uint32_t v, enum ferry_kind *ret, struc
     return 0;
 }
 
-/* Metric and table: a route's must be there (the table where it is not main), a gateway has none. */
+/* A route's metric must be there; the table may be left out where it is main, a gateway's also where the
+ * group has routes on that router (0 until place_gateways). */
 static int parse_change_key(struct parsing *p, uint32_t v, struct ferry_change *c, struct ferry_err *err)
 {
-    int64_t metric = 0, table = FERRY_TABLE_MAIN;
-    int r;
-    if (c->kind == FERRY_KIND_GATEWAY) {
-        if (ferry_json_get(p->doc, v, "table") != FERRY_JSON_NONE)
-            return ferry_json_error_key(p->doc, ferry_json_get(p->doc, v, "table"), err,
-                                        "a gateway has no table");
-        return ferry_json_opt_int(p->doc, v, "metric", 0, 0, &metric, err);
-    }
-    r = ferry_json_need_int(p->doc, v, "metric", 0, UINT32_MAX, &metric, err);
+    bool gateway = c->kind == FERRY_KIND_GATEWAY;
+    int64_t metric = 0, table = gateway ? 0 : FERRY_TABLE_MAIN;
+    int r = gateway ? ferry_json_opt_int(p->doc, v, "metric", 0, 0, &metric, err)
+                    : ferry_json_need_int(p->doc, v, "metric", 0, UINT32_MAX, &metric, err);
     if (r == 0)
         r = ferry_json_opt_int(p->doc, v, "table", 1, UINT32_MAX, &table, err);
     c->metric = (uint32_t)metric;
@@ -491,7 +487,7 @@ static int parse_stages(struct parsing *p, struct ferry_err *err)
     return 0;
 }
 
-/* The document says no table with a gateway; it is the one of the group's routes on that router. */
+/* A gateway without a table: it is that of the group's routes on that router, or main. */
 static void place_gateways(struct ferry_plan *plan)
 {
     FERRY_AUTOFREE uint32_t *tables = ferry_calloc(plan->n_groups * plan->n_routers, sizeof *tables);
@@ -509,7 +505,7 @@ static void place_gateways(struct ferry_plan *plan)
                 uint32_t *table = &tables[c->group * plan->n_routers + c->router];
                 if (pass == 0 && c->kind == FERRY_KIND_ROUTE)
                     *table = c->table;
-                else if (pass == 1 && c->kind == FERRY_KIND_GATEWAY)
+                else if (pass == 1 && c->table == 0)
                     c->table = *table ? *table : FERRY_TABLE_MAIN;
             }
 }

@@ -333,9 +333,9 @@ static void write_change(struct out *o, const struct ferry_plan *plan, const str
     } else {
         member(o, "kind", "route");
         member_number(o, "metric", c->metric);
-        if (c->table != FERRY_TABLE_MAIN)
-            member_number(o, "table", c->table);
     }
+    if (c->table && c->table != FERRY_TABLE_MAIN)
+        member_number(o, "table", c->table);
     key(o, "before");
     write_entry(o, plan, c->before);
     key(o, "after");
