@@ -21,7 +21,7 @@
 #define SEEDS_LARGE 1500u
 #define ROUTERS_MAX 20
 
-static uint64_t verdicts[FERRY_UNFINISHED + 1], states, plans;
+static uint64_t verdicts[FERRY_UNFINISHED + 1], states, plans, undos;
 
 /* Next hops towards routers that stand earlier in `order`: a tree, or with luck several paths. */
 static void towards(struct dice *d, const unsigned *order, unsigned position, unsigned metric, char *ret)
@@ -136,6 +136,26 @@ static void random_changes(struct ferry_plan *p, struct dice *d, const struct tr
     brute_mend(p);
 }
 
+/* Of a plan that is safe the undo is. */
+static void undo_too(const struct ferry_plan *p, unsigned seed)
+{
+    struct ferry_plan *undo = NULL;
+    struct ferry_proof proof;
+    struct ferry_err err = {.text = ""};
+    for (size_t i = 0; i < p->n_stages; i++)
+        for (size_t k = 0; k < p->stages[i].n_changes; k++)
+            if (!p->stages[i].changes[k].before && !p->stages[i].changes[k].after)
+                return; /* no document can say this */
+    assert_int_equal(ferry_plan_reverse(p, &undo, &err), 0);
+    int result = ferry_prove(undo, 0, &proof, &err);
+    if (result)
+        print_error("seed %u, the undo: %s\n", seed, err.text);
+    assert_int_equal(result, 0);
+    ferry_proof_clear(&proof);
+    ferry_plan_free(undo);
+    undos++;
+}
+
 static void compare(const struct ferry_plan *p, unsigned seed, const char *how)
 {
     struct ferry_proof proof;
@@ -159,6 +179,8 @@ static void compare(const struct ferry_plan *p, unsigned seed, const char *how)
             brute.n_events, err.text);
     assert_true(same);
     ferry_proof_clear(&proof);
+    if (!said && strcmp(p->mode, "planned") == 0)
+        undo_too(p, seed);
 }
 
 static void spoil_and_compare(const struct ferry_plan *p, struct dice *d, unsigned seed)
@@ -196,7 +218,7 @@ static void test_random(void **state)
                   (unsigned long)states);
     for (unsigned v = 0; v <= FERRY_UNFINISHED; v++)
         print_message(" %s %lu", ferry_violation_name((enum ferry_violation)v), (unsigned long)verdicts[v]);
-    print_message("\n");
+    print_message("; %lu undos proven\n", (unsigned long)undos);
     /* A test that never saw a fault of a kind would prove nothing about it. */
     for (unsigned v = 0; v <= FERRY_UNFINISHED; v++)
         assert_true(v == FERRY_FOREIGN || verdicts[v] >= 50);
