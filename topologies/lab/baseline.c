@@ -53,13 +53,13 @@ static void attach(struct baseline *b, const struct ferry_subnet *subnet, const 
         FERRY_GROW(p->addresses, p->n_addresses);
         struct ferry_lab_address *a = &p->addresses[p->n_addresses++];
         *a = (struct ferry_lab_address){.address = g->address, .noprefixroute = table != FERRY_TABLE_MAIN};
-        strncpy(a->dev, dev, FERRY_DEV_LEN - 1);
+        ferry_lab_set_dev(a->dev, dev);
         if (table == FERRY_TABLE_MAIN) {
             return; /* the kernel adds the route */
         }
     }
     struct ferry_nexthop nh = {.router = FERRY_NO_ROUTER, .via = g->via, .weight = 1};
-    strncpy(nh.dev, dev, FERRY_DEV_LEN - 1);
+    ferry_lab_set_dev(nh.dev, dev);
     struct ferry_entry e = {.type = FERRY_UNICAST,
                             .table = table,
                             .metric = subnet->prefix.addr.family == AF_INET6 ? 1 : 0,

@@ -49,8 +49,7 @@ static uint32_t add_place(struct ferry_lab_layout *layout, enum ferry_lab_role r
 static void add_interface(struct ferry_lab_place *p, const char *name)
 {
     FERRY_GROW(p->interfaces, p->n_interfaces);
-    memset(p->interfaces[p->n_interfaces], 0, FERRY_DEV_LEN);
-    strncpy(p->interfaces[p->n_interfaces++], name, FERRY_DEV_LEN - 1);
+    ferry_lab_set_dev(p->interfaces[p->n_interfaces++], name);
 }
 
 static void add_address(struct ferry_lab_place *p, const struct ferry_prefix *address, const char *dev)
@@ -58,7 +57,7 @@ static void add_address(struct ferry_lab_place *p, const struct ferry_prefix *ad
     FERRY_GROW(p->addresses, p->n_addresses);
     struct ferry_lab_address *a = &p->addresses[p->n_addresses++];
     *a = (struct ferry_lab_address){.address = *address};
-    strncpy(a->dev, dev, FERRY_DEV_LEN - 1);
+    ferry_lab_set_dev(a->dev, dev);
 }
 
 static void add_wire(struct ferry_lab_layout *layout, uint32_t a, const char *a_name, uint32_t b,
@@ -67,8 +66,8 @@ static void add_wire(struct ferry_lab_layout *layout, uint32_t a, const char *a_
     FERRY_GROW(layout->wires, layout->n_wires);
     struct ferry_lab_wire *w = &layout->wires[layout->n_wires++];
     *w = (struct ferry_lab_wire){.place = {a, b}};
-    strncpy(w->name[0], a_name, FERRY_DEV_LEN - 1);
-    strncpy(w->name[1], b_name, FERRY_DEV_LEN - 1);
+    ferry_lab_set_dev(w->name[0], a_name);
+    ferry_lab_set_dev(w->name[1], b_name);
 }
 
 static const struct ferry_interface *end_interface(const struct ferry_topology *t, const struct ferry_end *e)

@@ -7,6 +7,7 @@
 
 #include <ferry/topology.h>
 #include <stdio.h>
+#include <string.h>
 
 enum ferry_lab_role { FERRY_LAB_ROUTER, FERRY_LAB_LAN, FERRY_LAB_HOST };
 
@@ -60,6 +61,14 @@ struct ferry_lab_layout {
     size_t n_wires;
     size_t n_left_out; /* routers that are not namespaces of this machine */
 };
+
+/* Sets an interface's name; cuts what the kernel would not take anyway. */
+static inline void ferry_lab_set_dev(char dev[static FERRY_DEV_LEN], const char *name)
+{
+    size_t n = strnlen(name, FERRY_DEV_LEN - 1);
+    memcpy(dev, name, n);
+    memset(dev + n, 0, FERRY_DEV_LEN - n);
+}
 
 /* -FERRY_EREFUSED: rule "no-netns" or "netns-shared".  -FERRY_EINPUT: a host at a link's interface. */
 int ferry_lab_layout_new(const struct ferry_topology *t, struct ferry_lab_layout **ret,

@@ -224,7 +224,7 @@ static int look_running(void *ctx, struct ferry_err *err)
     }
     for (size_t i = 0; i < running->n; i++) {
         struct ifreq request = {0};
-        strncpy(request.ifr_name, running->names[i], sizeof request.ifr_name - 1);
+        memcpy(request.ifr_name, running->names[i], strnlen(running->names[i], sizeof request.ifr_name - 1));
         if (ioctl(fd, SIOCGIFFLAGS, &request) < 0) {
             return ferry_error(err, FERRY_EIO, "%s: %s", running->names[i], strerror(errno));
         }
