@@ -59,16 +59,18 @@ static void no_sleep(void *ctx, uint64_t us)
     (void)ctx, (void)us;
 }
 
-/* Namespaces and the topology's own name get a prefix of this process. */
+/* Namespaces, the topology's own name and the machines of its lab get a prefix of this process. */
 static char *with_prefix(const char *text)
 {
     static const char *const keys[] = {"\"netns\": \"", "\"name\": \""};
     char *ret = NULL;
     size_t size, named = 0;
     FILE *out = open_memstream(&ret, &size);
+    const char *machines = strstr(text, "\"lab\":");
     while (*text) {
         size_t key = 0;
-        while (key < 2 && (strncmp(text, keys[key], strlen(keys[key])) || (key == 1 && named)))
+        while (key < 2 && (strncmp(text, keys[key], strlen(keys[key])) ||
+                           (key == 1 && named && !(machines && text > machines))))
             key++;
         if (key == 2) {
             fputc(*text++, out);
@@ -76,7 +78,7 @@ static char *with_prefix(const char *text)
         }
         fprintf(out, "%sferry-crash-%ld-", keys[key], (long)lab_owner);
         text += strlen(keys[key]);
-        named += key == 1; /* the first name is the topology's */
+        named += key == 1; /* the topology's is the first one */
     }
     fclose(out);
     return ret;
