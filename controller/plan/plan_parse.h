@@ -1,5 +1,5 @@
-/* What the two halves of the plan document's reader share: plan_parse.c (the document) and
- * plan_parse_entry.c (entries and names).  SPDX-License-Identifier: MIT */
+/* What the parts of the plan document's reader share: plan_parse.c (the document), plan_parse_group.c
+ * (groups) and plan_parse_entry.c (entries and names).  SPDX-License-Identifier: MIT */
 #ifndef FERRY_PLAN_PARSE_H
 #define FERRY_PLAN_PARSE_H
 
@@ -37,6 +37,8 @@ int parse_native(struct parsing *p, uint32_t v, uint8_t **ret, uint32_t *ret_len
 /* An entry object, or null where `key` (a change's) allows it; interned. */
 int parse_entry(struct parsing *p, uint32_t v, const struct parse_key *key, const struct ferry_entry **ret,
                 struct ferry_err *err) FERRY_MUST_CHECK;
+/* "groups" of the document; the routers are known (plan_parse_group.c). */
+int parse_groups(struct parsing *p, struct ferry_err *err) FERRY_MUST_CHECK;
 /* A router's holdings: an array of entries with different keys. */
 int parse_stack(struct parsing *p, uint32_t v, const struct ferry_stack **ret,
                 struct ferry_err *err) FERRY_MUST_CHECK;
