@@ -43,6 +43,7 @@ static const char *const kind_names[] = {
     [FERRY_FAULT_ERROR] = "error",
     [FERRY_FAULT_DISCONNECT] = "disconnect",
     [FERRY_FAULT_HANG] = "hang",
+    [FERRY_FAULT_LATE] = "late",
     [FERRY_FAULT_LOST_REPLY] = "lost-reply",
     [FERRY_FAULT_NOT_APPLIED] = "not-applied",
     [FERRY_FAULT_PARTIAL] = "partial",
@@ -58,6 +59,13 @@ const char *ferry_fault_call_name(enum ferry_fault_call call)
 const char *ferry_fault_kind_name(enum ferry_fault_kind kind)
 {
     return kind_names[kind];
+}
+
+static void wait_ms(unsigned ms)
+{
+    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+    while (nanosleep(&t, &t) != 0)
+        ;
 }
 
 static bool fires(struct ferry_fault_rule *rule, enum ferry_fault_call call, const char *router)
@@ -84,6 +92,10 @@ static struct verdict count(struct ferry_fault_script *script, const struct ferr
         atomic_fetch_add(&script->fired, 1);
         verdict.kind = script->rules[i].kind;
         verdict.hang_ms = script->rules[i].hang_ms;
+        if (verdict.kind == FERRY_FAULT_LATE) {
+            wait_ms(verdict.hang_ms);
+            verdict.kind = 0; /* and then as if nothing were */
+        }
         break;
     }
     return verdict;
@@ -101,13 +113,6 @@ static void crash(const struct verdict *verdict)
     pause();
 }
 
-static void wait_ms(unsigned ms)
-{
-    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
-    while (nanosleep(&t, &t) != 0)
-        ;
-}
-
 static int fail(const struct verdict *verdict, struct ferry_err *err)
 {
     const char *call = call_names[verdict->call];
@@ -123,6 +128,7 @@ static int fail(const struct verdict *verdict, struct ferry_err *err)
         return ferry_error(err, FERRY_EIO, "fault: the connection broke before %s", call);
     case FERRY_FAULT_ERROR:
     case FERRY_FAULT_NOT_APPLIED:
+    case FERRY_FAULT_LATE:
     case FERRY_FAULT_CRASH_BEFORE:
     case FERRY_FAULT_CRASH_AFTER:
         break;
@@ -147,6 +153,7 @@ static bool harmless_call(const struct verdict *verdict, int *ret_result, struct
 {
     switch (verdict->kind) {
     case FERRY_FAULT_NOT_APPLIED:
+    case FERRY_FAULT_LATE:
     case FERRY_FAULT_CRASH_AFTER:
         return true;
     case FERRY_FAULT_CRASH_BEFORE:
@@ -255,6 +262,8 @@ static int call_with_ops(struct ferry_driver *driver, call_fn *inner, const stru
         r = fail(verdict, err);
         set_outcomes(ops + half, n - half, FERRY_UNKNOWN, err);
         return r;
+    case FERRY_FAULT_LATE: /* waited already */
+        break;
     case FERRY_FAULT_CRASH_BEFORE:
         crash(verdict);
         break;

@@ -39,6 +39,9 @@ enum ferry_fault_kind {
     FERRY_FAULT_DISCONNECT,
     /* Sent into silence: waits `hang_ms`, does nothing, -FERRY_EUNKNOWN, ops UNKNOWN. */
     FERRY_FAULT_HANG,
+    /* Waits `hang_ms` and then makes the call as it should be: for whoever waited less, done and never
+       answered. */
+    FERRY_FAULT_LATE,
     /* Done for real, but the answer is lost: -FERRY_EUNKNOWN, ops UNKNOWN.  An open or read is -FERRY_EIO. */
     FERRY_FAULT_LOST_REPLY,
     /* Says DONE (returns 0) and has done nothing.  Open and read are left alone: there is nothing to claim.

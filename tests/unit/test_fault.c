@@ -108,6 +108,7 @@ static void test_apply(void **state)
         {FERRY_FAULT_ERROR, 0, FERRY_REFUSED, FERRY_REFUSED, 0},
         {FERRY_FAULT_DISCONNECT, -FERRY_EIO, FERRY_REFUSED, FERRY_REFUSED, 0},
         {FERRY_FAULT_HANG, -FERRY_EUNKNOWN, FERRY_UNKNOWN, FERRY_UNKNOWN, 0},
+        {FERRY_FAULT_LATE, 0, FERRY_DONE, FERRY_DONE, 5},
         {FERRY_FAULT_LOST_REPLY, -FERRY_EUNKNOWN, FERRY_UNKNOWN, FERRY_UNKNOWN, 5},
         {FERRY_FAULT_NOT_APPLIED, 0, FERRY_DONE, FERRY_DONE, 0},
         {FERRY_FAULT_PARTIAL, -FERRY_EUNKNOWN, FERRY_DONE, FERRY_UNKNOWN, 2},
@@ -123,7 +124,7 @@ static void test_apply(void **state)
         make_ops(ops, 5);
         uint64_t start = ferry_env_real.monotonic_us(NULL);
         assert_int_equal(faulty()->apply(driver, ops, 5, &err), cases[i].result);
-        if (cases[i].kind == FERRY_FAULT_HANG)
+        if (cases[i].kind == FERRY_FAULT_HANG || cases[i].kind == FERRY_FAULT_LATE)
             assert_true(ferry_env_real.monotonic_us(NULL) - start >= 10000);
         assert_int_equal(ops[0].outcome, cases[i].first);
         assert_int_equal(ops[4].outcome, cases[i].last);

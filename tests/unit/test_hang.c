@@ -1,0 +1,113 @@
+/* Routers that really hang, past the fleet's deadline, in the middle of a move; some of them do in the end
+ * what they were told.  Whatever the transaction says it did must be what the routers hold after the last of
+ * them has come back.  SPDX-License-Identifier: MIT */
+#include "world.h"
+
+#include "base/mem.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+enum { DEADLINE_MS = 100, HANG_MS = 250 };
+
+static void wait_for_the_late(void)
+{
+    struct timespec t = {.tv_nsec = (HANG_MS + 100) * 1000000l};
+    nanosleep(&t, NULL);
+}
+
+/* Recovers, and returns the state in which that ended. */
+static enum ferry_txn_state recovered(struct world *w)
+{
+    enum ferry_txn_state state = FERRY_TXN_STUCK;
+    struct ferry_err err;
+    w->config.find = ferry_driver_find;
+    w->config.deadline_ms = 0;
+    int r = world_recover(w, &state, NULL, &err);
+    if (r)
+        fail_msg("recover: %d %s", r, err.text);
+    return state;
+}
+
+/* Returns whether the call came to pass. */
+static bool one_run(const char *router, enum ferry_fault_kind kind, uint64_t nth, unsigned *seen)
+{
+    static struct ferry_fault_rule rule; /* late ones may look at them */
+    static struct ferry_fault_script script;
+    struct world w;
+    struct ferry_err err = {0};
+    struct ferry_txn_record *record = NULL;
+    enum ferry_txn_state state = FERRY_TXN_READY;
+    world_init(&w, "three-site.json", "sim");
+    struct ferry_plan *plan = world_plan(&w, "app", "recovery");
+    FERRY_AUTOFREE char *pre = world_snapshot(&w);
+    rule = (struct ferry_fault_rule){
+        .kind = kind, .call = FERRY_FAULT_APPLY, .router = router, .nth = nth, .hang_ms = HANG_MS};
+    script = (struct ferry_fault_script){.find = ferry_driver_find, .rules = &rule, .n_rules = 1};
+    ferry_fault_install(&script);
+    w.config.find = ferry_fault_find;
+    w.config.deadline_ms = DEADLINE_MS;
+    int r = world_apply(&w, plan, NULL, &state, &record, &err);
+    if (r < 0)
+        fail_msg("apply: %s", err.text);
+    bool fired = script.fired > 0;
+    wait_for_the_late();
+    ferry_fault_install(NULL);
+    seen[state]++;
+    if (!fired)
+        assert_int_equal(state, FERRY_TXN_COMMITTED);
+    if (state == FERRY_TXN_STUCK) {
+        assert_true(record->n_hands > 0);
+        state = recovered(&w);
+    }
+    FERRY_AUTOFREE char *now = world_snapshot(&w);
+    if (state == FERRY_TXN_UNDONE)
+        assert_string_equal(now, pre);
+    else
+        assert_int_equal(state, FERRY_TXN_COMMITTED);
+    if (state == FERRY_TXN_COMMITTED)
+        assert_string_not_equal(now, pre);
+    ferry_txn_record_free(record);
+    ferry_plan_free(plan);
+    world_clear(&w);
+    return fired;
+}
+
+static void every_apply(enum ferry_fault_kind kind)
+{
+    static const char *const routers[] = {"edge-primary", "edge-recovery", "edge-third"};
+    unsigned seen[FERRY_TXN_STUCK + 1] = {0}, runs = 0;
+    for (size_t i = 0; i < FERRY_COUNT(routers); i++)
+        for (uint64_t n = 1; one_run(routers[i], kind, n, seen); n++)
+            runs++;
+    print_message("%s: %u runs: committed %u, undone %u, stuck and recovered %u\n",
+                  ferry_fault_kind_name(kind), runs, seen[FERRY_TXN_COMMITTED], seen[FERRY_TXN_UNDONE],
+                  seen[FERRY_TXN_STUCK]);
+    assert_true(runs >= 7); /* every change of the move was hit */
+}
+
+static void test_hangs_and_does_nothing(void **state)
+{
+    (void)state;
+    every_apply(FERRY_FAULT_HANG);
+}
+
+static void test_hangs_and_does_it_late(void **state)
+{
+    (void)state;
+    every_apply(FERRY_FAULT_LATE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_hangs_and_does_nothing),
+        cmocka_unit_test(test_hangs_and_does_it_late),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
