@@ -288,7 +288,7 @@ static void one_network(unsigned seed)
     FERRY_AUTOFREE char *text = small_net(&d);
     if (ferry_topology_parse("small", text, strlen(text), &t, NULL, &err))
         fail_msg("seed %u: %s", seed, err.text);
-    struct ferry_plan *p = small_plan(t, &d, NULL);
+    struct ferry_plan *p = small_plan(t, &d, false, NULL);
     assert_int_equal(ferry_plan_reverse(p, &undo, &err), 0);
     assert_int_equal(ferry_plan_reverse(undo, &redo, &err), 0);
     FERRY_AUTOFREE char *home = NULL, *moved = NULL, *from = NULL, *back = NULL, *start = NULL, *again = NULL;
@@ -354,7 +354,7 @@ static void test_unordered(void **state)
         struct ferry_err err;
         FERRY_AUTOFREE char *text = small_net(&d), *before = NULL, *after = NULL;
         assert_int_equal(ferry_topology_parse("small", text, strlen(text), &t, NULL, &err), 0);
-        struct ferry_plan *p = small_plan(t, &d, NULL);
+        struct ferry_plan *p = small_plan(t, &d, false, NULL);
         struct ferry_plan *bad = unordered(p);
         if (bad) {
             assert_true(run_plan(bad, t, seed, true, &before, &after) > 0);

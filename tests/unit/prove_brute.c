@@ -466,7 +466,9 @@ static void retarget(struct ferry_plan *plan, struct ferry_change *c, struct dic
     struct ferry_entry e = *c->after;
     memcpy(hops, e.nexthops, e.n_nexthops * sizeof *hops);
     unsigned to = dice_roll(d, (unsigned)plan->n_routers + 1);
-    hops[dice_roll(d, e.n_nexthops)].router = to == plan->n_routers ? FERRY_NO_ROUTER : to;
+    struct ferry_nexthop *hop = &hops[dice_roll(d, e.n_nexthops)];
+    hop->router = to == plan->n_routers ? FERRY_NO_ROUTER : to;
+    hop->via.bytes[hop->via.family == AF_INET ? 2 : 14] = (uint8_t)(100 + to); /* its own address, too */
     e.nexthops = hops;
     c->after = ferry_pool_entry(plan->pool, &e);
 }

@@ -102,7 +102,42 @@ char *small_net(struct dice *d)
     return text;
 }
 
-struct ferry_plan *small_plan(const struct ferry_topology *t, struct dice *d, struct ferry_err *ret_refused)
+/* What other people left on one router: backups, a foreign drop below, or nothing but a covering route. */
+static void mess(struct ferry_live *live, struct dice *d, size_t router, size_t column)
+{
+    size_t at = router * live->n_subnets + column;
+    const struct ferry_stack *stack = live->stacks[at];
+    const struct ferry_entry *entries[4];
+    uint32_t n = 0;
+    if (!stack)
+        return;
+    struct ferry_entry more = *stack->entries[0];
+    bool gateway = more.type == FERRY_GATEWAY;
+    for (; n < stack->n; n++)
+        entries[n] = stack->entries[n];
+    unsigned way = dice_roll(d, 12);
+    if (way == 0 && !gateway) {
+        live->stacks[at] = NULL;
+        more.metric = 1024;
+        live->covers[at] = dice_roll(d, 4) ? ferry_pool_entry(live->pool, &more) : NULL;
+        return;
+    }
+    more.protocol = 4;
+    more.metric = (uint32_t[]){30, 1000, 2100, 4000}[dice_roll(d, 4)];
+    if (way == 1 && gateway)
+        more.table = ferry_topology_table(live->topology, (uint32_t)router, live->subnets[column]);
+    if (way <= 2) {
+        more.type = FERRY_BLACKHOLE;
+        more.n_nexthops = 0;
+    }
+    if (way > 4 || (gateway && way != 1))
+        return;
+    entries[n++] = ferry_pool_entry(live->pool, &more);
+    live->stacks[at] = ferry_pool_stack(live->pool, entries, n);
+}
+
+struct ferry_plan *small_plan(const struct ferry_topology *t, struct dice *d, bool messy,
+                              struct ferry_err *ret_refused)
 {
     FERRY_AUTOFREE uint32_t *subnets = ferry_calloc(t->n_subnets, sizeof *subnets);
     FERRY_AUTOFREE uint32_t *active = ferry_calloc(t->n_subnets, sizeof *active);
@@ -118,6 +153,8 @@ struct ferry_plan *small_plan(const struct ferry_topology *t, struct dice *d, st
     struct ferry_pool *pool = ferry_pool_new();
     struct ferry_live *live = ferry_live_new(t, pool, subnets, t->n_subnets);
     int r = ferry_live_offline(live, active, &err);
+    for (size_t i = 0; r == 0 && messy && i < t->n_routers * t->n_subnets; i++)
+        mess(live, d, i / t->n_subnets, i % t->n_subnets);
     if (r == 0)
         r = ferry_plan_make(live, moves, t->n_subnets, &plan, &err);
     if (r < 0 && !ret_refused) {

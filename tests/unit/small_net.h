@@ -10,8 +10,10 @@
 
 /* A topology file's text; malloc'd. */
 char *small_net(struct dice *d);
-/* The plan that moves every subnet of the topology to a random other site, from home.  Aborts where the
- * planner refuses, unless `ret_refused` takes the error. */
-struct ferry_plan *small_plan(const struct ferry_topology *t, struct dice *d, struct ferry_err *ret_refused);
+/* The plan that moves every subnet of the topology to a random other site, from home, as if offline; or
+ * `messy`: from a state with foreign routes, and routers that hold nothing.  Aborts where the planner
+ * refuses, unless `ret_refused` takes the error. */
+struct ferry_plan *small_plan(const struct ferry_topology *t, struct dice *d, bool messy,
+                              struct ferry_err *ret_refused);
 
 #endif

@@ -106,9 +106,11 @@ static void spoil(const struct ferry_plan *p, struct dice *d, unsigned seed)
     }
 }
 
-static void test_planned(void **state)
+static void run(bool messy)
 {
-    (void)state;
+    unsigned refused = 0;
+    memset(verdicts, 0, sizeof verdicts);
+    states = mutants = plans = 0;
     for (unsigned seed = 0; seed < SEEDS; seed++) {
         struct dice d = {seed};
         struct ferry_topology *t = NULL;
@@ -117,7 +119,14 @@ static void test_planned(void **state)
         FERRY_AUTOFREE char *text = small_net(&d);
         if (ferry_topology_parse("small", text, strlen(text), &t, NULL, &err))
             fail_msg("seed %u: %s\n%s", seed, err.text, text);
-        struct ferry_plan *p = small_plan(t, &d, NULL);
+        struct ferry_err refusal = {.text = ""};
+        struct ferry_plan *p = small_plan(t, &d, messy, messy ? &refusal : NULL);
+        if (!p) {
+            assert_string_not_equal(refusal.rule, ""); /* a reason with a name */
+            refused++;
+            ferry_topology_free(t);
+            continue;
+        }
         if (seed % 2)
             as_netlink(p);
         expect_safe(p, "plan", seed);
@@ -134,17 +143,33 @@ static void test_planned(void **state)
         ferry_plan_free(p);
         ferry_topology_free(t);
     }
-    print_message("%lu plans and undos proven; %lu spoilt ones; %lu states walked by brute force:",
-                  (unsigned long)plans, (unsigned long)mutants, (unsigned long)states);
+    print_message(
+        "%u refused; %lu plans and undos proven; %lu spoilt ones; %lu states walked by brute force:", refused,
+
+        (unsigned long)plans, (unsigned long)mutants, (unsigned long)states);
     for (unsigned v = 0; v <= FERRY_UNFINISHED; v++)
         print_message(" %s %lu", ferry_violation_name((enum ferry_violation)v), (unsigned long)verdicts[v]);
     print_message("\n");
     for (unsigned v = 0; v <= FERRY_UNFINISHED; v++)
         assert_true(v == FERRY_FOREIGN || verdicts[v] >= 20);
+    assert_true(refused < SEEDS / 2);
+}
+
+static void test_planned(void **state)
+{
+    (void)state;
+    run(false);
+}
+
+static void test_planned_from_a_mess(void **state)
+{
+    (void)state;
+    run(true);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_planned)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_planned),
+                                       cmocka_unit_test(test_planned_from_a_mess)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
