@@ -143,17 +143,13 @@ static void offer_names(struct ui *ui, const struct line *l, const char *what)
 static void offer_transactions(struct ui *ui, const struct line *l)
 {
     FERRY_CLEANUP(ui_journal_cleanup) struct ferry_journal *journal = NULL;
-    struct ferry_txn_record **list = NULL;
-    size_t n = 0;
+    FERRY_CLEANUP(ui_records_clear) struct ui_records list = {0};
     offer(l, "last");
     if (ui_journal_look(ui, &journal) < 0 || !journal ||
-        ferry_journal_list(journal, 0, &list, &n, &ui->err) < 0)
+        ferry_journal_list(journal, 0, &list.v, &list.n, &ui->err) < 0)
         return;
-    for (size_t i = 0; i < n; i++) {
-        offer(l, list[i]->id);
-        ferry_txn_record_free(list[i]);
-    }
-    free(list);
+    for (size_t i = 0; i < list.n; i++)
+        offer(l, list.v[i]->id);
 }
 
 /* ---- Options ---- */

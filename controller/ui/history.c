@@ -7,18 +7,6 @@
 
 enum { KEY_LIMIT = 0x4000 };
 
-struct records {
-    struct ferry_txn_record **v;
-    size_t n;
-};
-
-static void records_clear(struct records *r)
-{
-    for (size_t i = 0; i < r->n; i++)
-        ferry_txn_record_free(r->v[i]);
-    free(r->v);
-}
-
 /* ---- history ---- */
 
 struct history_options {
@@ -71,7 +59,7 @@ static int history_run(struct ui *ui, void *options)
                                           "OUTAGE", "USER",  "SUMMARY", NULL};
     const struct history_options *o = options;
     FERRY_CLEANUP(ui_journal_cleanup) struct ferry_journal *journal = NULL;
-    FERRY_CLEANUP(records_clear) struct records records = {0};
+    FERRY_CLEANUP(ui_records_clear) struct ui_records records = {0};
     int r = ui_journal_look(ui, &journal);
     if (r == 0 && journal)
         r = ferry_journal_list(journal, o->limit, &records.v, &records.n, &ui->err);

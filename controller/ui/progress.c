@@ -99,3 +99,8 @@ void ui_progress_event(void *progress, enum ferry_txn_event event, size_t stage,
     if (!critical(p, stage))
         ui_progress_flush(p);
 }
+
+void ui_progress_cleanup(struct ui_progress **p)
+{
+    ui_progress_free(*p);
+}

@@ -74,22 +74,10 @@ static int may_undo(struct ui *ui, struct ferry_txn_record *const *list, size_t 
     return 0;
 }
 
-struct records {
-    struct ferry_txn_record **v;
-    size_t n;
-};
-
-static void records_clear(struct records *r)
-{
-    for (size_t i = 0; i < r->n; i++)
-        ferry_txn_record_free(r->v[i]);
-    free(r->v);
-}
-
 static int find(struct ui *ui, const char *id, struct ferry_txn_record **ret)
 {
     FERRY_CLEANUP(ui_journal_cleanup) struct ferry_journal *journal = NULL;
-    FERRY_CLEANUP(records_clear) struct records records = {0};
+    FERRY_CLEANUP(ui_records_clear) struct ui_records records = {0};
     FERRY_CLEANUP(ui_record_cleanup) struct ferry_txn_record *record = NULL;
     char chosen[24];
     int r = ui_journal_look(ui, &journal);
@@ -204,16 +192,11 @@ static int report(struct ui *ui, const struct ferry_txn_record *record)
     return ended ? UI_OK : UI_UNKNOWN;
 }
 
-static void progress_cleanup(struct ui_progress **p)
-{
-    ui_progress_free(*p);
-}
-
 static int recover_run(struct ui *ui, void *options)
 {
     FERRY_CLEANUP(ui_journal_cleanup) struct ferry_journal *journal = NULL;
     FERRY_CLEANUP(ui_record_cleanup) struct ferry_txn_record *record = NULL;
-    FERRY_CLEANUP(progress_cleanup) struct ui_progress *progress = ui_progress_new(ui, NULL);
+    FERRY_CLEANUP(ui_progress_cleanup) struct ui_progress *progress = ui_progress_new(ui, NULL);
     struct ferry_fleet_config config = ui_fleet_config(ui);
     struct ferry_txn_options o = ui_txn_options(ui, "recover", NULL, progress);
     (void)options;

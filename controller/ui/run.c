@@ -328,17 +328,12 @@ static int begin(struct job *job, struct ferry_journal *journal, struct ferry_fl
     return r;
 }
 
-static void progress_cleanup(struct ui_progress **p)
-{
-    ui_progress_free(*p);
-}
-
 static int transact(struct ui *ui, struct ferry_fleet *fleet, struct ferry_plan *plan,
                     const struct ui_run *how)
 {
     FERRY_CLEANUP(ui_journal_cleanup) struct ferry_journal *journal = NULL;
     FERRY_CLEANUP(ui_probe_cleanup) struct ui_probe *probe = NULL;
-    FERRY_CLEANUP(progress_cleanup) struct ui_progress *progress = ui_progress_new(ui, plan);
+    FERRY_CLEANUP(ui_progress_cleanup) struct ui_progress *progress = ui_progress_new(ui, plan);
     FERRY_CLEANUP(txn_cleanup) struct ferry_txn *txn = NULL;
     int r = ferry_journal_open(&ui->env, ui->state_dir, &journal, &ui->err);
     if (r == 0 && how->n_probes)

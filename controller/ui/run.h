@@ -39,6 +39,7 @@ struct ui_progress *ui_progress_new(const struct ui *ui,
 void ui_progress_event(void *progress, enum ferry_txn_event event, size_t stage, const char *text);
 void ui_progress_flush(struct ui_progress *progress);
 void ui_progress_free(struct ui_progress *progress); /* takes NULL; flushes */
+void ui_progress_cleanup(struct ui_progress **progress);
 
 /* signals.c */
 void ui_signals_catch(void);

@@ -130,6 +130,19 @@ void ui_record_cleanup(struct ferry_txn_record **record)
     ferry_txn_record_free(*record);
 }
 
+void ui_pool_cleanup(struct ferry_pool **pool)
+{
+    ferry_pool_free(*pool);
+}
+
+void ui_records_clear(struct ui_records *records)
+{
+    for (size_t i = 0; i < records->n; i++)
+        ferry_txn_record_free(records->v[i]);
+    free(records->v);
+    *records = (struct ui_records){0};
+}
+
 void ui_json_cleanup(struct json_object **doc)
 {
     json_object_put(*doc);
@@ -322,11 +335,6 @@ static void live_cleanup(struct ferry_live **live)
     ferry_live_free(*live);
 }
 
-static void pool_cleanup(struct ferry_pool **pool)
-{
-    ferry_pool_free(*pool);
-}
-
 /* An unreachable router among several: said once, by name. */
 static int all_reachable(struct ui *ui, const struct ferry_live *live)
 {
@@ -341,7 +349,7 @@ int ui_plan_select(struct ui *ui, const struct ui_selection *s, const struct fer
                    struct ferry_fleet *fleet, struct ferry_plan **ret)
 {
     FERRY_CLEANUP(moves_clear) struct moves moves = {0};
-    FERRY_CLEANUP(pool_cleanup) struct ferry_pool *pool = ferry_pool_new();
+    FERRY_CLEANUP(ui_pool_cleanup) struct ferry_pool *pool = ferry_pool_new();
     FERRY_CLEANUP(live_cleanup) struct ferry_live *live = NULL;
     if (s->mode && strcmp(s->mode, "disaster") == 0)
         return ferry_refuse(&ui->err, "mode",

@@ -40,13 +40,12 @@ struct status {
     struct ferry_live *live;
     struct ui_path_drift *drift; /* sorted by subnet, then router */
     size_t n_drift, n_unreachable;
-    struct ferry_txn_record **unfinished;
-    size_t n_unfinished;
+    struct ui_records unfinished;
 };
 
 static bool different(const struct status *s)
 {
-    return s->n_drift || s->n_unreachable || s->n_unfinished;
+    return s->n_drift || s->n_unreachable || s->unfinished.n;
 }
 
 /* ---- JSON ---- */
@@ -114,8 +113,8 @@ static void print_json(const struct status *s)
     struct json_object *unfinished = json_object_new_array(), *hands = json_object_new_array();
     for (size_t i = 0; i < s->live->n_subnets; i++)
         json_object_array_add(subnets, subnet_json(s, i));
-    for (size_t i = 0; i < s->n_unfinished; i++) {
-        const struct ferry_txn_record *r = s->unfinished[i];
+    for (size_t i = 0; i < s->unfinished.n; i++) {
+        const struct ferry_txn_record *r = s->unfinished.v[i];
         struct json_object *list = ui_hands_json(r->hands, r->n_hands);
         for (size_t k = 0; k < json_object_array_length(list); k++)
             json_object_array_add(hands, json_object_get(json_object_array_get_idx(list, k)));
@@ -203,8 +202,8 @@ static void print_text(const struct status *s)
         if (live->unreachable[r])
             printf("%sunreachable:%s %s: %s\n", ui_style(s->ui, stdout, UI_RED), ui_reset(s->ui, stdout),
                    live->topology->routers[r].name, live->unreachable_why[r].text);
-    for (size_t i = 0; i < s->n_unfinished; i++) {
-        const struct ferry_txn_record *r = s->unfinished[i];
+    for (size_t i = 0; i < s->unfinished.n; i++) {
+        const struct ferry_txn_record *r = s->unfinished.v[i];
         printf("%sunfinished:%s transaction %s is %s: run `ferry recover`\n", ui_style(s->ui, stdout, UI_RED),
                ui_reset(s->ui, stdout), r->id, ferry_txn_state_name(r->state));
         if (r->n_hands)
@@ -216,9 +215,7 @@ static void print_text(const struct status *s)
 
 static void status_clear(struct status *s)
 {
-    for (size_t i = 0; i < s->n_unfinished; i++)
-        ferry_txn_record_free(s->unfinished[i]);
-    free(s->unfinished);
+    ui_records_clear(&s->unfinished);
     free(s->drift);
     ferry_live_free(s->live);
 }
@@ -226,23 +223,20 @@ static void status_clear(struct status *s)
 static int read_journal(struct ui *ui, struct status *s)
 {
     FERRY_CLEANUP(ui_journal_cleanup) struct ferry_journal *journal = NULL;
-    struct ferry_txn_record **list = NULL;
-    size_t n = 0;
+    FERRY_CLEANUP(ui_records_clear) struct ui_records list = {0};
     int r = ui_journal_look(ui, &journal);
     if (r == 0 && journal)
-        r = ferry_journal_list(journal, 0, &list, &n, &ui->err);
+        r = ferry_journal_list(journal, 0, &list.v, &list.n, &ui->err);
     if (r < 0)
         return r;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < list.n; i++) {
         struct ferry_txn_record *full = NULL;
-        if (!ui_state_ended(list[i]->state) &&
-            ferry_journal_get(journal, list[i]->id, &full, &ui->err) == 0) {
-            FERRY_GROW(s->unfinished, s->n_unfinished);
-            s->unfinished[s->n_unfinished++] = full;
+        if (!ui_state_ended(list.v[i]->state) &&
+            ferry_journal_get(journal, list.v[i]->id, &full, &ui->err) == 0) {
+            FERRY_GROW(s->unfinished.v, s->unfinished.n);
+            s->unfinished.v[s->unfinished.n++] = full;
         }
-        ferry_txn_record_free(list[i]);
     }
-    free(list);
     return 0;
 }
 
@@ -268,16 +262,11 @@ static int read_all(struct ui *ui, const struct ferry_topology *t, struct ferry_
     return 0;
 }
 
-static void pool_cleanup(struct ferry_pool **pool)
-{
-    ferry_pool_free(*pool);
-}
-
 static int run(struct ui *ui, void *opaque)
 {
     const struct status_options *o = opaque;
     FERRY_CLEANUP(ui_topology_cleanup) struct ferry_topology *t = NULL;
-    FERRY_CLEANUP(pool_cleanup) struct ferry_pool *pool = ferry_pool_new();
+    FERRY_CLEANUP(ui_pool_cleanup) struct ferry_pool *pool = ferry_pool_new();
     FERRY_CLEANUP(status_clear) struct status s = {.ui = ui};
     int r = ui_topology_load(ui, &t);
     if (r == 0)

@@ -137,6 +137,13 @@ void ui_fleet_cleanup(struct ferry_fleet **fleet);
 void ui_journal_cleanup(struct ferry_journal **journal);
 void ui_record_cleanup(struct ferry_txn_record **record);
 void ui_json_cleanup(struct json_object **doc);
+void ui_pool_cleanup(struct ferry_pool **pool);
+/* What ferry_journal_list gives. */
+struct ui_records {
+    struct ferry_txn_record **v;
+    size_t n;
+};
+void ui_records_clear(struct ui_records *records);
 
 struct ferry_fleet_config ui_fleet_config(struct ui *ui);
 /* The journal to look at: `ret` stays NULL where there is no state directory, which is not made for a look.
