@@ -136,6 +136,35 @@ def test_processes_are_reported_and_live_on(tmp_path, clean):
                 sleeper.kill()
 
 
+def test_other_routers_are_left_out(tmp_path, clean):
+    lab = Lab("three-site", tmp_path)
+    lab.document["routers"][0]["driver"] = {"type": "sim"}
+    lab.save()
+    with lab:
+        assert lab.router("edge-primary") not in namespaces()
+        status = lab.json("lab", "status", lab.file)
+        assert (status["state"], status["baseline"]) == ("up", True)
+        # Its end of the cable has a carrier all the same.
+        assert "LOWER_UP" in ip("-n", lab.router("edge-third"), "link", "show", "to-primary")
+
+
+def test_nothing_to_build_is_refused(tmp_path, clean):
+    lab = Lab("three-site", tmp_path)
+    for router in lab.document["routers"]:
+        router["driver"] = {"type": "sim"}
+    lab.save()
+    assert "no-netns" in lab.ferry("lab", "up", lab.file, rc=4).stderr
+
+
+def test_two_labs_side_by_side(tmp_path, clean):
+    (tmp_path / "other").mkdir()
+    with Lab("three-site", tmp_path) as one, Lab("chain", tmp_path / "other") as other:
+        assert one.json("lab", "status", one.file)["state"] == "up"
+        assert other.json("lab", "status", other.file)["state"] == "up"
+        one.down()
+        assert other.json("lab", "status", other.file)["state"] == "up"
+
+
 # ---- Failures and crashes: the n-th call of `ip`, for n = 1, 2, … until a run is clean ----
 
 def fake_ip(directory, n, what):
