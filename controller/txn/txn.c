@@ -19,6 +19,8 @@
 #include <string.h>
 #include <time.h>
 
+#define MOST_REASONS 20 /* notes about failures */
+
 void ferry_txn_point(const struct ferry_env *env, const char *name)
 {
     if (env->crash_point)
@@ -57,11 +59,14 @@ void ferry_txn_set_state(struct ferry_txn *txn, enum ferry_txn_state state)
     ferry_txn_say(txn, FERRY_EVENT_STATE, SIZE_MAX, "%s", ferry_txn_state_name(state));
 }
 
-/* The first reason stays: what comes after follows from it. */
+/* The first reason stays: what comes after follows from it.  A stage of ten thousand subnets may fail ten
+ * thousand times: the outcomes have them all, people are told of some. */
 void ferry_txn_set_reason(struct ferry_txn *txn, const char *text)
 {
     if (!txn->record.reason)
         txn->record.reason = ferry_strdup(text);
+    if (txn->n_reasons++ >= MOST_REASONS)
+        return;
     ferry_txn_say(txn, FERRY_EVENT_NOTE, SIZE_MAX, "%s", text);
 }
 

@@ -168,7 +168,8 @@ struct ferry_txn {
     void (*progress)(void *ctx, enum ferry_txn_event event, size_t stage, const char *text);
     void *progress_ctx;
     bool hold;
-    bool held;      /* verified, and waiting */
+    bool held; /* verified, and waiting */
+    unsigned n_reasons;
     bool undo_said; /* the journal knows that the undo has begun */
     size_t stage;   /* forward: stages [0, stage) are done; backward: stages [stage, …) are undone */
     bool ended;
