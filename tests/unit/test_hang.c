@@ -13,11 +13,13 @@
 
 #include <cmocka.h>
 
-enum { DEADLINE_MS = 100, HANG_MS = 250 };
+/* A short hang ends while the engine still asks again; a long one does not. */
+enum { DEADLINE_MS = 100, SHORT_MS = 250, LONG_MS = 1500 };
 
-static void wait_for_the_late(void)
+static void wait_for_the_late(unsigned hang_ms)
 {
-    struct timespec t = {.tv_nsec = (HANG_MS + 100) * 1000000l};
+    unsigned ms = hang_ms + 100;
+    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
     nanosleep(&t, NULL);
 }
 
@@ -35,7 +37,8 @@ static enum ferry_txn_state recovered(struct world *w)
 }
 
 /* Returns whether the call came to pass. */
-static bool one_run(const char *router, enum ferry_fault_kind kind, uint64_t nth, unsigned *seen)
+static bool one_run(const char *router, enum ferry_fault_kind kind, uint64_t nth, unsigned hang_ms,
+                    unsigned *seen)
 {
     static struct ferry_fault_rule rule; /* late ones may look at them */
     static struct ferry_fault_script script;
@@ -47,7 +50,7 @@ static bool one_run(const char *router, enum ferry_fault_kind kind, uint64_t nth
     struct ferry_plan *plan = world_plan(&w, "app", "recovery");
     FERRY_AUTOFREE char *pre = world_snapshot(&w);
     rule = (struct ferry_fault_rule){
-        .kind = kind, .call = FERRY_FAULT_APPLY, .router = router, .nth = nth, .hang_ms = HANG_MS};
+        .kind = kind, .call = FERRY_FAULT_APPLY, .router = router, .nth = nth, .hang_ms = hang_ms};
     script = (struct ferry_fault_script){.find = ferry_driver_find, .rules = &rule, .n_rules = 1};
     ferry_fault_install(&script);
     w.config.find = ferry_fault_find;
@@ -56,7 +59,7 @@ static bool one_run(const char *router, enum ferry_fault_kind kind, uint64_t nth
     if (r < 0)
         fail_msg("apply: %s", err.text);
     bool fired = script.fired > 0;
-    wait_for_the_late();
+    wait_for_the_late(hang_ms);
     ferry_fault_install(NULL);
     seen[state]++;
     if (!fired)
@@ -83,7 +86,7 @@ static void every_apply(enum ferry_fault_kind kind)
     static const char *const routers[] = {"edge-primary", "edge-recovery", "edge-third"};
     unsigned seen[FERRY_TXN_STUCK + 1] = {0}, runs = 0;
     for (size_t i = 0; i < FERRY_COUNT(routers); i++)
-        for (uint64_t n = 1; one_run(routers[i], kind, n, seen); n++)
+        for (uint64_t n = 1; one_run(routers[i], kind, n, SHORT_MS, seen); n++)
             runs++;
     print_message("%s: %u runs: committed %u, undone %u, stuck and recovered %u\n",
                   ferry_fault_kind_name(kind), runs, seen[FERRY_TXN_COMMITTED], seen[FERRY_TXN_UNDONE],
@@ -103,11 +106,22 @@ static void test_hangs_and_does_it_late(void **state)
     every_apply(FERRY_FAULT_LATE);
 }
 
+static void test_stays_silent(void **state)
+{
+    (void)state;
+    unsigned seen[FERRY_TXN_STUCK + 1] = {0};
+    assert_true(one_run("edge-primary", FERRY_FAULT_LATE, 2, LONG_MS, seen));  /* letting the gateway go */
+    assert_true(one_run("edge-recovery", FERRY_FAULT_LATE, 3, LONG_MS, seen)); /* taking it up */
+    assert_true(one_run("edge-third", FERRY_FAULT_HANG, 1, LONG_MS, seen));
+    assert_int_equal(seen[FERRY_TXN_STUCK], 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hangs_and_does_nothing),
         cmocka_unit_test(test_hangs_and_does_it_late),
+        cmocka_unit_test(test_stays_silent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
