@@ -172,6 +172,7 @@ static void limits_hold(void **state)
         const char *text, *message;
     } cases[] = {
         {"[[1]]", NULL},
+        {"[[],[],[]]", NULL},
         {"[[[]]]", "f:1:3: /0: nested deeper than 2 levels"},
         {"[{\"a\":{}}]", "f:1:7: /0: nested deeper than 2 levels"},
         {"[1,2,3]", NULL},

@@ -205,9 +205,10 @@ static void covers_and_conflicts_are_collected(void **state)
     struct ferry_fib fib = {0};
     struct ferry_err err;
     (void)state;
-    read_route(&fib, "0.0.0.0/0", 0, FERRY_COVERING, 0, "10.255.13.1", "to-primary");
+    read_route(&fib, "192.0.0.0/8", 0, FERRY_COVERING, 0, "10.255.13.1", "to-primary");
     read_route(&fib, "192.168.0.0/16", 0, FERRY_COVERING, 30, "10.255.13.1", "to-primary");
     read_route(&fib, "192.168.0.0/16", 0, FERRY_COVERING, 10, "10.255.23.1", "to-recovery");
+    read_route(&fib, "0.0.0.0/0", 0, FERRY_COVERING, 0, "10.255.13.1", "to-primary");
     read_route(&fib, "192.168.1.128/25", 0, FERRY_MORE_SPECIFIC, 0, "10.255.13.1", "to-primary");
     assert_int_equal(ferry_live_set(live, THIRD, &fib, &err), 0);
     ferry_fib_clear(&fib);
@@ -276,6 +277,9 @@ static void offline_knows_the_surroundings(void **state)
     expect_text(live->covers[w1 * 3 + 1], "unicast dev lan0 metric 0 protocol kernel"); /* attached there */
     assert_null(live->covers[w1 * 3]);
     assert_null(live->covers[w1 * 3 + 2]); /* next is in table 100 */
+    expect_text(live->stacks[e1 * 3]->entries[0], "unicast via 10.0.0.2 dev to-w1 metric 20 protocol static");
+    expect_text(live->stacks[e1 * 3 + 2]->entries[0],
+                "unicast via 10.0.0.2 dev to-w1 metric 20 protocol static table 100");
     for (size_t i = 0; i < live->n_conflicts; i++) {
         const struct ferry_conflict *c = &live->conflicts[i];
         specific += c->relation == FERRY_MORE_SPECIFIC && c->subnet == columns[0] && c->prefix.len == 24;
@@ -284,6 +288,40 @@ static void offline_knows_the_surroundings(void **state)
     assert_int_equal(specific, 2);
     assert_int_equal(covering, 2);
     assert_int_equal(live->n_conflicts, 4);
+    ferry_live_free(live);
+    ferry_topology_free(t);
+}
+
+/* The kernel's own routes for them stand in the main table alone. */
+static void networks_of_interfaces_cover_in_the_main_table(void **state)
+{
+    static const char text[] =
+        "{\"ferry\":1,\"name\":\"t\",\"sites\":[{\"name\":\"s\"}],\"routers\":[{\"name\":\"r\",\"site\":"
+        "\"s\","
+        "\"driver\":{\"type\":\"sim\"},\"interfaces\":[{\"name\":\"lan0\"},"
+        "{\"name\":\"lan1\",\"addresses\":[\"172.16.0.1/24\",\"172.16.1.129/25\"]}]}],\"subnets\":["
+        "{\"name\":\"main\",\"prefix\":\"172.16.0.128/25\",\"home\":\"s\",\"gateways\":["
+        "{\"router\":\"r\",\"interface\":\"lan0\",\"address\":\"172.16.0.129/25\"}]},"
+        "{\"name\":\"other\",\"prefix\":\"172.16.0.64/26\",\"home\":\"s\",\"table\":100,\"gateways\":["
+        "{\"router\":\"r\",\"interface\":\"lan0\",\"address\":\"172.16.0.65/26\"}]},"
+        "{\"name\":\"outer\",\"prefix\":\"172.16.1.0/24\",\"home\":\"s\",\"gateways\":["
+        "{\"router\":\"r\",\"interface\":\"lan0\",\"address\":\"172.16.1.1/24\"}]}]}";
+    uint32_t columns[] = {0, 1, 2}, active[] = {0, 0, 0};
+    struct ferry_topology *t = NULL;
+    struct ferry_err err;
+    (void)state;
+    if (ferry_topology_parse("t", text, strlen(text), &t, NULL, &err) < 0)
+        fail_msg("%s", err.text);
+    struct ferry_live *live = ferry_live_new(t, pool, columns, 3);
+    assert_int_equal(ferry_live_offline(live, active, &err), 0);
+    expect_text(live->covers[0], "unicast dev lan1 metric 0 protocol kernel");
+    assert_null(live->covers[1]);
+    assert_null(live->covers[2]);
+    assert_int_equal(live->n_conflicts, 2);
+    assert_int_equal(live->conflicts[0].subnet, 2);
+    assert_int_equal(live->conflicts[0].relation, FERRY_MORE_SPECIFIC);
+    assert_int_equal(live->conflicts[1].subnet, 0);
+    assert_int_equal(live->conflicts[1].relation, FERRY_COVERING);
     ferry_live_free(live);
     ferry_topology_free(t);
 }
@@ -341,6 +379,7 @@ int main(void)
         TEST(offline_knows_the_surroundings),
         TEST(routed_gateways_and_tables),
         TEST(trees_are_shared),
+        TEST(networks_of_interfaces_cover_in_the_main_table),
     };
     return cmocka_run_group_tests_name("model: live", tests, NULL, NULL);
 }
