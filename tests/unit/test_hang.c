@@ -40,8 +40,12 @@ static enum ferry_txn_state recovered(struct world *w)
 static bool one_run(const char *router, enum ferry_fault_kind kind, uint64_t nth, unsigned hang_ms,
                     unsigned *seen)
 {
-    static struct ferry_fault_rule rule; /* late ones may look at them */
-    static struct ferry_fault_script script;
+    static struct ferry_fault_rule rules[64]; /* of their own for each run: late ones may still look */
+    static struct ferry_fault_script scripts[64];
+    static size_t run;
+    assert_true(run < FERRY_COUNT(rules));
+    struct ferry_fault_rule *rule = &rules[run];
+    struct ferry_fault_script *script = &scripts[run++];
     struct world w;
     struct ferry_err err = {0};
     struct ferry_txn_record *record = NULL;
@@ -49,16 +53,16 @@ static bool one_run(const char *router, enum ferry_fault_kind kind, uint64_t nth
     world_init(&w, "three-site.json", "sim");
     struct ferry_plan *plan = world_plan(&w, "app", "recovery");
     FERRY_AUTOFREE char *pre = world_snapshot(&w);
-    rule = (struct ferry_fault_rule){
+    *rule = (struct ferry_fault_rule){
         .kind = kind, .call = FERRY_FAULT_APPLY, .router = router, .nth = nth, .hang_ms = hang_ms};
-    script = (struct ferry_fault_script){.find = ferry_driver_find, .rules = &rule, .n_rules = 1};
-    ferry_fault_install(&script);
+    *script = (struct ferry_fault_script){.find = ferry_driver_find, .rules = rule, .n_rules = 1};
+    ferry_fault_install(script);
     w.config.find = ferry_fault_find;
     w.config.deadline_ms = DEADLINE_MS;
     int r = world_apply(&w, plan, NULL, &state, &record, &err);
     if (r < 0)
         fail_msg("apply: %s", err.text);
-    bool fired = script.fired > 0;
+    bool fired = script->fired > 0;
     wait_for_the_late(hang_ms);
     ferry_fault_install(NULL);
     seen[state]++;
