@@ -67,8 +67,15 @@ struct ferry_linux_slot *ferry_linux_slot_get(struct ferry_linux_apply *a, const
     if (s)
         return s;
     if (a->n_slots == a->slots_room) {
-        a->slots_room = a->slots_room ? a->slots_room * 2 : a->n + 16;
-        a->slots = ferry_realloc(a->slots, a->slots_room, sizeof *a->slots);
+        size_t room = a->slots_room ? a->slots_room * 2 : a->n + 16;
+        struct ferry_linux_slot *slots = aligned_alloc(sizeof *slots, room * sizeof *slots);
+        if (!slots)
+            abort(); /* as ferry_calloc does */
+        if (a->n_slots)
+            memcpy(slots, a->slots, a->n_slots * sizeof *slots);
+        free(a->slots);
+        a->slots = slots;
+        a->slots_room = room;
         index_grow(a, a->slots_room);
     }
     s = &a->slots[a->n_slots];
@@ -272,13 +279,27 @@ static void hear(void *ctx, struct ferry_linux_route *route, struct ferry_linux_
         note(a, s);
 }
 
+/* An op is over a thousand bytes (its text): without this every one is a wait for memory. */
+enum { AHEAD = 8 };
+
+static void fetch(const struct ferry_linux_apply *a, size_t i)
+{
+    if (i >= a->n)
+        return;
+    __builtin_prefetch(&a->ops[i], 1);
+    __builtin_prefetch(&a->ops[i].outcome, 1);
+    __builtin_prefetch(&a->ops[i].why.text[0], 1);
+}
+
 /* Puts the keys of all ops into the index, and tells the survey what to look at. */
 static int prepare(struct ferry_linux_apply *a, struct ferry_err *err)
 {
     bool gateways = false;
     a->attachment = ferry_calloc(a->n + 1, sizeof *a->attachment);
+    a->slot_of = ferry_calloc(a->n + 1, sizeof *a->slot_of);
     for (size_t i = 0; i < a->n; i++) {
         struct ferry_op *op = &a->ops[i];
+        fetch(a, i + AHEAD);
         op->outcome = FERRY_UNKNOWN;
         op->why.rule[0] = op->why.text[0] = '\0';
         if (op->kind == FERRY_KIND_GATEWAY) {
@@ -288,6 +309,7 @@ static int prepare(struct ferry_linux_apply *a, struct ferry_err *err)
         }
         bool fresh;
         struct ferry_linux_slot *s = ferry_linux_slot_get(a, &op->prefix, op->table, op->metric, &fresh);
+        a->slot_of[i] = (uint32_t)(s - a->slots);
         if (fresh || s->leaning) {
             s->op = (uint32_t)i;
             s->expected = op->before;
@@ -378,8 +400,7 @@ static bool fits_key(struct ferry_linux_apply *a, size_t i, const struct ferry_e
 static void turn(struct ferry_linux_apply *a, size_t i)
 {
     struct ferry_op *op = &a->ops[i];
-    bool fresh;
-    struct ferry_linux_slot *s = ferry_linux_slot_get(a, &op->prefix, op->table, op->metric, &fresh);
+    struct ferry_linux_slot *s = &a->slots[a->slot_of[i]];
     if (!fits_key(a, i, op->before) || !fits_key(a, i, op->after) || !compare(a, i, s))
         return;
     s->turned = true;
@@ -424,6 +445,7 @@ static void apply_clear(struct ferry_linux_apply *a)
     free(a->slots);
     free(a->index);
     free(a->attachment);
+    free(a->slot_of);
 }
 
 int ferry_linux_apply(struct ferry_driver *driver, struct ferry_op *ops, size_t n, struct ferry_err *err)
@@ -438,6 +460,7 @@ int ferry_linux_apply(struct ferry_driver *driver, struct ferry_op *ops, size_t 
     }
     ferry_linux_batch_init(&a.batch, a.d, answer, &a);
     for (size_t i = 0; i < n; i++) {
+        fetch(&a, i + AHEAD);
         if (ops[i].kind == FERRY_KIND_GATEWAY)
             ferry_linux_gateway_turn(&a, i);
         else

@@ -4,20 +4,20 @@
 
 #include "internal.h"
 
-/* A key that the batch is about to touch, and what the look found under it. */
+/* A key that the batch is about to touch, and what the look found under it.  One cache line: with 100,000 of
+ * them that is what the time goes into. */
 struct ferry_linux_slot {
     struct ferry_prefix prefix;
+    bool leaning, equal, kernel,
+        turned; /* the key of a route that leans on a gateway (see alike); found what was
+                 * expected; a connected route stands under the same key; `last` is set */
     uint32_t table, metric;
-    uint32_t op;    /* the first one on this key */
-    uint32_t last;  /* the newest op on this key whose turn came: later ones build on its `after` */
-    uint32_t found; /* how many routes hold the key */
+    uint32_t op;                        /* the first one on this key */
+    uint32_t last;                      /* the newest op whose turn came: later ones build on its `after` */
+    uint32_t found;                     /* how many routes hold the key */
     const struct ferry_entry *expected; /* what the first op wants to find; NULL: nothing */
-    bool leaning;                       /* the key of a route that leans on a gateway (see alike) */
-    bool equal;                         /* found what was expected */
-    struct ferry_entry *held;           /* where not: what was found (the last one) */
-    bool kernel;                        /* a connected route stands under the same key */
-    bool turned;                        /* `last` is set */
-};
+    struct ferry_entry *held;           /* found, where it is not equal (the last one) */
+} __attribute__((aligned(64)));
 
 /* Interfaces that lose their last IPv4 address in this batch: the kernel then deletes every route through
  * them. */
@@ -38,6 +38,7 @@ struct ferry_linux_apply {
     uint32_t *index; /* slot + 1 by hash; 0: free */
     size_t index_mask;
     uint32_t *attachment; /* [n]: index + 1 of the op's attachment; 0: none */
+    uint32_t *slot_of;    /* [n]: the slot of a route op */
     struct ferry_linux_emptied *emptied;
     size_t n_emptied;
     struct ferry_linux_batch batch;

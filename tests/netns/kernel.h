@@ -41,7 +41,7 @@ char *kernel_text(const struct kernel *k, const char *fmt, ...) FERRY_PRINTF(2, 
 /* Everything that must come back byte for byte: routes of both families in all tables, addresses, rules,
  * nexthops. */
 char *kernel_snapshot(const struct kernel *k);
-void kernel_same(const struct kernel *k, const char *snapshot); /* fails and shows both where it differs */
+void kernel_same(const struct kernel *k, const char *snapshot); /* within 2 s; fails and shows both where it differs */
 
 struct ferry_prefix kernel_prefix(const char *text);
 struct ferry_addr kernel_addr(const char *text);
