@@ -12,22 +12,35 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Where an entry already stands in the text: the same ones come again and again. */
+struct written {
+    const struct ferry_entry *entry; /* interned: the pointer is the value; NULL: free */
+    size_t at, n;
+};
+
 struct out {
     char *v;
     size_t n, room;
     bool pretty;
-    unsigned depth;   /* of what is broken into lines */
-    unsigned inlined; /* > 0: inside something that stays on one line */
-    bool first;       /* nothing stands yet in the innermost array or object */
-    bool keyed;       /* a key has just been written */
+    unsigned depth;          /* of what is broken into lines */
+    unsigned inlined;        /* > 0: inside something that stays on one line */
+    bool first;              /* nothing stands yet in the innermost array or object */
+    bool keyed;              /* a key has just been written */
+    struct written *written; /* hashed by pointer; `mask` + 1 places */
+    size_t n_written, mask;
 };
+
+static void make_room(struct out *o, size_t n)
+{
+    if (o->room - o->n >= n + 1)
+        return;
+    o->room = 2 * o->room + n + 64;
+    o->v = ferry_realloc(o->v, o->room, 1);
+}
 
 static void put(struct out *o, const char *s, size_t n)
 {
-    if (o->room - o->n < n + 1) {
-        o->room = 2 * o->room + n + 64;
-        o->v = ferry_realloc(o->v, o->room, 1);
-    }
+    make_room(o, n);
     memcpy(o->v + o->n, s, n);
     o->n += n;
     o->v[o->n] = '\0';
@@ -134,9 +147,12 @@ static void string(struct out *o, const char *s)
 
 static void number(struct out *o, uint64_t n)
 {
-    char buf[24];
+    char buf[20], *p = buf + sizeof buf;
     item(o);
-    put(o, buf, (size_t)snprintf(buf, sizeof buf, "%llu", (unsigned long long)n));
+    do
+        *--p = (char)('0' + n % 10);
+    while (n /= 10);
+    put(o, p, (size_t)(buf + sizeof buf - p));
 }
 
 static void member(struct out *o, const char *name, const char *value)
@@ -181,13 +197,31 @@ static void write_native(struct out *o, const struct ferry_entry *e)
     member(o, "native", hex);
 }
 
-static void write_entry(struct out *o, const struct ferry_plan *plan, const struct ferry_entry *e)
+static struct written *find_written(struct out *o, const struct ferry_entry *e)
+{
+    size_t i = ferry_hash_u64(0, (uint64_t)(uintptr_t)e) & o->mask;
+    while (o->written[i].entry && o->written[i].entry != e)
+        i = (i + 1) & o->mask;
+    return &o->written[i];
+}
+
+static void grow_written(struct out *o)
+{
+    if (o->written && 2 * o->n_written <= o->mask)
+        return;
+    struct written *old = o->written;
+    size_t n = old ? o->mask + 1 : 0;
+    o->mask = n ? 2 * n - 1 : 255;
+    o->written = ferry_calloc(o->mask + 1, sizeof *o->written);
+    for (size_t i = 0; i < n; i++)
+        if (old[i].entry)
+            *find_written(o, old[i].entry) = old[i];
+    free(old);
+}
+
+static void write_new_entry(struct out *o, const struct ferry_plan *plan, const struct ferry_entry *e)
 {
     char protocol[16];
-    if (!e) {
-        string(o, NULL);
-        return;
-    }
     open_(o, "{", true);
     member(o, "type", ferry_entry_type_name(e->type));
     member_number(o, "metric", e->metric);
@@ -205,6 +239,27 @@ static void write_entry(struct out *o, const struct ferry_plan *plan, const stru
     }
     write_native(o, e);
     close_(o, "}");
+}
+
+static void write_entry(struct out *o, const struct ferry_plan *plan, const struct ferry_entry *e)
+{
+    if (!e) {
+        string(o, NULL);
+        return;
+    }
+    item(o);
+    grow_written(o);
+    struct written *w = find_written(o, e);
+    if (w->entry) {
+        make_room(o, w->n);
+        put(o, o->v + w->at, w->n);
+        return;
+    }
+    *w = (struct written){.entry = e, .at = o->n};
+    o->n_written++;
+    o->keyed = true; /* what comes before it has been written */
+    write_new_entry(o, plan, e);
+    w->n = o->n - w->at;
 }
 
 /* ---- Parts. ---- */
@@ -408,6 +463,7 @@ char *ferry_plan_write(const struct ferry_plan *plan, bool pretty)
     struct out o = {.pretty = pretty};
     write_plan(&o, plan, true);
     puts_(&o, "\n");
+    free(o.written);
     return o.v;
 }
 
@@ -416,5 +472,6 @@ void ferry_plan_seal(struct ferry_plan *plan)
     struct out o = {0};
     write_plan(&o, plan, false);
     ferry_sha256(o.v, o.n, plan->id);
+    free(o.written);
     free(o.v);
 }
