@@ -21,8 +21,9 @@ struct ferry_fleet_config {
     int (*initial)(void *ctx, uint32_t router, struct ferry_fib *ret, struct ferry_err *err);
     void *initial_ctx;
     unsigned workers; /* threads at most; 0: one a router, 64 at most */
-    /* How long a router may take for one job, in milliseconds; 0: 10,000.  After that the job is -FERRY_EUNKNOWN and the
-     * router counts as silent until its worker comes back: jobs for it wait a quarter of this, then fail unsent. */
+    /* How long a router may take for one job, in milliseconds; 0: 10,000.  Big ones get 50 us an op or question on top.  After
+     * that the job is -FERRY_EUNKNOWN and the router counts as silent until its worker comes back: jobs for it wait a
+     * quarter of this, then fail unsent. */
     unsigned deadline_ms;
 };
 
@@ -30,7 +31,8 @@ struct ferry_fleet_config {
 int ferry_fleet_new(const struct ferry_fleet_config *config, const char *const *names,
                     const struct ferry_driver_config *const *configs, size_t n_routers,
                     struct ferry_fleet **ret, struct ferry_err *err) FERRY_MUST_CHECK;
-/* The routers of a topology, sims starting at home; of a plan. */
+/* The routers of a topology, sims starting at home; of a plan, sims starting as it found them (one without state of its
+ * own was never written to).  `initial` of the config, where there is one, goes first. */
 int ferry_fleet_for_topology(const struct ferry_fleet_config *config, const struct ferry_topology *t,
                              struct ferry_fleet **ret, struct ferry_err *err) FERRY_MUST_CHECK;
 int ferry_fleet_for_plan(const struct ferry_fleet_config *config, const struct ferry_plan *plan,
