@@ -214,7 +214,7 @@ static int new_node(struct scan *scan, enum ferry_json_type type, uint32_t *ret)
 
 static int scan_scalar(struct scan *scan, enum ferry_json_type type)
 {
-    uint32_t v;
+    uint32_t v = FERRY_JSON_NONE;
     int r = new_node(scan, type, &v);
     if (r < 0)
         return r;
@@ -240,7 +240,7 @@ static bool literal(const struct scan *scan, const char *word)
 
 static int open_container(struct scan *scan, enum ferry_json_type type, enum expect *ret_next)
 {
-    uint32_t v;
+    uint32_t v = FERRY_JSON_NONE;
     if (scan->depth >= scan->doc->limits.depth)
         return fail(scan, scan->at, "nested deeper than %u levels", scan->doc->limits.depth);
     int r = new_node(scan, type, &v);
