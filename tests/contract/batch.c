@@ -136,10 +136,10 @@ static void test_what_was_written_outlives_the_driver(void **state)
     struct contract_router *r = *state;
     struct ferry_gateway gateway = {.address = net("192.168.1.1/24")};
     struct ferry_err err;
+    tested->foreign(r, "192.168.7.0/24");
     done(r, op_route("192.168.2.0/24", MAIN, 20, NULL, ROUTE(MAIN, 20, FERRY, VIA1 " 2", VIA2)));
     done(r, op_route("fd00:2::/64", 100, 20, NULL, DROP(FERRY_PROHIBIT, 100, 20)));
     done(r, op_gateway("192.168.1.0/24", &gateway, "lan0", NULL, &attached));
-    tested->foreign(r, "192.168.7.0/24");
     struct ferry_fib before = everything(r);
     if (r->ops->persist)
         assert_int_equal(r->ops->persist(r->driver, &err), 0);

@@ -83,6 +83,9 @@ static void attach_in_table(struct contract_router *r, const char *prefix, const
     done(r, op_route(prefix, 100, drop->metric, NULL, drop));
     holds_at(r, prefix, 100, gateway, interface, (const struct ferry_entry *const[]){&attached, drop, NULL});
     assert_int_equal(apply_one(r, op), FERRY_STALE);
+    struct ferry_op in_main = swapped(&op);
+    in_main.table = MAIN;
+    assert_int_equal(apply_one(r, in_main), FERRY_STALE); /* attached, but elsewhere */
     done(r, swapped(&op));
     holds_at(r, prefix, 100, gateway, interface, (const struct ferry_entry *const[]){drop, NULL});
     done(r, op_route(prefix, 100, drop->metric, drop, NULL));
