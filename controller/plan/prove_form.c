@@ -293,7 +293,8 @@ static bool keys_ok(struct prover *p)
     return true;
 }
 
-/* On one router all routes of a group are in one table. */
+/* On one router all routes of a group are in one table, and the attachment, where the plan says, in the same.
+ */
 static bool tables_ok(struct prover *p, uint32_t group)
 {
     for (uint32_t r = 0; r < p->plan->n_routers; r++) {
@@ -304,11 +305,11 @@ static bool tables_ok(struct prover *p, uint32_t group)
     size_t at = group * p->plan->n_stages;
     for (size_t i = p->first[at]; i < p->first[at + p->plan->n_stages]; i++) {
         const struct prove_ref *ref = &p->refs[i];
-        if (ref->rank && p->table[ref->router] && p->table[ref->router] != ref->table)
+        uint32_t table = p->plan->stages[ref->stage].changes[ref->change].table;
+        if (table && p->table[ref->router] && p->table[ref->router] != table)
             return wrong_change(p, FERRY_FOREIGN, ref->stage, ref->change,
                                 "it is in another table than the subnet's other routes on this router");
-        if (ref->rank)
-            p->table[ref->router] = ref->table;
+        p->table[ref->router] = table ? table : p->table[ref->router];
     }
     return true;
 }

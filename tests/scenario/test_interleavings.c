@@ -52,7 +52,7 @@ static const struct ferry_plan_gateway *gateway_on(const struct ferry_plan_subne
 }
 
 static void add_initial(struct ferry_fib *fib, const struct ferry_plan_subnet *s, const struct ferry_entry *e,
-                        const struct ferry_plan_gateway *gateway)
+                        const struct ferry_plan_gateway *gateway, uint32_t table)
 {
     struct ferry_fib_item item = {
         .prefix = s->prefix, .query = UINT32_MAX, .relation = FERRY_EXACT, .entry = *e};
@@ -60,6 +60,7 @@ static void add_initial(struct ferry_fib *fib, const struct ferry_plan_subnet *s
     if (e->type == FERRY_GATEWAY) { /* says where, as the simulator wants it */
         at.via = gateway->gateway.address.addr;
         memcpy(at.dev, gateway->interface, sizeof at.dev);
+        item.entry.table = table;
         item.entry.nexthops = &at;
         item.entry.n_nexthops = 1;
     }
@@ -75,7 +76,7 @@ static uint32_t table_of(const struct ferry_plan *plan, uint32_t group, uint32_t
     for (size_t s = 0; s < plan->n_stages; s++)
         for (size_t i = 0; i < plan->stages[s].n_changes; i++) {
             const struct ferry_change *c = &plan->stages[s].changes[i];
-            if (c->group == group && c->router == router && c->kind == FERRY_KIND_ROUTE)
+            if (c->group == group && c->router == router && c->table)
                 return c->table;
         }
     return FERRY_TABLE_MAIN;
@@ -95,7 +96,7 @@ static void open_router(struct world *w, uint32_t r, const char *state_dir)
         for (uint32_t i = 0; stack && i < stack->n; i++)
             for (size_t k = 0; k < plan->groups[g].n_subnets; k++)
                 add_initial(&w->initial[r], &plan->groups[g].subnets[k], stack->entries[i],
-                            gateway_on(&plan->groups[g].subnets[k], r));
+                            gateway_on(&plan->groups[g].subnets[k], r), table_of(plan, g, r));
         w->items[r][g] = (struct ferry_query_item){.prefix = s->prefix,
                                                    .table = table_of(plan, g, r),
                                                    .gateway = gateway ? &gateway->gateway : NULL,

@@ -337,12 +337,11 @@ static bool same_key(const struct ferry_change *a, const struct ferry_change *b)
 static bool out_of_place(const struct ferry_plan *plan, const struct ferry_change *c, uint32_t *tables)
 {
     const struct ferry_group *g = &plan->groups[c->group];
-    if (c->kind == FERRY_KIND_ROUTE) {
-        uint32_t *table = &tables[c->group * NODES + c->router];
-        bool other = *table && *table != c->table;
-        *table = c->table;
+    uint32_t *table = &tables[c->group * NODES + c->router];
+    bool other = *table && c->table && *table != c->table;
+    *table = c->table ? c->table : *table;
+    if (c->kind == FERRY_KIND_ROUTE || other)
         return other;
-    }
     for (size_t s = 0; s < g->n_subnets; s++) {
         size_t i = 0;
         while (i < g->subnets[s].n_gateways && g->subnets[s].gateways[i].gateway.router != c->router)
