@@ -92,7 +92,7 @@ uint32_t ferry_json_get(struct ferry_json *doc, uint32_t object, const char *key
 uint32_t ferry_json_at(struct ferry_json *doc, const char *pointer);
 /* Where it starts; from 1. */
 void ferry_json_position(struct ferry_json *doc, uint32_t v, unsigned *ret_line, unsigned *ret_column);
-/* json-c's tree of a value, for json_object_put; NULL for null. */
+/* json-c's tree of a value, for json_object_put; NULL for null.  Whole numbers beyond 64 bits clamp there. */
 struct json_object *ferry_json_tree(struct ferry_json *doc, uint32_t v);
 
 /* ---- Typed values.  -FERRY_EINPUT with position, pointer and what was expected. ---- */
