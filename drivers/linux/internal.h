@@ -142,9 +142,9 @@ struct ferry_linux_route {
 bool ferry_linux_route_parse(struct ferry_linux *d, const struct nlmsghdr *message,
                              struct ferry_linux_route *ret);
 void ferry_linux_route_clear(struct ferry_linux_route *r);
-/* Fills in the next hops (malloc'd) of a route that names only its nexthop object; asks the kernel
- * (nexthop.c). */
-void ferry_linux_entry_resolve(struct ferry_linux *d, struct ferry_entry *entry);
+/* Fills in the next hops of a route that names only its nexthop object; asks the kernel (nexthop.c).  Returns
+ * what the caller frees after use; NULL: nothing to fill in. */
+struct ferry_nexthop *ferry_linux_entry_resolve(struct ferry_linux *d, struct ferry_entry *entry);
 /* The order in which Ferry writes next hops: by address, then device; the same for reader and writer. */
 int ferry_linux_leg_compare(const struct ferry_nexthop *a, const struct ferry_nexthop *b);
 

@@ -58,17 +58,17 @@ static bool ask(struct ferry_linux *d, uint32_t id, struct object *ret)
     return !ferry_linux_ask(d, &request.h, hear, ret, &ignored) && ret->set;
 }
 
-void ferry_linux_entry_resolve(struct ferry_linux *d, struct ferry_entry *entry)
+struct ferry_nexthop *ferry_linux_entry_resolve(struct ferry_linux *d, struct ferry_entry *entry)
 {
     struct ferry_linux_record r;
     struct object object;
     uint32_t id;
     if (entry->type != FERRY_UNICAST || entry->n_nexthops ||
         !ferry_linux_bytes_find(entry->native, entry->native_len, RTA_NH_ID, &r) || r.len != sizeof id)
-        return;
+        return NULL;
     memcpy(&id, r.v, sizeof id);
     if (!ask(d, id, &object))
-        return;
+        return NULL;
     unsigned n = object.n_group ? object.n_group : 1, legs = 0;
     struct ferry_nexthop *v = ferry_calloc(n, sizeof *v);
     if (!object.n_group)
@@ -86,7 +86,7 @@ void ferry_linux_entry_resolve(struct ferry_linux *d, struct ferry_entry *entry)
             v[j] = v[j - 1];
             v[j - 1] = leg;
         }
-    free((void *)entry->nexthops);
     entry->nexthops = v;
     entry->n_nexthops = (uint16_t)legs;
+    return v;
 }

@@ -103,6 +103,19 @@ static void reader_clear(struct reader *r)
     free(r->attachment);
 }
 
+/* Next hops of routes that name a nexthop object alone; the kernel can be asked now that the dump is over. */
+static void resolve(struct reader *r)
+{
+    struct ferry_fib whole = {.cut = r->fib.cut};
+    for (size_t i = 0; i < r->fib.n; i++) {
+        struct ferry_fib_item item = r->fib.items[i];
+        FERRY_AUTOFREE struct ferry_nexthop *legs = ferry_linux_entry_resolve(r->d, &item.entry);
+        ferry_fib_add(&whole, &item);
+    }
+    ferry_fib_clear(&r->fib);
+    r->fib = whole;
+}
+
 static void finish(struct reader *r)
 {
     struct ferry_linux_bytes bytes = {0};
@@ -117,8 +130,7 @@ static void finish(struct reader *r)
     }
     ferry_linux_bytes_clear(&bytes);
     if (r->unresolved)
-        for (size_t i = 0; i < r->fib.n; i++)
-            ferry_linux_entry_resolve(r->d, &r->fib.items[i].entry);
+        resolve(r);
 }
 
 int ferry_linux_read(struct ferry_driver *driver, const struct ferry_query *query, struct ferry_fib *ret,

@@ -10,6 +10,7 @@
  * (deleted with an interface's last address). SPDX-License-Identifier: MIT */
 #include "internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { TRIES = 50 /* of an interrupted look */ };
@@ -34,7 +35,7 @@ void ferry_linux_survey_attachment(struct ferry_linux_survey *s, const struct fe
     a->table = table ? table : FERRY_TABLE_MAIN;
     a->gateway = gateway;
     if (interface)
-        strncpy(a->interface, interface, sizeof a->interface - 1);
+        snprintf(a->interface, sizeof a->interface, "%s", interface);
     ferry_linux_survey_table(s, prefix->addr.family, a->table);
     if (!gateway->via.family) /* routes that lean on an address may be in any table */
         s->table[prefix->addr.family == AF_INET6] = RT_TABLE_UNSPEC;
@@ -291,7 +292,7 @@ struct ferry_entry ferry_linux_gateway_route(const struct ferry_gateway *g, cons
     leg->via = g->via;
     leg->weight = 1;
     if (interface)
-        strncpy(leg->dev, interface, sizeof leg->dev - 1);
+        snprintf(leg->dev, sizeof leg->dev, "%s", interface);
     return (struct ferry_entry){.type = FERRY_UNICAST,
                                 .table = table,
                                 .metric = family == AF_INET6,
