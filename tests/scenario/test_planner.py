@@ -144,7 +144,7 @@ def live_state(draw, topology, plan):
 RULES = {"loop", "gateway-beaten", "no-metric"}
 
 
-@settings(QUICK, max_examples=int(os.environ.get("FERRY_EXAMPLES", "500")))
+@settings(QUICK, max_examples=int(os.environ.get("FERRY_EXAMPLES", "300")))
 @given(networks(), st.sampled_from([4, 6]), st.data())
 def test_random_live_states(network, family, data):
     n, edges, old, new, ecmp = network
@@ -246,7 +246,7 @@ def test_rounds_against_the_optimum(ecmp):
         check_rounds(old, target, rounds)
         used = max((r + 1 for r in rounds if r is not None), default=0)
         best = optimum(old, target, [v for v, r in enumerate(rounds) if r is not None])
-        assert used >= best
+        assert best <= used <= best + 1
         worse += used > best
         histogram[best] = histogram.get(best, 0) + 1
     print(f"ecmp {ecmp}: {count} instances, {worse} above the optimum; optima {dict(sorted(histogram.items()))}")
