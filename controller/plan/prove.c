@@ -289,10 +289,12 @@ static int check_stage(struct prover *p, struct prove_graph *g, const char *what
     check_falls(p, g);
     struct prove_verdict said = {p->found ? p->bad.violation : FERRY_SAFE, (uint32_t)p->bad.n_events},
                          walked = said;
-    if (affordable(p))
+    if (affordable(p)) {
         walked = prove_walk(p);
-    else
+        p->walked -= p->stage > 0; /* its first state is the last one of the stage before: counted there */
+    } else {
         p->all_walked = false;
+    }
     if (!p->found && !found_before)
         prove_certify(p, what, g);
     if (found_before)

@@ -58,8 +58,10 @@ static void expect_safe(struct ferry_plan *p, const char *states)
     assert_int_equal(result, 0);
     assert_true(proof.safe);
     assert_true(proof.exhaustive);
-    if (states)
+    if (states) {
         assert_string_equal(proof.states, states);
+        assert_int_equal(proof.walked, atoi(states));
+    }
     char sha[65];
     ferry_sha256(proof.certificate_text, strlen(proof.certificate_text), sha);
     assert_string_equal(proof.certificate, sha);
