@@ -61,8 +61,10 @@ class Topology:
         """The metric that the attachment's own route has in a Linux table."""
         if ipaddress.ip_network(self.subnets[subnet]["prefix"]).version == 4:
             return 0
+        table = self.subnets[subnet].get("table") or next(
+            r.get("table", 254) for r in self.doc["routers"] if r["name"] == router)
         gateway = next(g for g in self.subnets[subnet]["gateways"] if g["router"] == router)
-        return 1 if "via" in gateway else 256
+        return 1 if "via" in gateway or table != 254 else 256
 
 
 def _key(entry):
