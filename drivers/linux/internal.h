@@ -51,6 +51,9 @@ struct ferry_linux_dump {
     struct nlmsghdr *request;
     bool filtered;
     void (*each)(void *ctx, struct nlmsghdr *answer);
+    /* May be NULL: twice before `each`, all answers that came together are shown, to fetch what they will
+     * need. */
+    void (*glance)(void *ctx, const struct nlmsghdr *answer, int pass);
     void *ctx;
 };
 int ferry_linux_dump(struct ferry_linux *d, const struct ferry_linux_dump *dump,
@@ -223,6 +226,7 @@ struct ferry_linux_survey {
     void (*route)(void *ctx, struct ferry_linux_route *route, struct ferry_linux_attachment *own);
     /* Before a message is taken apart: true where the receiver needs to know no more of it.  May be NULL. */
     bool (*shortcut)(void *ctx, const struct nlmsghdr *message);
+    void (*glance)(void *ctx, const struct nlmsghdr *message, int pass); /* as struct ferry_linux_dump's */
     void *ctx;
     struct ferry_linux_route scratch;
 };

@@ -196,6 +196,12 @@ static bool leans_on(const struct ferry_linux_attachment *a, const struct ferry_
     return false;
 }
 
+static void glance(void *ctx, const struct nlmsghdr *message, int pass)
+{
+    struct ferry_linux_survey *s = ctx;
+    s->glance(s->ctx, message, pass);
+}
+
 static void hear_route(void *ctx, struct nlmsghdr *message)
 {
     struct ferry_linux_survey *s = ctx;
@@ -234,7 +240,8 @@ static int look_at_routes(struct ferry_linux_survey *s, int f, struct ferry_err 
         uint32_t table;
     } request = {.h = {.nlmsg_len = NLMSG_LENGTH(sizeof request.rtm), .nlmsg_type = RTM_GETROUTE},
                  .rtm = {.rtm_family = f ? AF_INET6 : AF_INET}};
-    struct ferry_linux_dump dump = {.request = &request.h, .each = hear_route, .ctx = s};
+    struct ferry_linux_dump dump = {
+        .request = &request.h, .each = hear_route, .glance = s->glance ? glance : NULL, .ctx = s};
     if (s->table[f]) {
         dump.filtered = true;
         request.attribute.rta_type = RTA_TABLE;
