@@ -109,8 +109,9 @@ static void resolve(struct reader *r)
     struct ferry_fib whole = {.cut = r->fib.cut};
     for (size_t i = 0; i < r->fib.n; i++) {
         struct ferry_fib_item item = r->fib.items[i];
-        FERRY_AUTOFREE struct ferry_nexthop *legs = ferry_linux_entry_resolve(r->d, &item.entry);
+        struct ferry_nexthop *legs = ferry_linux_entry_resolve(r->d, &item.entry);
         ferry_fib_add(&whole, &item);
+        free(legs);
     }
     ferry_fib_clear(&r->fib);
     r->fib = whole;
