@@ -247,8 +247,8 @@ static void load_document(struct ferry_loader *l)
 
 static void clear_loader(struct ferry_loader *l)
 {
-    struct ferry_map *maps[] = {&l->sites,    &l->routers,    &l->subnets, &l->hosts,
-                                &l->prefixes, &l->namespaces, &l->owners,  &l->links};
+    struct ferry_map *maps[] = {&l->sites,    &l->routers, &l->subnets, &l->hosts,
+                                &l->prefixes, &l->owners,  &l->links};
     for (size_t i = 0; i < FERRY_COUNT(maps); i++)
         ferry_map_clear(maps[i]);
     free(l->addresses);

@@ -24,12 +24,11 @@ struct ferry_loader {
     struct ferry_err err;                            /* written by every finding, read by nobody */
     struct ferry_map sites, routers, subnets, hosts; /* by name */
     struct ferry_map prefixes;                       /* subnets by prefix */
-    struct ferry_map namespaces;                     /* routers by namespace */
     /* Addresses by bytes: the index into `addresses`; those that are on a second router are in `doubles`. */
     struct ferry_map owners;
     struct ferry_load_address *addresses, *doubles;
     size_t n_addresses, n_doubles;
-    struct ferry_map links; /* links by end */
+    struct ferry_map links; /* their ends, and the pairs of ends */
 };
 
 /* No more findings are wanted. */

@@ -40,11 +40,16 @@ static void check_networks(struct ferry_loader *l, uint32_t endpoints, const str
         ferry_json_error(l->doc, endpoints, &l->err, "the two ends have no addresses of a common network");
 }
 
-static void take_end(struct ferry_loader *l, uint32_t v, const struct ferry_end *end, uint32_t index)
+/* Several links on an interface are a LAN; two between the same interfaces are a slip. */
+static void take_ends(struct ferry_loader *l, uint32_t endpoints, const struct ferry_link *link)
 {
-    const void *key = ferry_json_arena(l->doc, end, sizeof *end);
-    if (ferry_map_add(&l->links, key, sizeof *end, index) != FERRY_MAP_NONE)
-        ferry_json_error(l->doc, v, &l->err, "this interface is the end of another link already");
+    bool in_order = link->a.router < link->b.router;
+    struct ferry_end ends[2] = {in_order ? link->a : link->b, in_order ? link->b : link->a};
+    const void *key = ferry_json_arena(l->doc, ends, sizeof ends);
+    for (size_t i = 0; i < 2; i++)
+        (void)ferry_map_add(&l->links, (const struct ferry_end *)key + i, sizeof *ends, 0);
+    if (ferry_map_add(&l->links, key, sizeof ends, 0) != FERRY_MAP_NONE)
+        ferry_json_error(l->doc, endpoints, &l->err, "there is a link between these two interfaces already");
 }
 
 static void load_ends(struct ferry_loader *l, uint32_t object, uint32_t index)
@@ -67,8 +72,7 @@ static void load_ends(struct ferry_loader *l, uint32_t object, uint32_t index)
                          l->t->routers[link->a.router].name);
         return;
     }
-    take_end(l, a, &link->a, index);
-    take_end(l, b, &link->b, index);
+    take_ends(l, array, link);
     check_networks(l, array, link);
 }
 

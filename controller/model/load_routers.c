@@ -69,25 +69,7 @@ static void load_remote(struct ferry_loader *l, uint32_t driver, bool remote,
         config->port = (uint16_t)port;
 }
 
-/* Two routers that are one machine would be two sites that are one. */
-static void check_machine(struct ferry_loader *l, uint32_t driver, uint32_t index,
-                          const struct ferry_driver_config *c)
-{
-    const char *netns = c->netns ? c->netns : "";
-    if (strcmp(c->type, "netlink") != 0)
-        return;
-    uint32_t other = ferry_map_add(&l->namespaces, netns, strlen(netns), index);
-    if (other != FERRY_MAP_NONE && c->netns)
-        ferry_json_error(l->doc, ferry_json_get(l->doc, driver, "netns"), &l->err,
-                         "namespace '%s' is router '%s' already", netns, l->t->routers[other].name);
-    else if (other != FERRY_MAP_NONE)
-        ferry_json_error(l->doc, driver, &l->err,
-                         "this machine itself is router '%s' already: 'netns' is missing",
-                         l->t->routers[other].name);
-}
-
-static void load_driver(struct ferry_loader *l, uint32_t object, uint32_t index,
-                        struct ferry_driver_config *config)
+static void load_driver(struct ferry_loader *l, uint32_t object, struct ferry_driver_config *config)
 {
     static const char *const keys[] = {"type", "netns", "transport", "host",
                                        "port", "user",  "pathspace", NULL};
@@ -106,8 +88,6 @@ static void load_driver(struct ferry_loader *l, uint32_t object, uint32_t index,
     config->type = ferry_strdup(type);
     load_word(l, driver, "netns", "", &config->netns);
     load_remote(l, driver, strcmp(type, "frr") == 0 || strcmp(type, "iproute") == 0, config);
-    if (config->netns || ferry_json_get(l->doc, driver, "netns") == FERRY_JSON_NONE)
-        check_machine(l, driver, index, config);
 }
 
 /* ---- Interfaces. ---- */
@@ -225,7 +205,7 @@ static void load_router(struct ferry_loader *l, uint32_t object, uint32_t index)
                              "there is a router '%s' already", name);
     }
     router->site = ferry_load_reference(l, object, "site", &l->sites, "site");
-    load_driver(l, object, index, &router->driver);
+    load_driver(l, object, &router->driver);
     load_routing(l, object, router);
     ferry_load_table(l, object, &router->table);
     load_interfaces(l, object, index, router);

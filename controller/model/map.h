@@ -1,4 +1,4 @@
-/* A hash map from bytes to a number, for names, prefixes and addresses.  Used inside the model alone.
+/* A hash map from bytes to a number, for names, prefixes and addresses.
  * SPDX-License-Identifier: MIT */
 #ifndef FERRY_MODEL_MAP_H
 #define FERRY_MODEL_MAP_H

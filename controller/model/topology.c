@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SEVERAL (FERRY_NONE - 1) /* links on one interface: a LAN */
+
 /* ---- The index. ---- */
 
 static void index_interfaces(struct ferry_topology_index *index, const struct ferry_topology *t)
@@ -32,8 +34,10 @@ static void index_interfaces(struct ferry_topology_index *index, const struct fe
         index->links[i] = FERRY_NONE;
     for (uint32_t i = 0; i < t->n_links; i++) {
         const struct ferry_end *a = &t->links[i].a, *b = &t->links[i].b;
-        index->links[index->interface_base[a->router] + a->interface] = i;
-        index->links[index->interface_base[b->router] + b->interface] = i;
+        uint32_t *slots[] = {&index->links[index->interface_base[a->router] + a->interface],
+                             &index->links[index->interface_base[b->router] + b->interface]};
+        for (size_t s = 0; s < 2; s++)
+            *slots[s] = *slots[s] == FERRY_NONE ? i : SEVERAL;
     }
 }
 
@@ -189,16 +193,17 @@ uint32_t ferry_topology_owner(const struct ferry_topology *t, const struct ferry
     return owner;
 }
 
-/* The link on an interface, or FERRY_NONE. */
+/* The link on an interface; FERRY_NONE; or SEVERAL. */
 static uint32_t link_on(const struct ferry_topology *t, uint32_t router, uint32_t interface)
 {
     if (t->index)
         return t->index->links[t->index->interface_base[router] + interface];
+    uint32_t found = FERRY_NONE;
     for (uint32_t i = 0; i < t->n_links; i++)
         if ((t->links[i].a.router == router && t->links[i].a.interface == interface) ||
             (t->links[i].b.router == router && t->links[i].b.interface == interface))
-            return i;
-    return FERRY_NONE;
+            found = found == FERRY_NONE ? i : SEVERAL;
+    return found;
 }
 
 uint32_t ferry_topology_neighbour(const struct ferry_topology *t, uint32_t router, const char *interface,
@@ -209,7 +214,7 @@ uint32_t ferry_topology_neighbour(const struct ferry_topology *t, uint32_t route
         if (strcmp(self->interfaces[i].name, interface) != 0)
             continue;
         uint32_t index = link_on(t, router, i);
-        if (index == FERRY_NONE)
+        if (index == FERRY_NONE || index == SEVERAL)
             return FERRY_NO_ROUTER;
         const struct ferry_link *link = &t->links[index];
         const struct ferry_end *end =

@@ -2,6 +2,7 @@
 #include "txn/fleet_parts.h"
 
 #include "base/mem.h"
+#include "model/map.h"
 
 #include <string.h>
 
@@ -30,11 +31,33 @@ static void free_config(struct ferry_driver_config *config)
     free(config->pathspace);
 }
 
+/* Two routers that are one machine could be two sites that are one. */
+static int check_machines(const char *const *names, const struct ferry_driver_config *const *configs,
+                          size_t n, struct ferry_err *err)
+{
+    struct ferry_map machines = {0};
+    int r = 0;
+    for (uint32_t i = 0; i < n && r == 0; i++) {
+        const char *netns = configs[i]->netns ? configs[i]->netns : "";
+        if (!configs[i]->type || strcmp(configs[i]->type, "netlink") != 0)
+            continue;
+        uint32_t other = ferry_map_add(&machines, netns, strlen(netns), i);
+        if (other != FERRY_MAP_NONE)
+            r = ferry_refuse(err, "same-machine",
+                             "routers %s and %s are both %s%s: give each its own 'netns'", names[other],
+                             names[i], netns[0] ? "namespace " : "this machine itself", netns);
+    }
+    ferry_map_clear(&machines);
+    return r;
+}
+
 int ferry_fleet_new(const struct ferry_fleet_config *config, const char *const *names,
                     const struct ferry_driver_config *const *configs, size_t n_routers,
                     struct ferry_fleet **ret, struct ferry_err *err)
 {
-    (void)err; /* drivers are opened later */
+    int r = check_machines(names, configs, n_routers, err);
+    if (r < 0)
+        return r;
     struct ferry_fleet *fleet = ferry_calloc(1, sizeof *fleet);
     fleet->config = *config;
     fleet->state_dir = ferry_strdup(config->state_dir);

@@ -105,7 +105,7 @@ static int add_routers(struct builder *b, struct ferry_err *err)
     return 0;
 }
 
-static void add_links(struct builder *b, bool **wired)
+static int add_links(struct builder *b, bool **wired, struct ferry_err *err)
 {
     const struct ferry_topology *t = b->t;
     for (size_t i = 0; i < t->n_links; i++) {
@@ -113,10 +113,18 @@ static void add_links(struct builder *b, bool **wired)
         if (b->place_of[x->router] == FERRY_NONE || b->place_of[y->router] == FERRY_NONE) {
             continue; /* the end that is in the lab becomes a LAN of its own: it has a carrier */
         }
+        if (wired[x->router][x->interface] || wired[y->router][y->interface]) {
+            return ferry_refuse(err, "lab-lan",
+                                "link %s:%s - %s:%s: an interface has several links; the lab builds "
+                                "cables between two interfaces alone",
+                                t->routers[x->router].name, end_interface(t, x)->name,
+                                t->routers[y->router].name, end_interface(t, y)->name);
+        }
         add_wire(b->layout, b->place_of[x->router], end_interface(t, x)->name, b->place_of[y->router],
                  end_interface(t, y)->name);
         wired[x->router][x->interface] = wired[y->router][y->interface] = true;
     }
+    return 0;
 }
 
 /* ---- LANs ---- */
@@ -403,7 +411,9 @@ int ferry_lab_layout_new(const struct ferry_topology *t, struct ferry_lab_layout
     for (size_t i = 0, at = 0; i < t->n_routers; at += t->routers[i++].n_interfaces) {
         wired[i] = flags + at;
     }
-    add_links(&b, wired);
+    if ((r = add_links(&b, wired, err)) < 0) {
+        return r;
+    }
     add_lans(&b, wired);
     if ((r = add_hosts(&b, err)) < 0 || (r = check_names(b.layout, err)) < 0 ||
         (r = ferry_lab_baseline(t, b.place_of, b.layout, err)) < 0) {
