@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 
+#include <dirent.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -66,10 +67,27 @@ static int child_apply(struct world *w, struct ferry_plan *plan, enum task task,
     return r;
 }
 
+/* A fleet's threads may still be on their way out, and a sanitizer's allocator, locked by one, would stay
+ * locked in the child.  Waits for them, but not for those that a sanitizer keeps. */
+static void wait_until_alone(void)
+{
+    for (int tries = 0; tries < 200; tries++) {
+        struct dirent **names = NULL;
+        int n = scandir("/proc/self/task", &names, NULL, NULL);
+        for (int i = 0; i < n; i++)
+            free(names[i]);
+        free(names);
+        if (n <= 3) /* ".", ".." and this one */
+            return;
+        usleep(1000);
+    }
+}
+
 /* 0: the child came to its end alive.  1: it was killed. */
 static int in_child(struct world *w, struct ferry_plan *plan, enum task task, enum where where, unsigned n)
 {
     fflush(stdout);
+    wait_until_alone();
     pid_t pid = fork();
     if (pid == 0) {
         struct ferry_fault_rule rule = {
