@@ -118,7 +118,7 @@ struct ferry_op ferry_op_swap(const struct ferry_op *op)
     ret.before = op->after;
     ret.after = op->before;
     ret.outcome = FERRY_UNKNOWN;
-    ret.why = (struct ferry_err){0};
+    ret.why = NULL;
     return ret;
 }
 

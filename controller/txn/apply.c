@@ -93,7 +93,7 @@ static int judge_op(struct ferry_txn *txn, struct ferry_batch *b, const struct f
         what = ferry_strdup("was acknowledged, but is not there");
     else
         what = ferry_asprintf("%s: %s", ferry_outcome_name(*outcome),
-                              op->why.text[0]    ? op->why.text
+                              op->why            ? op->why
                               : job_err->text[0] ? job_err->text
                                                  : "no reason given");
     return fail(txn, part->router, key, what);

@@ -92,16 +92,13 @@ static struct ferry_op *copy_ops(struct copier *c, const struct ferry_op *ops, s
     struct ferry_op *copies = n ? ferry_arena_alloc(c->arena, n * sizeof *copies) : NULL;
     for (size_t i = 0; i < n; i++) {
         struct ferry_op *to = &copies[i];
-        to->kind = ops[i].kind; /* field by field: `why` alone is a kilobyte, and an output */
-        to->prefix = ops[i].prefix;
-        to->table = ops[i].table;
-        to->metric = ops[i].metric;
+        *to = ops[i];
         to->before = copy_entry(c->arena, &c->before, ops[i].before);
         to->after = copy_entry(c->arena, &c->after, ops[i].after);
         to->gateway = copy_gateway(c, ops[i].gateway);
         to->interface = copy_interface(c, ops[i].interface);
         to->outcome = FERRY_UNKNOWN;
-        to->why.rule[0] = to->why.text[0] = '\0';
+        to->why = NULL; /* the caller's */
     }
     return copies;
 }
@@ -143,10 +140,9 @@ void ferry_work_return(struct ferry_work *work)
         return;
     for (size_t i = 0; i < work->n_ops; i++) {
         job->ops[i].outcome = work->ops[i].outcome;
-        if (work->ops[i].outcome == FERRY_DONE)
-            job->ops[i].why.rule[0] = job->ops[i].why.text[0] = '\0';
-        else
-            job->ops[i].why = work->ops[i].why;
+        ferry_op_clear(&job->ops[i]);
+        if (work->ops[i].outcome != FERRY_DONE)
+            job->ops[i].why = FERRY_STEAL(work->ops[i].why);
     }
 }
 
@@ -155,14 +151,16 @@ void ferry_work_fail(struct ferry_work *work, int result, enum ferry_outcome out
     work->result = result;
     for (size_t i = 0; i < work->n_ops; i++) {
         work->ops[i].outcome = outcome;
-        work->ops[i].why = work->err;
+        ferry_op_why(&work->ops[i], "%s", work->err.text);
     }
 }
 
 void ferry_task_free(struct ferry_task *task)
 {
-    for (size_t i = 0; i < task->n; i++)
+    for (size_t i = 0; i < task->n; i++) {
         ferry_fib_clear(&task->works[i].fib);
+        ferry_ops_clear(task->works[i].ops, task->works[i].n_ops);
+    }
     free(task->works);
     ferry_arena_clear(&task->arena);
     free(task);

@@ -220,7 +220,7 @@ static void give_up(struct ferry_fleet *fleet, struct ferry_task *task)
         job->fib = (struct ferry_fib){0};
         for (size_t k = 0; job->ops && k < job->n_ops && job->verb != FERRY_JOB_ANNOUNCE; k++) {
             job->ops[k].outcome = outcome;
-            job->ops[k].why = job->err;
+            ferry_op_why(&job->ops[k], "%s", job->err.text);
         }
     }
     fleet->routers[task->router].silent = true;

@@ -245,6 +245,7 @@ void ferry_batch_free(struct ferry_batch *batch)
     for (size_t i = 0; i < 2 * batch->view.n_parts; i++)
         ferry_fib_clear(&batch->jobs[i].fib);
     ferry_view_clear(&batch->view);
+    ferry_ops_clear(batch->ops, batch->n_ops);
     free(batch->ops);
     free(batch->refs);
     free(batch->part_first);

@@ -148,7 +148,7 @@ static int judge_check(const struct ferry_txn *txn, const struct ferry_job *job,
             FERRY_AUTOFREE char *key =
                 ferry_key_text(&job->ops[i].prefix, job->ops[i].kind, job->ops[i].table, job->ops[i].metric);
             return ferry_refuse(err, "precheck", "%s: %s: %s", name, key,
-                                job->ops[i].why.text[0] ? job->ops[i].why.text : "the driver says no");
+                                job->ops[i].why ? job->ops[i].why : "the driver says no");
         }
     return 0;
 }

@@ -89,8 +89,10 @@ static size_t decide(struct undo *u, size_t p, struct ferry_op *at)
     u->pending[p] = part->result < 0;
     for (size_t i = u->batch->part_first[p]; part->result == 0 && i < u->batch->part_first[p + 1]; i++) {
         enum finding finding = find(u->txn, u->stage, u->batch, part, i);
-        if (finding == TO_DO)
+        if (finding == TO_DO) {
+            ferry_op_clear(&at[n]); /* of the try before */
             at[n++] = ferry_op_swap(&u->batch->ops[i]);
+        }
         u->pending[p] |= finding == TO_DO || finding == BLOCKED;
         u->foreign |= finding == FOREIGN;
     }
@@ -223,6 +225,7 @@ int ferry_txn_undo_stage(struct ferry_txn *txn, size_t stage)
         u.swapped = ferry_calloc(b->n_ops, sizeof *u.swapped);
         u.pending = ferry_calloc(b->view.n_parts, sizeof *u.pending);
         undone &= undo_batch(&u);
+        ferry_ops_clear(u.swapped, b->n_ops);
         free(u.swapped);
         free(u.pending);
         ferry_batch_free(b);

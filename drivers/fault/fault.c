@@ -142,7 +142,7 @@ static void set_outcomes(struct ferry_op *ops, size_t n, enum ferry_outcome outc
     for (size_t i = 0; i < n; i++) {
         ops[i].outcome = outcome;
         if (why)
-            ops[i].why = *why;
+            ferry_op_why(&ops[i], "%s", why->text);
     }
 }
 

@@ -99,9 +99,7 @@ void ferry_linux_apply_refuse(struct ferry_linux_apply *a, size_t i, enum ferry_
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
     op->outcome = outcome;
-    op->why.rule[0] = '\0';
-    snprintf(op->why.text, sizeof op->why.text, "%s: %s: %s", a->d->router,
-             ferry_prefix_text(&op->prefix, prefix), text);
+    ferry_op_why(op, "%s: %s: %s", a->d->router, ferry_prefix_text(&op->prefix, prefix), text);
 }
 
 /* Told of every message in order.  An op that was not answered yet is UNKNOWN without a text. */
@@ -109,7 +107,7 @@ static void answer(void *ctx, uint32_t i, int error, const char *words)
 {
     struct ferry_linux_apply *a = ctx;
     struct ferry_op *op = &a->ops[i];
-    bool first = op->outcome == FERRY_UNKNOWN && !op->why.text[0];
+    bool first = op->outcome == FERRY_UNKNOWN && !op->why;
     if (error == 0) {
         if (first)
             op->outcome = FERRY_DONE;
@@ -295,18 +293,6 @@ static void hear(void *ctx, struct ferry_linux_route *route, struct ferry_linux_
         note(a, s);
 }
 
-/* An op is over a thousand bytes (its text): without this every one is a wait for memory. */
-enum { AHEAD = 8 };
-
-static void fetch(const struct ferry_linux_apply *a, size_t i)
-{
-    if (i >= a->n)
-        return;
-    __builtin_prefetch(&a->ops[i], 1);
-    __builtin_prefetch(&a->ops[i].outcome, 1);
-    __builtin_prefetch(&a->ops[i].why.text[0], 1);
-}
-
 /* Puts the keys of all ops into the index, and tells the survey what to look at. */
 static int prepare(struct ferry_linux_apply *a, struct ferry_err *err)
 {
@@ -315,9 +301,8 @@ static int prepare(struct ferry_linux_apply *a, struct ferry_err *err)
     a->slot_of = ferry_calloc(a->n + 1, sizeof *a->slot_of);
     for (size_t i = 0; i < a->n; i++) {
         struct ferry_op *op = &a->ops[i];
-        fetch(a, i + AHEAD);
         op->outcome = FERRY_UNKNOWN;
-        op->why.rule[0] = op->why.text[0] = '\0';
+        ferry_op_clear(op);
         if (op->kind == FERRY_KIND_GATEWAY) {
             gateways = true;
             ferry_linux_gateway_prepare(a, i);
@@ -402,7 +387,7 @@ static bool compare(struct ferry_linux_apply *a, size_t i, const struct ferry_li
         ferry_linux_apply_refuse(
             a, i, FERRY_REFUSED,
             "a connected route follows from an address of the interface: it is not changed by itself");
-    return !op->why.text[0];
+    return !op->why;
 }
 
 static bool fits_key(struct ferry_linux_apply *a, size_t i, const struct ferry_entry *e)
@@ -477,7 +462,6 @@ int ferry_linux_apply(struct ferry_driver *driver, struct ferry_op *ops, size_t 
     }
     ferry_linux_batch_init(&a.batch, a.d, answer, &a);
     for (size_t i = 0; i < n; i++) {
-        fetch(&a, i + AHEAD);
         if (ops[i].kind == FERRY_KIND_GATEWAY)
             ferry_linux_gateway_turn(&a, i);
         else

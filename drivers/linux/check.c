@@ -35,8 +35,7 @@ static void refuse(struct checker *c, struct ferry_op *op, const char *fmt, ...)
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
     op->outcome = FERRY_REFUSED;
-    snprintf(op->why.text, sizeof op->why.text, "%s: %s: %s", c->d->router,
-             ferry_prefix_text(&op->prefix, prefix), text);
+    ferry_op_why(op, "%s: %s: %s", c->d->router, ferry_prefix_text(&op->prefix, prefix), text);
 }
 
 /* ---- Interfaces and next hops. ---- */
@@ -283,6 +282,21 @@ static int probe(struct checker *c, struct ferry_op *ops, size_t n, struct ferry
     return result;
 }
 
+/* What the outage should not wait for: the sockets, and (lan.c, L1) the groups of IPv6 gateways.  Also of
+ * those that will go, so that they could come back. */
+static void get_ready(struct checker *c, const struct ferry_op *ops, size_t n)
+{
+    struct ferry_err err;
+    for (size_t i = 0; i < n; i++) {
+        const struct ferry_op *op = &ops[i];
+        if (op->kind != FERRY_KIND_GATEWAY || op->outcome != FERRY_DONE || op->gateway->via.family)
+            continue;
+        if (ferry_linux_lan_open(c->d, &err) < 0)
+            return; /* it is tried again, and said, when it is needed */
+        ferry_linux_lan_join(c->d, ferry_linux_ifindex(c->d, op->interface), &op->gateway->address.addr);
+    }
+}
+
 static void checker_clear(struct checker *c)
 {
     free(c->asked);
@@ -298,7 +312,7 @@ int ferry_linux_check(struct ferry_driver *driver, struct ferry_op *ops, size_t 
     for (size_t i = 0; i < n; i++) {
         struct ferry_op *op = &ops[i];
         op->outcome = FERRY_DONE;
-        op->why.rule[0] = op->why.text[0] = '\0';
+        ferry_op_clear(op);
         if (op->kind == FERRY_KIND_GATEWAY) {
             check_gateway(&c, op);
             continue;
@@ -308,5 +322,7 @@ int ferry_linux_check(struct ferry_driver *driver, struct ferry_op *ops, size_t 
         check_rp_filter(&c, op);
     }
     result = probe(&c, ops, n, err);
+    if (result >= 0)
+        get_ready(&c, ops, n);
     return result < 0 ? ferry_error_prefix(err, result, "%s", c.d->router) : 0;
 }

@@ -349,6 +349,8 @@ static void attach_addresses(struct ferry_linux_apply *a, size_t i, unsigned ifi
         FERRY_GROW(all, n);
         all[n++] = ferry_linux_address_plain(op->gateway, op->table ? op->table : FERRY_TABLE_MAIN);
     }
+    for (size_t j = 0; j < n; j++) /* before anything is sent */
+        ferry_linux_lan_join(a->d, ifindex, &all[j].local);
     for (size_t j = 0; j < n; j++) /* IPv6 shows the newest first */
         attach_address(a, i, &all[all[0].family == AF_INET6 ? n - 1 - j : j], ifindex);
     free(all);
@@ -427,13 +429,13 @@ static bool compare(struct ferry_linux_apply *a, size_t i, const struct ferry_li
                                  "it could not be put back",
                                  at->interface);
     ferry_linux_bytes_clear(&bytes);
-    if (op->after && !op->before && !op->why.text[0] && (!connected(op) || at->table != FERRY_TABLE_MAIN)) {
+    if (op->after && !op->before && !op->why && (!connected(op) || at->table != FERRY_TABLE_MAIN)) {
         const struct ferry_linux_slot *s =
             ferry_linux_slot_get(a, &op->prefix, at->table, op->prefix.addr.family == AF_INET6, &fresh);
         if (s->found && !s->turned)
             ferry_linux_apply_refuse(a, i, FERRY_STALE, "another route stands where the gateway's would");
     }
-    return !op->why.text[0];
+    return !op->why;
 }
 
 void ferry_linux_gateway_turn(struct ferry_linux_apply *a, size_t i)

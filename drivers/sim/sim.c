@@ -138,15 +138,19 @@ static void describe(const struct ferry_entry *e, const struct ferry_sim_place *
                  e->native_len ? " (not plainly)" : "");
 }
 
-static void stale(struct ferry_op *op, const struct ferry_sim_place *asked, const struct ferry_entry *found,
-                  const struct ferry_sim_place *found_at)
+static void stale(struct ferry_op *op, bool write, const struct ferry_sim_place *asked,
+                  const struct ferry_entry *found, const struct ferry_sim_place *found_at)
 {
     char prefix[FERRY_PREFIX_STRLEN], expected_text[400], found_text[400];
+    if (!write) { /* ops build on each other: whether `before` is there is asked at apply */
+        op->outcome = FERRY_DONE;
+        return;
+    }
     describe(op->before, asked, expected_text, sizeof expected_text);
     describe(found, found_at, found_text, sizeof found_text);
     op->outcome = FERRY_STALE;
-    ferry_error(&op->why, FERRY_EDRIFT, "%s: found %s, expected %s", ferry_prefix_text(&op->prefix, prefix),
-                found_text, expected_text);
+    ferry_op_why(op, "%s: found %s, expected %s", ferry_prefix_text(&op->prefix, prefix), found_text,
+                 expected_text);
 }
 
 /* `what` may name something. */
@@ -154,8 +158,8 @@ static void refuse(struct ferry_op *op, const char *what, const char *name)
 {
     char prefix[FERRY_PREFIX_STRLEN];
     op->outcome = FERRY_REFUSED;
-    ferry_error(&op->why, FERRY_EREFUSED, "%s: the simulated router refused: %s%s",
-                ferry_prefix_text(&op->prefix, prefix), what, name);
+    ferry_op_why(op, "%s: the simulated router refused: %s%s", ferry_prefix_text(&op->prefix, prefix), what,
+                 name);
 }
 
 /* What a kernel would say no to. */
@@ -197,7 +201,7 @@ static void apply_route(struct ferry_sim_table *table, struct ferry_op *op, bool
     const struct ferry_sim_slot *slot = ferry_sim_table_find(table, &op->prefix);
     const struct ferry_entry *found = slot ? ferry_sim_slot_route(slot, rt_table, op->metric) : NULL;
     if (!ferry_entry_equal(found, op->before, FERRY_CMP_EXACT)) {
-        stale(op, NULL, found, NULL);
+        stale(op, write, NULL, found, NULL);
         return;
     }
     if (!route_is_possible(table, op))
@@ -218,7 +222,7 @@ static void apply_gateway(struct ferry_sim_table *table, struct ferry_op *op, bo
     struct ferry_sim_place place = ferry_sim_place_of(op->gateway, op->interface, op->table);
     bool here = found && ferry_sim_place_equal(&place, &slot->place);
     if (!ferry_entry_equal(found, op->before, FERRY_CMP_EXACT) || (found && !here)) {
-        stale(op, &place, found, slot ? &slot->place : NULL);
+        stale(op, write, &place, found, slot ? &slot->place : NULL);
         return;
     }
     if (op->after && op->after->type != FERRY_GATEWAY) {
@@ -237,6 +241,7 @@ static void apply_gateway(struct ferry_sim_table *table, struct ferry_op *op, bo
 static void one(struct ferry_sim_table *table, struct ferry_op *op, bool write)
 {
     op->outcome = FERRY_UNKNOWN;
+    ferry_op_clear(op);
     if (op->kind == FERRY_KIND_GATEWAY)
         apply_gateway(table, op, write);
     else
@@ -248,9 +253,6 @@ static int sim_check(struct ferry_driver *driver, struct ferry_op *ops, size_t n
     int r = refresh(driver, err);
     for (size_t i = 0; r == 0 && i < n; i++) {
         one(&driver->table, &ops[i], false);
-        if (ops[i].outcome == FERRY_STALE)
-            ops[i].outcome =
-                FERRY_DONE; /* ops build on each other: whether `before` is there is asked at apply */
     }
     return r;
 }
@@ -259,7 +261,7 @@ static void refuse_all(struct ferry_op *ops, size_t n, const struct ferry_err *w
 {
     for (size_t i = 0; i < n; i++) {
         ops[i].outcome = FERRY_REFUSED;
-        ops[i].why = *why;
+        ferry_op_why(&ops[i], "%s", why->text);
     }
 }
 

@@ -25,15 +25,21 @@ const char *ferry_outcome_name(enum ferry_outcome outcome);
 struct ferry_op {
     enum ferry_kind kind;
     struct ferry_prefix prefix;
-    uint32_t table, metric;              /* the key of a route; of a gateway the table of its subnet's routes, and 0 */
+    uint32_t table, metric; /* the key of a route; of a gateway the table of its subnet's routes, and 0 */
     const struct ferry_entry *before;    /* what must be found; NULL: nothing under this key */
     const struct ferry_entry *after;     /* what shall be there; NULL: nothing */
     const struct ferry_gateway *gateway; /* kind gateway: where and which address */
     const char *interface;               /* its interface's name, or NULL */
     /* Results. */
     enum ferry_outcome outcome;
-    struct ferry_err why; /* text for REFUSED, STALE and UNKNOWN */
+    char *why; /* text for REFUSED, STALE and UNKNOWN; NULL: nothing to say.  The op's own: see below */
 };
+
+/* Sets `why`, in place of what stood there.  A copy of an op whose `why` is set owns nothing: set the copy's
+ * to NULL.  What a driver finds in `why` when it is called is older than the call: it frees that. */
+void ferry_op_why(struct ferry_op *op, const char *fmt, ...) FERRY_PRINTF(2, 3);
+void ferry_op_clear(struct ferry_op *op); /* frees `why` */
+void ferry_ops_clear(struct ferry_op *ops, size_t n);
 
 struct ferry_driver; /* each driver's own; begins with a struct ferry_driver_base */
 

@@ -130,7 +130,7 @@ static void by_driver(const struct bench *b, int to, struct result *ret)
     ret->peak_kib = status_kib("VmHWM:") - before;
     for (unsigned i = 0; i < b->n; i++)
         if (ops[i].outcome != FERRY_DONE && !ret->failed++)
-            fprintf(stderr, "%s %s\n", ferry_outcome_name(ops[i].outcome), ops[i].why.text);
+            fprintf(stderr, "%s %s\n", ferry_outcome_name(ops[i].outcome), ops[i].why);
     ret->failed |= result < 0;
     ferry_driver_linux.close(driver);
 }

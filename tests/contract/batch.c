@@ -28,15 +28,16 @@ static void test_a_batch_is_no_transaction(void **state)
     };
     for (size_t i = 0; i < 4; i++) {
         ops[i].outcome = FERRY_REFUSED; /* what stood there before must not matter */
-        strcpy(ops[i].why.text, "old");
+        ferry_op_why(&ops[i], "old");
     }
     apply(r, ops, 4);
     assert_int_equal(ops[0].outcome, FERRY_DONE);
     assert_int_equal(ops[1].outcome, FERRY_STALE);
     assert_int_equal(ops[2].outcome, FERRY_REFUSED);
     assert_int_equal(ops[3].outcome, FERRY_DONE);
-    assert_non_null(strstr(ops[2].why.text, "no-such-dev"));
-    assert_string_not_equal(ops[1].why.text, "old");
+    assert_non_null(strstr(ops[2].why, "no-such-dev"));
+    assert_string_not_equal(ops[1].why, "old");
+    ferry_ops_clear(ops, 4);
     HOLDS(r, "192.168.1.0/24", MAIN, a);
     HOLDS(r, "192.168.2.0/24", MAIN);
     HOLDS(r, "192.168.3.0/24", MAIN);
@@ -95,11 +96,13 @@ static void test_what_cannot_be_is_refused(void **state)
     struct ferry_op op = op_gateway("192.168.1.0/24", &gateway, "no-such-dev", NULL, &attached);
     apply(r, &op, 1);
     assert_int_equal(op.outcome, FERRY_REFUSED);
-    assert_non_null(strstr(op.why.text, "no-such-dev"));
+    assert_non_null(strstr(op.why, "no-such-dev"));
+    ferry_op_clear(&op);
     op = op_route("192.168.1.0/24", MAIN, 20, NULL, ROUTE(MAIN, 20, FERRY, VIA1, "10.255.2.2 no-such-dev"));
     apply(r, &op, 1);
     assert_int_equal(op.outcome, FERRY_REFUSED);
-    assert_non_null(strstr(op.why.text, "no-such-dev"));
+    assert_non_null(strstr(op.why, "no-such-dev"));
+    ferry_op_clear(&op);
     unchanged(r, &before);
     ferry_fib_clear(&before);
 }
@@ -123,9 +126,10 @@ static void test_check_changes_nothing(void **state)
         fail_msg("check: %s", err.text);
     for (size_t i = 0; i < FERRY_COUNT(ops); i++) {
         if (ops[i].outcome != (i < 3 ? FERRY_DONE : FERRY_REFUSED))
-            fail_msg("op %zu: %s: %s", i, ferry_outcome_name(ops[i].outcome), ops[i].why.text);
+            fail_msg("op %zu: %s: %s", i, ferry_outcome_name(ops[i].outcome), ops[i].why);
         if (i >= 3)
-            assert_non_null(strstr(ops[i].why.text, "no-such-dev"));
+            assert_non_null(strstr(ops[i].why, "no-such-dev"));
+        ferry_op_clear(&ops[i]);
     }
     unchanged(r, &before);
     ferry_fib_clear(&before);

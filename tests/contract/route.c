@@ -126,9 +126,10 @@ static void stale(struct contract_router *r, const struct ferry_entry *held,
     apply(r, ops, 2);
     for (size_t i = 0; i < 2; i++) {
         if (ops[i].outcome != FERRY_STALE)
-            fail_msg("%s in place of stale: %s", ferry_outcome_name(ops[i].outcome), ops[i].why.text);
-        if (!strstr(ops[i].why.text, "192.168.1.0/24") || !strstr(ops[i].why.text, "expected"))
-            fail_msg("does not say what was expected where: %s", ops[i].why.text);
+            fail_msg("%s in place of stale: %s", ferry_outcome_name(ops[i].outcome), ops[i].why);
+        if (!strstr(ops[i].why, "192.168.1.0/24") || !strstr(ops[i].why, "expected"))
+            fail_msg("does not say what was expected where: %s", ops[i].why);
+        ferry_op_clear(&ops[i]);
     }
     unchanged(r, &before);
     if (held)

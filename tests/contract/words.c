@@ -93,6 +93,7 @@ struct ferry_op swapped(const struct ferry_op *op)
     s.before = op->after;
     s.after = op->before;
     s.outcome = FERRY_UNKNOWN;
+    s.why = NULL;
     return s;
 }
 
@@ -106,9 +107,9 @@ void apply(struct contract_router *r, struct ferry_op *ops, size_t n)
 enum ferry_outcome apply_one(struct contract_router *r, struct ferry_op op)
 {
     apply(r, &op, 1);
-    if (op.outcome == FERRY_DONE)
-        return op.outcome;
-    assert_true(*op.why.text); /* whoever says no says why */
+    if (op.outcome != FERRY_DONE)
+        assert_true(op.why && *op.why); /* whoever says no says why */
+    ferry_op_clear(&op);
     return op.outcome;
 }
 
@@ -116,7 +117,7 @@ void done(struct contract_router *r, struct ferry_op op)
 {
     apply(r, &op, 1);
     if (op.outcome != FERRY_DONE)
-        fail_msg("%s: %s", ferry_outcome_name(op.outcome), op.why.text);
+        fail_msg("%s: %s", ferry_outcome_name(op.outcome), op.why);
 }
 
 struct ferry_fib ask(struct contract_router *r, const char *prefix, uint32_t table,

@@ -355,8 +355,10 @@ void world_meddle(struct world *w, const char *router, struct ferry_op *op)
     struct ferry_job job = {
         .router = ferry_topology_router(w->topology, router), .verb = FERRY_JOB_APPLY, .ops = op, .n_ops = 1};
     ferry_fleet_run(fleet, &job, 1);
-    if (job.result < 0 || op->outcome != FERRY_DONE)
-        die("meddle", job.result < 0 ? &job.err : &op->why);
+    if (job.result < 0)
+        die("meddle", &job.err);
+    if (op->outcome != FERRY_DONE)
+        die(op->why ? op->why : "meddle", NULL);
     ferry_fleet_free(fleet);
 }
 

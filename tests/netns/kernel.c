@@ -213,6 +213,7 @@ struct ferry_op kernel_swap(const struct ferry_op *op)
     struct ferry_op swapped = *op;
     swapped.before = op->after;
     swapped.after = op->before;
+    swapped.why = NULL;
     return swapped;
 }
 
@@ -223,6 +224,5 @@ void kernel_apply(const struct kernel *k, struct ferry_op *op, enum ferry_outcom
     if (result < 0)
         fail_msg("%s", err.text);
     if (op->outcome != outcome)
-        fail_msg("%s, wanted %s: %s", ferry_outcome_name(op->outcome), ferry_outcome_name(outcome),
-                 op->why.text);
+        fail_msg("%s, wanted %s: %s", ferry_outcome_name(op->outcome), ferry_outcome_name(outcome), op->why);
 }

@@ -259,7 +259,7 @@ static void test_a_leaning_route_that_somebody_changed_is_not_overwritten(void *
     kernel_ip(k, "route replace 10.50.0.0/16 via 10.255.2.2 dev up1");
     char *was = kernel_snapshot(k);
     kernel_apply(k, &attach, FERRY_STALE);
-    assert_non_null(strstr(attach.why.text, "10.50.0.0/16"));
+    assert_non_null(strstr(attach.why, "10.50.0.0/16"));
     kernel_same(k, was);
     /* And before a detach: a new one, or one less, is drift. */
     kernel_ip(k, "route replace 10.50.0.0/16 via 10.255.1.2 dev up0");
@@ -442,11 +442,11 @@ static void refused(struct kernel *k, struct ferry_op op, const char *words)
     struct ferry_err err;
     assert_int_equal(k->ops->check(k->driver, &op, 1, &err), 0);
     if (!words && op.outcome != FERRY_DONE)
-        fail_msg("%s", op.why.text);
+        fail_msg("%s", op.why);
     if (words && op.outcome != FERRY_REFUSED)
         fail_msg("not refused: wanted %s", words);
-    if (words && !strstr(op.why.text, words))
-        fail_msg("%s: wanted %s", op.why.text, words);
+    if (words && !strstr(op.why, words))
+        fail_msg("%s: wanted %s", op.why, words);
 }
 
 static void test_check_says_why_it_would_not_work(void **state)
@@ -505,7 +505,7 @@ static void test_pitfall_13_a_taken_address_is_found(void **state)
     pc_down(&pc);
     assert_int_equal(before, FERRY_DONE);
     assert_int_equal(attach.outcome, FERRY_REFUSED);
-    assert_non_null(strstr(attach.why.text, "answers for 192.168.1.1"));
+    assert_non_null(strstr(attach.why, "answers for 192.168.1.1"));
 }
 
 /* The commands of `native`, typed by a person, leave the kernel as the driver does. */

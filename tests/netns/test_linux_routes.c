@@ -189,7 +189,7 @@ static void test_pitfall_1_replace_never_hits_what_is_not_ours(void **state)
     was = kernel_snapshot(k);
     replace = kernel_route(V4, &e, &drop);
     kernel_apply(k, &replace, FERRY_STALE);
-    assert_non_null(strstr(replace.why.text, "found 2 routes"));
+    assert_non_null(strstr(replace.why, "found 2 routes"));
     struct ferry_op take = kernel_route(V4, &e, NULL);
     kernel_apply(k, &take, FERRY_STALE);
     kernel_same(k, was);
@@ -318,9 +318,9 @@ static void test_pitfall_7_8_outcomes_are_matched_to_ops(void **state)
     for (uint32_t i = 0; i < N; i++) {
         assert_int_equal(ops[i].outcome, i % 7 == 3 ? FERRY_REFUSED : FERRY_DONE);
         if (i % 7 == 3)
-            assert_non_null(strstr(ops[i].why.text, "kernel refused: Nexthop has invalid gateway"));
+            assert_non_null(strstr(ops[i].why, "kernel refused: Nexthop has invalid gateway"));
     }
-    assert_int_equal(strncmp(ops[3].why.text, "r1: 10.0.3.0/24: ", 17), 0);
+    assert_int_equal(strncmp(ops[3].why, "r1: 10.0.3.0/24: ", 17), 0);
     char *count = kernel_text(k, "route show proto 210 | wc -l");
     assert_int_equal(atoi(count), N - (N + 3) / 7);
     free(count);

@@ -124,7 +124,7 @@ static void do_change(struct world *w, const struct ferry_change *c, bool forwar
             op = ferry_op_swap(&op);
         assert_int_equal(ferry_driver_find("sim")->apply(w->drivers[c->router], &op, 1, &err), 0);
         if (op.outcome != FERRY_DONE)
-            print_error("%s\n", op.why.text);
+            print_error("%s\n", op.why);
         assert_int_equal(op.outcome, FERRY_DONE);
     }
     read_router(w, c->router);

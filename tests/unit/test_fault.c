@@ -129,13 +129,15 @@ static void test_apply(void **state)
         assert_int_equal(ops[0].outcome, cases[i].first);
         assert_int_equal(ops[4].outcome, cases[i].last);
         if (ops[4].outcome != FERRY_DONE)
-            assert_non_null(strstr(ops[4].why.text, "fault: "));
+            assert_non_null(strstr(ops[4].why, "fault: "));
+        ferry_ops_clear(ops, 5);
         assert_int_equal(held(router), cases[i].held);
         assert_int_equal(script.fired, 1);
         /* The second call is left alone. */
         make_ops(ops, 5);
         assert_int_equal(faulty()->apply(driver, ops, 5, &err), 0);
         assert_int_equal(ops[4].outcome, cases[i].held > 4 ? FERRY_STALE : FERRY_DONE);
+        ferry_ops_clear(ops, 5);
         faulty()->close(driver);
     }
 }
@@ -163,6 +165,7 @@ static void test_check_read_persist(void **state)
         assert_int_equal(script.fired, 3);
         assert_int_equal(held("r1"), 0);
         ferry_fib_clear(&fib);
+        ferry_op_clear(&op);
         faulty()->close(driver);
     }
 }
@@ -204,6 +207,7 @@ static void test_every_nth_call_can_be_hit(void **state)
         } else {
             failures++;
         }
+        ferry_op_clear(&op);
         if (script.fired == 0)
             break;
         assert_int_equal(failures, 1);

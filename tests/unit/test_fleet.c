@@ -100,7 +100,7 @@ static int toy_apply(struct ferry_driver *driver, struct ferry_op *ops, size_t n
             order[at] = ops[i].metric;
         ops[i].outcome = ops[i].after && ops[i].after->metric == ops[i].metric ? FERRY_DONE : FERRY_STALE;
         if (ops[i].outcome == FERRY_STALE)
-            ferry_error(&ops[i].why, FERRY_EDRIFT, "stale on purpose");
+            ferry_op_why(&ops[i], "stale on purpose");
     }
     if (!strcmp(driver->how, "breaks"))
         r = ferry_error(err, FERRY_EIO, "broken");
@@ -183,7 +183,8 @@ static void test_jobs_of_a_router_run_in_order(void **state)
         assert_int_equal(jobs[i].result, 0);
         assert_int_equal(ops[i].outcome, i == 4 ? FERRY_STALE : FERRY_DONE);
     }
-    assert_string_equal(ops[4].why.text, "stale on purpose");
+    assert_string_equal(ops[4].why, "stale on purpose");
+    ferry_ops_clear(ops, 6);
     assert_int_equal(opens, 1); /* router 1 was not used */
     ferry_fleet_free(fleet);
     assert_int_equal(closes, 1);
@@ -230,7 +231,8 @@ static void test_unreachable_routers_say_that_nothing_was_sent(void **state)
     ferry_fleet_run(fleet, jobs, 3);
     assert_int_equal(jobs[0].result, -FERRY_EIO);
     assert_int_equal(ops[0].outcome, FERRY_REFUSED);
-    assert_string_equal(ops[0].why.text, "nobody opens");
+    assert_string_equal(ops[0].why, "nobody opens");
+    ferry_ops_clear(ops, 3);
     assert_int_equal(jobs[1].result, -FERRY_ESUPPORT);
     assert_string_equal(jobs[1].err.text, "there is no driver 'none' in this build");
     assert_int_equal(jobs[2].result, 0);
@@ -268,11 +270,12 @@ static void test_a_silent_router_holds_nobody_up(void **state)
     assert_in_range(now_us() - start, 80000, 2000000);
     assert_int_equal(jobs[0].result, -FERRY_EUNKNOWN);
     assert_int_equal(hung[0].outcome, FERRY_UNKNOWN);
-    assert_string_equal(hung[0].why.text, "no answer within 0.08 s");
+    assert_string_equal(hung[0].why, "no answer within 0.08 s");
     assert_int_equal(jobs[1].result, -FERRY_EIO);
     assert_int_equal(hung[1].outcome, FERRY_REFUSED); /* never sent */
     assert_int_equal(other.outcome, FERRY_DONE);
     free((void *)hung[0].after); /* the late worker must not look at these again */
+    ferry_ops_clear(hung, 2);
     free(hung);
 
     /* Still silent: fails sooner, unsent; the others are served. */
@@ -485,7 +488,7 @@ static void test_simulated_routers_know_their_interfaces(void **state)
     struct ferry_job job = apply_job(0, &op, 1);
     ferry_fleet_run(w.fleet, &job, 1);
     assert_int_equal(op.outcome, FERRY_REFUSED);
-    assert_non_null(strstr(op.why.text, "to-nowhere"));
+    assert_non_null(strstr(op.why, "to-nowhere"));
     world_down(&w);
 }
 
