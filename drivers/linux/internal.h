@@ -25,6 +25,7 @@ struct ferry_linux {
     int fd; /* of sock; strict, with extended acks */
     uint32_t seq;
     int packet_fd; /* for announcements and probes, opened when first needed; 0: not yet */
+    int member_fd; /* opened with it: member of groups (lan.c, L1); negative: the kernel has no IPv6 */
     uint8_t *buf;  /* one receive */
     size_t buf_bytes;
 };
@@ -245,6 +246,11 @@ struct ferry_entry ferry_linux_gateway_route(const struct ferry_gateway *g, cons
 
 /* ---- The LAN (lan.c). ---- */
 
+/* Opens the sockets that the rest needs, where they are not open yet. */
+int ferry_linux_lan_open(struct ferry_linux *d, struct ferry_err *err) FERRY_MUST_CHECK;
+/* Joins the group on which machines ask for an IPv6 address, until the driver is closed.  Best effort, no
+ * harm where done before; nothing for IPv4. */
+void ferry_linux_lan_join(struct ferry_linux *d, unsigned ifindex, const struct ferry_addr *address);
 /* Gratuitous ARP or unsolicited NA for an address on an interface.  Best effort: positive where the interface
  * is no Ethernet. */
 int ferry_linux_lan_announce(struct ferry_linux *d, const char *interface, const struct ferry_addr *address,

@@ -2,7 +2,15 @@
  *
  * The kernel announces nothing when an address is added (IPv4: never; IPv6: only after duplicate address
  * detection), so the machines on the LAN would go on sending to where the gateway was.  Frames are built here
- * and sent through one packet socket of the router's namespace.  SPDX-License-Identifier: MIT */
+ * and sent through one packet socket of the router's namespace.
+ *
+ *  L1. A new IPv6 gateway is deaf for a moment: forwarding begins with the kernel's ack, but the
+ * solicited-node group, on which machines ask who it is, is joined from a work queue, later.  Who asks in
+ * between asks again after a second.  So the driver is a member before the address is there, through a socket
+ * of its own.  That socket is open as long as the driver; the address then is a member by itself.
+ *  L2. The same work queue brings the address's local route.  Who announces waits for it, for a bounded time:
+ * the outage is over then, and what is read of the router afterwards stays so.
+ * SPDX-License-Identifier: MIT */
 #include "internal.h"
 
 #include <arpa/inet.h>
@@ -16,7 +24,10 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
+
+enum { LOCAL_US = 20000 /* a busy machine took 10 ms */, LOCAL_PAUSE_NS = 200000 };
 
 struct arp_frame {
     struct ether_header ethernet;
@@ -32,14 +43,33 @@ struct na_frame {
     uint8_t mac[6];
 } __attribute__((packed));
 
-static int open_packet(void *ctx, struct ferry_err *err)
+/* Both together: each visit to the namespace takes a thread.  Without IPv6 there is no second one. */
+static int open_sockets(void *ctx, struct ferry_err *err)
 {
     struct ferry_linux *d = ctx;
     int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return ferry_error(err, FERRY_EIO, "cannot open a packet socket: %s", strerror(errno));
     d->packet_fd = fd;
+    d->member_fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     return 0;
+}
+
+int ferry_linux_lan_open(struct ferry_linux *d, struct ferry_err *err)
+{
+    return d->packet_fd ? 0 : ferry_linux_inside(d, open_sockets, d, err);
+}
+
+void ferry_linux_lan_join(struct ferry_linux *d, unsigned ifindex, const struct ferry_addr *address)
+{
+    struct ferry_err err;
+    if (address->family != AF_INET6 || !ifindex || ferry_linux_lan_open(d, &err) < 0 || d->member_fd < 0)
+        return;
+    struct ipv6_mreq group = {.ipv6mr_interface = ifindex,
+                              .ipv6mr_multiaddr.s6_addr = {0xff, 0x02, [11] = 1, [12] = 0xff}};
+    memcpy(&group.ipv6mr_multiaddr.s6_addr[13], &address->bytes[13], 3); /* RFC 4291 §2.7.1 */
+    /* Best effort: EADDRINUSE is a member already. */
+    (void)setsockopt(d->member_fd, IPPROTO_IPV6, IPV6_JOIN_GROUP, &group, sizeof group);
 }
 
 /* The socket, the interface's index and hardware address.  1: it is no Ethernet. */
@@ -47,11 +77,9 @@ static int reach(struct ferry_linux *d, const char *interface, unsigned *ret_ind
                  struct ferry_err *err)
 {
     struct ifreq request = {0};
-    if (!d->packet_fd) {
-        int result = ferry_linux_inside(d, open_packet, d, err);
-        if (result < 0)
-            return result;
-    }
+    int result = ferry_linux_lan_open(d, err);
+    if (result < 0)
+        return result;
     *ret_index = ferry_linux_ifindex(d, interface);
     if (!*ret_index)
         return ferry_error(err, FERRY_EIO, "there is no interface %s", interface);
@@ -135,6 +163,13 @@ static struct na_frame advertisement(const uint8_t mac[6], const struct ferry_ad
     return f;
 }
 
+/* Whether the op attaches what a LAN can be told of. */
+static bool announced(const struct ferry_op *op)
+{
+    return op->kind == FERRY_KIND_GATEWAY && op->after && op->gateway && !op->gateway->via.family &&
+           op->interface;
+}
+
 int ferry_linux_lan_announce(struct ferry_linux *d, const char *interface, const struct ferry_addr *address,
                              struct ferry_err *err)
 {
@@ -157,6 +192,43 @@ int ferry_linux_lan_announce(struct ferry_linux *d, const char *interface, const
     return send_frame(d, ifindex, &f, sizeof f, err);
 }
 
+static void hear_type(void *ctx, struct nlmsghdr *h)
+{
+    const struct rtmsg *rtm = NLMSG_DATA(h);
+    bool *local = ctx;
+    *local = h->nlmsg_type == RTM_NEWROUTE && rtm->rtm_type == RTN_LOCAL;
+}
+
+/* Whether the kernel takes packets to the address as its own; true also where it will not say. */
+static bool is_local(struct ferry_linux *d, const struct ferry_addr *address)
+{
+    struct {
+        struct nlmsghdr h;
+        struct rtmsg rtm;
+        struct nlattr dst;
+        uint8_t bytes[16];
+    } request = {.h = {.nlmsg_len = sizeof request, .nlmsg_type = RTM_GETROUTE},
+                 .rtm = {.rtm_family = AF_INET6, .rtm_dst_len = 128},
+                 .dst = {.nla_len = NLA_HDRLEN + 16, .nla_type = RTA_DST}};
+    struct ferry_err ignored;
+    bool local = false;
+    memcpy(request.bytes, address->bytes, 16);
+    return ferry_linux_ask(d, &request.h, hear_type, &local, &ignored) < 0 || local;
+}
+
+/* L2 */
+static void await_local(struct ferry_linux *d, const struct ferry_op *ops, size_t n)
+{
+    uint64_t end = d->env->monotonic_us(d->env->ctx) + LOCAL_US;
+    for (size_t i = 0; i < n; i++)
+        while (announced(&ops[i]) && ops[i].prefix.addr.family == AF_INET6 &&
+               !is_local(d, &ops[i].gateway->address.addr)) {
+            if (d->env->monotonic_us(d->env->ctx) >= end)
+                return;
+            nanosleep(&(struct timespec){.tv_nsec = LOCAL_PAUSE_NS}, NULL);
+        }
+}
+
 int ferry_linux_announce(struct ferry_driver *driver, const struct ferry_op *ops, size_t n,
                          struct ferry_err *err)
 {
@@ -164,13 +236,13 @@ int ferry_linux_announce(struct ferry_driver *driver, const struct ferry_op *ops
     int worst = 0;
     for (size_t i = 0; i < n; i++) {
         const struct ferry_op *op = &ops[i];
-        if (op->kind != FERRY_KIND_GATEWAY || !op->after || !op->gateway || op->gateway->via.family ||
-            !op->interface)
+        if (!announced(op))
             continue;
         int result = ferry_linux_lan_announce(d, op->interface, &op->gateway->address.addr, err);
         if (result < 0) /* best effort: the others are told all the same */
             worst = ferry_error_prefix(err, result, "%s: announcing the gateway", d->router);
     }
+    await_local(d, ops, n);
     return worst;
 }
 
