@@ -143,6 +143,26 @@ def test_rollback_is_exact(cli):
     assert cli.error("rollback", "--yes", rc=4)["rule"] == "nothing-to-undo"
 
 
+@pytest.mark.parametrize("kind", ["blackhole", "unreachable", "prohibit"])
+def test_rollback_to_a_router_that_dropped_the_subnet(cli, kind):
+    """The move gives the third site service that it did not have; the rollback takes it away again."""
+    touched_and_home(cli)
+
+    def drop(document):
+        route = next(r for r in document["routes"] if r["prefix"] == "192.168.1.0/24")
+        route.pop("nexthops")
+        route["type"] = kind
+
+    cli.sim_edit("edge-third", drop)
+    before = holdings(cli)
+    cli.run("apply", *MOVE, "--yes")
+    assert holdings(cli) != before
+    cli.run("rollback", "--yes")
+    assert holdings(cli) == before
+    cli.run("drill", *MOVE, "--hold", "0s", "--yes")
+    assert holdings(cli) == before
+
+
 def test_rollback_of_a_named_transaction(cli):
     first = cli.json("apply", *MOVE, "--yes")["id"]
     second = cli.json("apply", "--move", "db=recovery", "--yes")["id"]
