@@ -217,12 +217,16 @@ struct ferry_op kernel_swap(const struct ferry_op *op)
     return swapped;
 }
 
-void kernel_apply(const struct kernel *k, struct ferry_op *op, enum ferry_outcome outcome)
+const char *kernel_apply(const struct kernel *k, struct ferry_op *op, enum ferry_outcome outcome)
 {
+    static char why[1024];
     struct ferry_err err;
     int result = k->ops->apply(k->driver, op, 1, &err);
     if (result < 0)
         fail_msg("%s", err.text);
     if (op->outcome != outcome)
         fail_msg("%s, wanted %s: %s", ferry_outcome_name(op->outcome), ferry_outcome_name(outcome), op->why);
+    snprintf(why, sizeof why, "%s", op->why ? op->why : "");
+    ferry_op_clear(op);
+    return why;
 }

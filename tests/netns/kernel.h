@@ -41,7 +41,8 @@ char *kernel_text(const struct kernel *k, const char *fmt, ...) FERRY_PRINTF(2, 
 /* Everything that must come back byte for byte: routes of both families in all tables, addresses, rules,
  * nexthops. */
 char *kernel_snapshot(const struct kernel *k);
-void kernel_same(const struct kernel *k, const char *snapshot); /* within 2 s; fails and shows both where it differs */
+void kernel_same(const struct kernel *k,
+                 const char *snapshot); /* within 2 s; fails and shows both where it differs */
 
 struct ferry_prefix kernel_prefix(const char *text);
 struct ferry_addr kernel_addr(const char *text);
@@ -58,6 +59,7 @@ struct ferry_op kernel_gateway(const char *prefix, const struct ferry_gateway *g
                                const struct ferry_entry *before, const struct ferry_entry *after);
 struct ferry_op kernel_swap(const struct ferry_op *op);
 /* Applies, and fails where the outcome is another one. */
-void kernel_apply(const struct kernel *k, struct ferry_op *op, enum ferry_outcome outcome);
+/* Returns what the driver says about it, until the next call. */
+const char *kernel_apply(const struct kernel *k, struct ferry_op *op, enum ferry_outcome outcome);
 
 #endif

@@ -258,8 +258,7 @@ static void test_a_leaning_route_that_somebody_changed_is_not_overwritten(void *
     kernel_apply(k, &detach, FERRY_DONE);
     kernel_ip(k, "route replace 10.50.0.0/16 via 10.255.2.2 dev up1");
     char *was = kernel_snapshot(k);
-    kernel_apply(k, &attach, FERRY_STALE);
-    assert_non_null(strstr(attach.why, "10.50.0.0/16"));
+    assert_non_null(strstr(kernel_apply(k, &attach, FERRY_STALE), "10.50.0.0/16"));
     kernel_same(k, was);
     /* And before a detach: a new one, or one less, is drift. */
     kernel_ip(k, "route replace 10.50.0.0/16 via 10.255.1.2 dev up0");
@@ -447,6 +446,7 @@ static void refused(struct kernel *k, struct ferry_op op, const char *words)
         fail_msg("not refused: wanted %s", words);
     if (words && !strstr(op.why, words))
         fail_msg("%s: wanted %s", op.why, words);
+    ferry_op_clear(&op);
 }
 
 static void test_check_says_why_it_would_not_work(void **state)
@@ -506,6 +506,7 @@ static void test_pitfall_13_a_taken_address_is_found(void **state)
     assert_int_equal(before, FERRY_DONE);
     assert_int_equal(attach.outcome, FERRY_REFUSED);
     assert_non_null(strstr(attach.why, "answers for 192.168.1.1"));
+    ferry_op_clear(&attach);
 }
 
 /* The commands of `native`, typed by a person, leave the kernel as the driver does. */

@@ -188,8 +188,7 @@ static void test_pitfall_1_replace_never_hits_what_is_not_ours(void **state)
     kernel_ip(k, "route append " V4 " via 10.255.2.2 dev up1 proto static metric 20");
     was = kernel_snapshot(k);
     replace = kernel_route(V4, &e, &drop);
-    kernel_apply(k, &replace, FERRY_STALE);
-    assert_non_null(strstr(replace.why, "found 2 routes"));
+    assert_non_null(strstr(kernel_apply(k, &replace, FERRY_STALE), "found 2 routes"));
     struct ferry_op take = kernel_route(V4, &e, NULL);
     kernel_apply(k, &take, FERRY_STALE);
     kernel_same(k, was);
@@ -324,6 +323,7 @@ static void test_pitfall_7_8_outcomes_are_matched_to_ops(void **state)
     char *count = kernel_text(k, "route show proto 210 | wc -l");
     assert_int_equal(atoi(count), N - (N + 3) / 7);
     free(count);
+    ferry_ops_clear(ops, N);
     free(ops);
 }
 

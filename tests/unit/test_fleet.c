@@ -315,6 +315,7 @@ static void test_a_late_answer_to_one_that_waits(void **state)
     ferry_fleet_run(fleet, &then, 1);
     assert_int_equal(then.result, 0);
     ferry_fib_clear(&then.fib);
+    ferry_op_clear(&op);
     ferry_fleet_free(fleet);
 }
 
@@ -332,6 +333,7 @@ static void test_lost_workers_are_replaced(void **state)
     ferry_fleet_run(fleet, jobs, 5);
     for (uint32_t i = 0; i < 5; i++)
         assert_int_equal(ops[i].outcome, i == 2 || i == 4 ? FERRY_DONE : FERRY_UNKNOWN);
+    ferry_ops_clear(ops, 5);
     assert_false(used_by_two);
     ferry_fleet_free(fleet);
     all_come_back();
@@ -346,6 +348,7 @@ static void test_free_does_not_wait_for_a_silent_router(void **state)
     struct ferry_job jobs[] = {apply_job(0, &ops[0], 1), apply_job(1, &ops[1], 1), apply_job(2, &ops[2], 1)};
     ferry_fleet_run(fleet, jobs, 3);
     uint64_t start = now_us();
+    ferry_ops_clear(ops, 3);
     ferry_fleet_free(fleet);
     assert_in_range(now_us() - start, 0, 1000000);
     assert_int_equal(closes, 1); /* the third router's, which is not silent */
@@ -489,6 +492,7 @@ static void test_simulated_routers_know_their_interfaces(void **state)
     ferry_fleet_run(w.fleet, &job, 1);
     assert_int_equal(op.outcome, FERRY_REFUSED);
     assert_non_null(strstr(op.why, "to-nowhere"));
+    ferry_op_clear(&op);
     world_down(&w);
 }
 
