@@ -72,6 +72,22 @@ struct ferry_linux_address ferry_linux_address_plain(const struct ferry_gateway 
     return a;
 }
 
+/* Lifetimes run on while an address is away.  And the kernel mixes up the connected routes of IPv6 addresses
+ * that share a subnet but not a metric: removing the addresses leaves one of the routes, changing a flag of
+ * one takes the other's route away (seen on 6.18). */
+const char *ferry_linux_addresses_lost(const struct ferry_linux_address *all, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (all[i].family == AF_INET6 && all[i].metric != all[0].metric)
+            return "the addresses of the subnet have different metrics: the kernel could not be brought back "
+                   "to that";
+        if (all[i].finite)
+            return "it got an address of the subnet for a limited time (DHCP or SLAAC), which could not be "
+                   "put back";
+    }
+    return NULL;
+}
+
 /* The packed form; everything but the interface's number. */
 struct packed {
     uint8_t family, len, scope, proto, finite, peer, broadcast, zero;

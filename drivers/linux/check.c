@@ -230,6 +230,26 @@ static int read_addresses(struct checker *c, struct ferry_err *err)
                        : result;
 }
 
+/* What goes must be able to come back. */
+static void check_detach(struct checker *c, struct ferry_op *op)
+{
+    struct ferry_linux_address *ours = NULL;
+    size_t n = 0;
+    for (size_t i = 0; i < c->n_addresses; i++) {
+        const struct ferry_linux_address *a = &c->addresses[i];
+        struct ferry_prefix net = {.addr = a->peer.family ? a->peer : a->local, .len = a->len};
+        net = ferry_prefix_network(&net);
+        if (!ferry_prefix_equal(&net, &op->prefix) || a->ifindex != ferry_linux_ifindex(c->d, op->interface))
+            continue;
+        FERRY_GROW(ours, n);
+        ours[n++] = *a;
+    }
+    const char *lost = ferry_linux_addresses_lost(ours, n);
+    if (lost)
+        refuse(c, op, "%s: %s", op->interface, lost);
+    free(ours);
+}
+
 static void check_gateway(struct checker *c, struct ferry_op *op)
 {
     const struct ferry_gateway *g = op->gateway;
@@ -245,6 +265,8 @@ static void check_gateway(struct checker *c, struct ferry_op *op)
         refuse(c, op, "%s", why);
         return;
     }
+    if (op->before && !op->after && !g->via.family)
+        check_detach(c, op);
     for (size_t i = 0; i < c->n_addresses && !g->via.family && op->after && !op->before; i++) {
         const struct ferry_linux_address *a = &c->addresses[i];
         ferry_linux_ifname(c->d, a->ifindex, name);

@@ -375,31 +375,13 @@ static int attach(struct ferry_linux_apply *a, size_t i, const struct ferry_linu
 
 /* ---- The turn. ---- */
 
-static bool has_lifetime(const struct ferry_linux_attachment *at)
-{
-    for (size_t i = 0; i < at->n_addresses; i++)
-        if (at->addresses[i].finite)
-            return true;
-    return false;
-}
-
-/* The kernel mixes up the connected routes of IPv6 addresses that share a subnet but not a metric: removing
- * the addresses leaves one of the routes, changing a flag of one takes the other's route away (seen on 6.18).
- */
-static bool mixed_metrics(const struct ferry_linux_attachment *at)
-{
-    for (size_t i = 1; i < at->n_addresses; i++)
-        if (at->addresses[i].family == AF_INET6 && at->addresses[i].metric != at->addresses[0].metric)
-            return true;
-    return false;
-}
-
 /* Whether the gateway is as op i expects it; tells the op where not. */
 static bool compare(struct ferry_linux_apply *a, size_t i, const struct ferry_linux_attachment *at)
 {
     const struct ferry_op *op = &a->ops[i];
     struct ferry_linux_bytes bytes = {0};
     struct ferry_entry now;
+    const char *lost;
     bool fresh, attached = ferry_linux_attachment_entry(at, &bytes, &now);
     if (connected(op) && !at->ifindex)
         ferry_linux_apply_refuse(a, i, op->before ? FERRY_STALE : FERRY_REFUSED, "there is no interface %s",
@@ -418,16 +400,8 @@ static bool compare(struct ferry_linux_apply *a, size_t i, const struct ferry_li
             "the attachment to %s is not as it was (addresses, or routes that lean on them)", at->interface);
     else if (op->before && op->after)
         ferry_linux_apply_refuse(a, i, FERRY_REFUSED, "an attachment cannot be changed in place");
-    else if (op->before && mixed_metrics(at))
-        ferry_linux_apply_refuse(a, i, FERRY_REFUSED,
-                                 "the addresses of the subnet on %s have different metrics: the "
-                                 "kernel could not be brought back to that",
-                                 at->interface);
-    else if (op->before && has_lifetime(at))
-        ferry_linux_apply_refuse(a, i, FERRY_REFUSED,
-                                 "%s got an address of the subnet for a limited time (DHCP or SLAAC): "
-                                 "it could not be put back",
-                                 at->interface);
+    else if (op->before && (lost = ferry_linux_addresses_lost(at->addresses, at->n_addresses)))
+        ferry_linux_apply_refuse(a, i, FERRY_REFUSED, "%s: %s", at->interface, lost);
     ferry_linux_bytes_clear(&bytes);
     if (op->after && !op->before && !op->why && (!connected(op) || at->table != FERRY_TABLE_MAIN)) {
         const struct ferry_linux_slot *s =

@@ -189,7 +189,9 @@ void ferry_linux_address_pack(struct ferry_linux_bytes *b, const struct ferry_li
 int ferry_linux_address_unpack(const struct ferry_linux_record *record, struct ferry_linux_address *ret);
 bool ferry_linux_address_parse(struct ferry_linux *d, const struct nlmsghdr *message,
                                struct ferry_linux_address *ret);
-/* The address of a plain attachment (brief: as `ip addr add A/L dev I` gives it, IPv6 with nodad). */
+/* Why the addresses of one subnet on one interface could not be put back after they went; NULL: they could. */
+const char *ferry_linux_addresses_lost(const struct ferry_linux_address *all, size_t n);
+/* The address of a plain attachment: as `ip addr add A/L dev I` gives it, IPv6 with nodad. */
 struct ferry_linux_address ferry_linux_address_plain(const struct ferry_gateway *g, uint32_t table);
 /* flags of the message as given; writes RTM_NEWADDR or RTM_DELADDR.  Returns the length. */
 int ferry_linux_address_write(uint8_t *at, uint16_t type, uint16_t flags, const struct ferry_linux_address *a,

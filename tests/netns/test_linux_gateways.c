@@ -306,7 +306,7 @@ static void test_addresses_with_a_lifetime_are_refused(void **state)
     ferry_fib_clear(&fib);
 }
 
-/* The kernel cannot be brought back to that; see mixed_metrics in gateway.c. */
+/* The kernel cannot be brought back to that; see ferry_linux_addresses_lost in address.c. */
 static void test_ipv6_addresses_with_different_metrics_are_refused(void **state)
 {
     struct kernel *k = *state;
@@ -491,6 +491,28 @@ static void test_check_says_why_it_would_not_work(void **state)
     refused(k, kernel_route(P4, &x, &y), NULL);
 }
 
+/* Before anything is written, not in the middle of the move. */
+static void test_check_says_what_could_not_come_back(void **state)
+{
+    struct kernel *k = *state;
+    struct ferry_gateway g4 = at(A4), g6 = at(A6);
+    struct ferry_op off4 = kernel_gateway(P4, &g4, "lan0", &plain, NULL),
+                    off6 = kernel_gateway(P6, &g6, "lan0", &plain, NULL);
+    kernel_ip(k, "addr add " A4 " dev lan0");
+    kernel_ip(k, "addr add " A6 " dev lan0 nodad");
+    kernel_ip(
+        k, "addr add fd00:7::3/64 dev lan0 valid_lft 1000 preferred_lft 900 metric 9"); /* another subnet's */
+    refused(k, off4, NULL);
+    refused(k, off6, NULL);
+    kernel_ip(k, "addr add 192.168.1.2/24 dev lan0 valid_lft 1000 preferred_lft 900");
+    refused(k, off4, "limited time");
+    kernel_ip(k, "addr add fd00:1::3/64 dev lan0 valid_lft 1000 preferred_lft 900");
+    refused(k, off6, "limited time");
+    kernel_ip(k, "addr del fd00:1::3/64 dev lan0");
+    kernel_ip(k, "addr add fd00:1::3/64 dev lan0 metric 300");
+    refused(k, off6, "different metrics");
+}
+
 /* Pitfall 13 for IPv4: somebody on the LAN has the address already. */
 static void test_pitfall_13_a_taken_address_is_found(void **state)
 {
@@ -610,6 +632,7 @@ int main(void)
         T(test_gateways_in_another_table),
         T(test_routed_gateways),
         T(test_check_says_why_it_would_not_work),
+        T(test_check_says_what_could_not_come_back),
         T(test_native_commands_do_what_the_driver_does),
     };
     kernel_need_root();
