@@ -10,11 +10,14 @@
 /* ---- Attributes. ---- */
 
 static const char *const metric_names[] = {
-    [RTAX_MTU] = "mtu",           [RTAX_WINDOW] = "window",         [RTAX_RTT] = "rtt",
-    [RTAX_RTTVAR] = "rttvar",     [RTAX_SSTHRESH] = "ssthresh",     [RTAX_CWND] = "cwnd",
-    [RTAX_ADVMSS] = "advmss",     [RTAX_REORDERING] = "reordering", [RTAX_HOPLIMIT] = "hoplimit",
-    [RTAX_INITCWND] = "initcwnd", [RTAX_RTO_MIN] = "rto_min",       [RTAX_INITRWND] = "initrwnd",
+    [RTAX_MTU] = "mtu",           [RTAX_WINDOW] = "window",
+    [RTAX_RTT] = "rtt",           [RTAX_RTTVAR] = "rttvar",
+    [RTAX_SSTHRESH] = "ssthresh", [RTAX_CWND] = "cwnd",
+    [RTAX_ADVMSS] = "advmss",     [RTAX_REORDERING] = "reordering",
+    [RTAX_HOPLIMIT] = "hoplimit", [RTAX_INITCWND] = "initcwnd",
+    [RTAX_RTO_MIN] = "rto_min",   [RTAX_INITRWND] = "initrwnd",
     [RTAX_QUICKACK] = "quickack", [RTAX_CC_ALGO] = "congctl",
+    [RTAX_FEATURES] = "features", [RTAX_FASTOPEN_NO_COOKIE] = "fastopen_no_cookie",
 };
 
 static void say_metrics(struct ferry_text *t, const uint8_t *v, int n)
@@ -27,11 +30,14 @@ static void say_metrics(struct ferry_text *t, const uint8_t *v, int n)
     a = (const struct nlattr *)(const void *)v;
     for (int left = n; nla_ok(a, left); a = nla_next(a, &left)) {
         unsigned type = (unsigned)nla_type(a);
-        const char *lock = locked & 1u << type ? "lock " : "";
+        /* ip locks rto_min by itself, and takes no such word there. */
+        const char *lock = locked & 1u << type && type != RTAX_RTO_MIN ? "lock " : "";
         if (type >= FERRY_COUNT(metric_names) || !metric_names[type])
             continue;
         if (type == RTAX_CC_ALGO)
             ferry_say(t, " congctl %s%s", lock, nla_get_string(a));
+        else if (type == RTAX_FEATURES) /* ip knows no other one */
+            ferry_say(t, nla_get_u32(a) & RTAX_FEATURE_ECN ? " features ecn" : "");
         else if (type == RTAX_RTT || type == RTAX_RTTVAR) /* in units of 1/8 and 1/4 ms */
             ferry_say(t, " %s %s%ums", metric_names[type], lock, nla_get_u32(a) / (type == RTAX_RTT ? 8 : 4));
         else

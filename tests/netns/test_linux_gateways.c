@@ -559,6 +559,10 @@ static void test_native_commands_do_what_the_driver_does(void **state)
     static const char *const routes[] = {
         P4 " via 10.255.1.2 dev up0 proto static metric 20",
         P4 " via 10.255.1.2 dev up0 src 10.255.2.1 mtu lock 1400 advmss 1300 realms 5/7",
+        P4 " via 10.255.1.2 dev up0 rto_min 30ms rtt lock 80ms rttvar 40ms window 3000 cwnd lock 9 ssthresh "
+           "8 features ecn "
+           "hoplimit lock 9 initcwnd 5 initrwnd 6 reordering 4 quickack 1 congctl lock reno "
+           "fastopen_no_cookie 1",
         P4 " via 172.16.0.1 dev up0 onlink metric 9",
         P4 " via inet6 fd00:255:1::2 dev up0",
         P4 " tos 0x10 dev up0 scope global",

@@ -55,7 +55,7 @@ static const struct {
     {V4 " via 10.255.1.2 dev up0 metric 20 proto bird src 10.255.2.1", 254, true},
     {V4 " via 10.255.1.2 dev up0 mtu lock 1400 advmss 1300 window 5000 rto_min 30ms initcwnd 7 hoplimit 9",
      254, true},
-    {V4 " via 10.255.1.2 dev up0 congctl reno quickack 1 rtt 80ms", 254, true},
+    {V4 " via 10.255.1.2 dev up0 congctl lock reno quickack 1 rtt 80ms features ecn", 254, true},
     {V4 " via 10.255.1.2 dev up0 realms 5/7", 254, true},
     {V4 " via 10.255.1.2 dev up0 realms 9", 254, true},
     {V4 " via 172.16.0.1 dev up0 onlink", 254, false},
