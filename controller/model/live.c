@@ -101,7 +101,7 @@ static bool interface_has(const struct ferry_topology *t, const struct ferry_end
     return false;
 }
 
-static uint32_t resolve(const struct ferry_topology *t, uint32_t router, const struct ferry_nexthop *hop)
+uint32_t ferry_topology_next(const struct ferry_topology *t, uint32_t router, const struct ferry_nexthop *hop)
 {
     struct ferry_end end;
     uint32_t neighbour = hop->dev[0] ? ferry_topology_neighbour(t, router, hop->dev, &end) : FERRY_NO_ROUTER;
@@ -120,7 +120,7 @@ static const struct ferry_entry *intern(struct ferry_live *live, uint32_t router
         hops = many = ferry_calloc(e->n_nexthops, sizeof *hops);
     for (size_t i = 0; i < e->n_nexthops; i++) {
         hops[i] = e->nexthops[i];
-        hops[i].router = resolve(live->topology, router, &hops[i]);
+        hops[i].router = ferry_topology_next(live->topology, router, &hops[i]);
     }
     resolved.nexthops = e->n_nexthops ? hops : NULL;
     return ferry_pool_entry(live->pool, &resolved);

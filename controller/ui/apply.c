@@ -69,20 +69,19 @@ static const struct argp_child children[] = {{.argp = &ui_selection_argp}, {.arg
 static const struct argp apply_argp = {.options = apply_argp_options, .parser = parse, .children = children};
 static const struct argp drill_argp = {.options = drill_argp_options, .parser = parse, .children = children};
 
-/* A saved plan is for one version of the topology file, and its routers are that file's. */
-static int check_topology(struct ui *ui, const struct ferry_plan *plan, const struct ferry_topology *t)
+/* A saved plan is for one version of the topology file, and says of the network what that file says. */
+static int check_topology(struct ui *ui, struct ferry_plan *plan, const struct ferry_topology *t)
 {
+    if (!plan->topology_sha256[0])
+        return ferry_error(&ui->err, FERRY_EDRIFT,
+                           "the plan does not say which version of the topology file it was made from "
+                           "(/topology/sha256); plan again");
     if (strcmp(plan->topology_sha256, t->sha256) != 0)
         return ferry_error(
             &ui->err, FERRY_EDRIFT,
             "the topology file was changed since the plan was made (sha256 %.12s, now %.12s); plan again",
             plan->topology_sha256, t->sha256);
-    bool same = plan->n_routers == t->n_routers;
-    for (size_t i = 0; same && i < t->n_routers; i++)
-        same = strcmp(plan->routers[i].name, t->routers[i].name) == 0;
-    if (!same)
-        return ferry_refuse(&ui->err, "routers", "the plan's routers are not the topology's; plan again");
-    return 0;
+    return ferry_plan_fit(plan, t, &ui->err);
 }
 
 static int get_plan(struct ui *ui, const struct apply_options *o, const struct ferry_topology *t,

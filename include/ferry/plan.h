@@ -113,6 +113,11 @@ int ferry_plan_parse(const char *name, const char *text, size_t len, struct ferr
                      bool *ret_id_matches, struct ferry_err *err) FERRY_MUST_CHECK;
 int ferry_plan_load(const char *path, struct ferry_plan **ret, bool *ret_id_matches,
                     struct ferry_err *err) FERRY_MUST_CHECK;
+/* Holds a plan that came from a file against the topology: its routers, sites, drivers, subnets, gateways, tables
+ * and where its next hops lead.  Fills in the sites, drivers and gateways that a hand-made document leaves out,
+ * and seals.  -FERRY_EREFUSED (rule topology). */
+int ferry_plan_fit(struct ferry_plan *plan, const struct ferry_topology *t,
+                   struct ferry_err *err) FERRY_MUST_CHECK;
 /* Computes plan->id from the content. */
 void ferry_plan_seal(struct ferry_plan *plan);
 

@@ -77,6 +77,78 @@ def test_apply_refuses_another_topology(cli):
     assert not os.path.exists(cli.state_dir)
 
 
+def plan_edited(cli, edit):
+    """A saved plan that claims no id, so that only its words can betray it."""
+    doc = cli.json("plan", *MOVE)
+    doc.pop("id")
+    edit(doc)
+    with open(cli.path("edited.plan"), "w", encoding="utf-8") as f:
+        json.dump(doc, f)
+    return "edited.plan"
+
+
+def stretch(doc):
+    """Calls the third site the recovery one and attaches there too: proven by its own words."""
+    doc["routers"]["edge-third"]["site"] = "recovery"
+    gateway = {"router": "edge-third", "interface": "lan0", "address": "192.168.1.1/24"}
+    doc["groups"][0]["subnets"][0]["gateways"].append(gateway)
+    doc["stages"][2]["changes"].append(
+        {"router": "edge-third", "group": "g1", "kind": "gateway", "before": None, "after": {"type": "gateway"}})
+
+
+def turn_back(doc):
+    """A way back to the old site that calls itself one to the new."""
+    hop = next(c for c in doc["stages"][0]["changes"] if c["router"] == "edge-third")["after"]["nexthops"][0]
+    hop.update(via="10.255.13.1", dev="to-primary")
+
+
+def rename(doc):
+    doc["groups"][0]["subnets"][0]["name"] = "other"
+
+
+def another_driver(doc):
+    doc["routers"]["edge-third"]["driver"] = {"type": "netlink", "netns": "elsewhere"}
+
+
+def another_address(doc):
+    doc["groups"][0]["subnets"][0]["gateways"][1]["address"] = "192.168.1.77/24"
+
+
+def another_table(doc):
+    doc["stages"][0]["changes"][0]["table"] = 100
+    doc["stages"][0]["changes"][0]["after"]["table"] = 100
+
+
+@pytest.mark.parametrize("edit, text", [
+    (stretch, "puts edge-third at recovery, the topology at third"),
+    (turn_back, "by the topology it leads to edge-primary"),
+    (rename, "moves other (192.168.1.0/24), which the topology does not have"),
+    (another_driver, "reaches edge-third by another driver"),
+    (another_address, "gateway of app on edge-recovery is not the topology's"),
+    (another_table, "in table 100"),
+])
+def test_apply_refuses_a_plan_that_misdescribes_the_network(cli, edit, text):
+    if edit is not another_table:  # which is no longer proven
+        cli.run("prove", plan_edited(cli, edit))
+    error = cli.error("apply", plan_edited(cli, edit), "--yes", rc=4)
+    assert error["rule"] == "topology" and text in error["message"]
+    assert not os.path.exists(cli.state_dir)
+
+
+def test_apply_fills_in_what_a_handmade_plan_leaves_out(cli):
+    def strip(doc):
+        for name in ("routers", "proof", "warnings"):
+            doc.pop(name)
+        doc["groups"][0].pop("covers", None)
+        doc["groups"][0]["subnets"][0].pop("gateways")
+    doc = cli.json("apply", plan_edited(cli, strip), "--yes")
+    assert doc["state"] == "committed" and cli.active() == "recovery"
+    cli.run("rollback", "--yes")
+    assert cli.active() == "primary"
+    nameless = plan_edited(cli, lambda doc: doc["topology"].pop("sha256"))
+    assert "/topology/sha256" in cli.error("apply", nameless, "--yes", rc=3)["message"]
+
+
 def test_apply_shows_drift(cli):
     cli.run("plan", *MOVE, "--out", "move.plan")
     cli.move("recovery")

@@ -1,0 +1,181 @@
+/* Whether a plan that came from a file says of the network what the topology says.
+ *
+ * The prover judges a document by the document's own words: which site a router is at, which neighbour a next
+ * hop leads to.  Before it runs, apply.c (ui) holds these words against the topology here: else a document
+ * that calls a third site "recovery", or a next hop back to the old site one to the new, would be proven.
+ *
+ * Invariants
+ * 1. Words that are there are never corrected, only refused.  What a hand-made document leaves out (sites,
+ *    drivers, gateways) is filled in, so that the proof and the journal know it.
+ * SPDX-License-Identifier: MIT */
+#include "plan/planner.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool same(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static int fit_router(struct ferry_plan_router *p, const struct ferry_topology *t, size_t i,
+                      struct ferry_err *err)
+{
+    const struct ferry_router *r = &t->routers[i];
+    const char *site = t->sites[r->site].name;
+    if (!p->site)
+        p->site = ferry_strdup(site);
+    if (strcmp(p->site, site) != 0)
+        return ferry_refuse(err, "topology", "the plan puts %s at %s, the topology at %s; plan again",
+                            p->name, p->site, site);
+    if (!p->driver.type) {
+        p->driver.type = ferry_strdup(r->driver.type);
+        p->driver.netns = ferry_strdup(r->driver.netns);
+        p->driver.transport = ferry_strdup(r->driver.transport);
+    }
+    if (!same(p->driver.type, r->driver.type) || !same(p->driver.netns, r->driver.netns) ||
+        !same(p->driver.transport, r->driver.transport))
+        return ferry_refuse(err, "topology",
+                            "the plan reaches %s by another driver than the topology; plan again", p->name);
+    return 0;
+}
+
+static const struct ferry_gateway *find_gateway(const struct ferry_subnet *s, uint32_t router)
+{
+    for (size_t i = 0; i < s->n_gateways; i++)
+        if (s->gateways[i].router == router)
+            return &s->gateways[i];
+    return NULL;
+}
+
+static const char *interface_name(const struct ferry_topology *t, const struct ferry_gateway *g)
+{
+    return g->interface == FERRY_NONE ? "" : t->routers[g->router].interfaces[g->interface].name;
+}
+
+static bool same_gateway(const struct ferry_topology *t, const struct ferry_plan_gateway *p,
+                         const struct ferry_gateway *g)
+{
+    return g && ferry_prefix_equal(&p->gateway.address, &g->address) &&
+           ferry_addr_equal(&p->gateway.via, &g->via) && strcmp(p->interface, interface_name(t, g)) == 0;
+}
+
+static void fill_gateways(struct ferry_plan_subnet *p, const struct ferry_topology *t,
+                          const struct ferry_subnet *s)
+{
+    p->gateways = ferry_calloc(s->n_gateways, sizeof *p->gateways);
+    p->n_gateways = s->n_gateways;
+    for (size_t i = 0; i < s->n_gateways; i++) {
+        struct ferry_plan_gateway *g = &p->gateways[i];
+        g->gateway = s->gateways[i];
+        g->gateway.interface = FERRY_NONE;
+        snprintf(g->interface, sizeof g->interface, "%s", interface_name(t, &s->gateways[i]));
+    }
+}
+
+static int fit_subnet(struct ferry_plan *plan, struct ferry_plan_subnet *p, const struct ferry_topology *t,
+                      struct ferry_err *err)
+{
+    char prefix[FERRY_PREFIX_STRLEN];
+    uint32_t index = ferry_topology_subnet(t, p->name);
+    const struct ferry_subnet *s = index == FERRY_NONE ? NULL : &t->subnets[index];
+    if (!s || strcmp(s->name, p->name) != 0 || !ferry_prefix_equal(&s->prefix, &p->prefix))
+        return ferry_refuse(err, "topology", "the plan moves %s (%s), which the topology does not have",
+                            p->name, ferry_prefix_text(&p->prefix, prefix));
+    if (!p->n_gateways)
+        fill_gateways(p, t, s);
+    for (size_t i = 0; i < p->n_gateways; i++) {
+        const struct ferry_plan_gateway *g = &p->gateways[i];
+        if (!same_gateway(t, g, find_gateway(s, g->gateway.router)))
+            return ferry_refuse(err, "topology",
+                                "the plan's gateway of %s on %s is not the topology's; plan again", p->name,
+                                plan->routers[g->gateway.router].name);
+    }
+    return 0;
+}
+
+/* The router's next hops lead where the plan says that they lead. */
+static int fit_entry(const struct ferry_plan *plan, uint32_t router, const struct ferry_entry *e,
+                     const struct ferry_topology *t, struct ferry_err *err)
+{
+    char text[256];
+    for (uint16_t i = 0; e && i < e->n_nexthops; i++) {
+        const struct ferry_nexthop *hop = &e->nexthops[i];
+        uint32_t to = ferry_topology_next(t, router, hop);
+        if (to != hop->router)
+            return ferry_refuse(
+                err, "topology", "on %s the plan takes %s for a way to %s, by the topology it leads to %s",
+                plan->routers[router].name, ferry_entry_text(e, text, sizeof text),
+                hop->router == FERRY_NO_ROUTER ? "no router" : plan->routers[hop->router].name,
+                to == FERRY_NO_ROUTER ? "no router" : plan->routers[to].name);
+    }
+    return 0;
+}
+
+static int fit_stack(const struct ferry_plan *plan, uint32_t router, const struct ferry_stack *stack,
+                     const struct ferry_topology *t, struct ferry_err *err)
+{
+    int r = 0;
+    for (uint32_t i = 0; r == 0 && stack && i < stack->n; i++)
+        r = fit_entry(plan, router, stack->entries[i], t, err);
+    return r;
+}
+
+static int fit_group(struct ferry_plan *plan, struct ferry_group *g, const struct ferry_topology *t,
+                     struct ferry_err *err)
+{
+    const char *sites[] = {g->from, g->to};
+    int r = 0;
+    for (size_t i = 0; i < FERRY_COUNT(sites); i++)
+        if (sites[i] && ferry_topology_site(t, sites[i]) == FERRY_NONE)
+            return ferry_refuse(err, "topology", "the plan names site %s, which the topology does not have",
+                                sites[i]);
+    for (size_t i = 0; r == 0 && i < g->n_subnets; i++)
+        r = fit_subnet(plan, &g->subnets[i], t, err);
+    for (uint32_t v = 0; r == 0 && v < plan->n_routers; v++)
+        r = fit_stack(plan, v, g->initial[v], t, err);
+    return r;
+}
+
+static int fit_change(const struct ferry_plan *plan, const struct ferry_change *c,
+                      const struct ferry_topology *t, struct ferry_err *err)
+{
+    const struct ferry_group *g = &plan->groups[c->group];
+    const char *router = plan->routers[c->router].name;
+    for (size_t i = 0; i < g->n_subnets; i++) {
+        const struct ferry_plan_subnet *p = &g->subnets[i];
+        uint32_t subnet = ferry_topology_subnet(t, p->name);
+        if (c->table != ferry_topology_table(t, c->router, subnet))
+            return ferry_refuse(err, "topology", "the plan writes %s in table %u of %s, the topology has %u",
+                                p->name, c->table, router, ferry_topology_table(t, c->router, subnet));
+        if (c->kind != FERRY_KIND_GATEWAY)
+            continue;
+        bool known = false;
+        for (size_t k = 0; k < p->n_gateways; k++)
+            known = known || p->gateways[k].gateway.router == c->router;
+        if (!known)
+            return ferry_refuse(err, "topology", "%s has no gateway on %s in the topology", p->name, router);
+    }
+    int r = fit_entry(plan, c->router, c->before, t, err);
+    return r < 0 ? r : fit_entry(plan, c->router, c->after, t, err);
+}
+
+int ferry_plan_fit(struct ferry_plan *plan, const struct ferry_topology *t, struct ferry_err *err)
+{
+    bool fits = plan->n_routers == t->n_routers;
+    for (size_t i = 0; fits && i < t->n_routers; i++)
+        fits = strcmp(plan->routers[i].name, t->routers[i].name) == 0;
+    if (!fits)
+        return ferry_refuse(err, "topology", "the plan's routers are not the topology's; plan again");
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < t->n_routers; i++)
+        r = fit_router(&plan->routers[i], t, i, err);
+    for (size_t i = 0; r == 0 && i < plan->n_groups; i++)
+        r = fit_group(plan, &plan->groups[i], t, err);
+    for (size_t i = 0; r == 0 && i < plan->n_stages; i++)
+        for (size_t k = 0; r == 0 && k < plan->stages[i].n_changes; k++)
+            r = fit_change(plan, &plan->stages[i].changes[k], t, err);
+    if (r == 0)
+        ferry_plan_seal(plan);
+    return r;
+}
