@@ -436,6 +436,51 @@ static void test_pitfall_12_the_lan_is_told(void **state)
     assert_true(told6);
 }
 
+static bool hears_questions(const struct kernel *k)
+{
+    char *text = kernel_text(k, "-6 maddr show dev lan0");
+    bool hears = strstr(text, "ff02::1:ff00:1\n") || strstr(text, "ff02::1:ff00:1 ");
+    free(text);
+    return hears;
+}
+
+/* Announcing awaits the kernel's own membership: it leaves with an address also where it had not joined yet,
+ * and would take ours. */
+static void come_and_go(struct kernel *k, struct ferry_op *attach)
+{
+    struct ferry_op detach = kernel_swap(attach);
+    struct ferry_err err;
+    kernel_apply(k, attach, FERRY_DONE);
+    assert_int_equal(k->ops->announce(k->driver, attach, 1, &err), 0);
+    kernel_apply(k, &detach, FERRY_DONE);
+}
+
+/* The kernel itself hears them a moment after the attach, which is too late: the driver does not depend on
+ * the address for it, neither before the attach nor when it is undone. */
+static void test_pitfall_13_an_ipv6_gateway_hears_questions_at_once(void **state)
+{
+    struct kernel *k = *state;
+    struct ferry_gateway g = at(A6);
+    struct ferry_op attach = kernel_gateway(P6, &g, "lan0", NULL, &plain);
+    struct ferry_err err;
+    assert_false(hears_questions(k));
+    assert_int_equal(k->ops->check(k->driver, &attach, 1, &err), 0);
+    assert_int_equal(attach.outcome, FERRY_DONE);
+    assert_true(hears_questions(k));
+    come_and_go(k, &attach);
+    assert_true(hears_questions(k));
+}
+
+/* A recovery attaches without having checked. */
+static void test_pitfall_13_it_hears_them_unchecked_too(void **state)
+{
+    struct kernel *k = *state;
+    struct ferry_gateway g = at(A6);
+    struct ferry_op attach = kernel_gateway(P6, &g, "lan0", NULL, &plain);
+    come_and_go(k, &attach);
+    assert_true(hears_questions(k));
+}
+
 static void refused(struct kernel *k, struct ferry_op op, const char *words)
 {
     struct ferry_err err;
@@ -537,8 +582,10 @@ static void as_typed(struct kernel *k, struct ferry_op op)
     struct ferry_driver_config config = {.type = "netlink", .netns = k->netns};
     char text[4096], *line, *rest = NULL;
     struct ferry_op undo = kernel_swap(&op);
+    struct ferry_err err;
     char *was = kernel_snapshot(k);
     kernel_apply(k, &op, FERRY_DONE);
+    (void)!k->ops->announce(k->driver, &op, 1, &err); /* it awaits what the kernel does later */
     char *by_driver = kernel_snapshot(k);
     kernel_apply(k, &undo, FERRY_DONE);
     kernel_same(k, was);
@@ -625,6 +672,8 @@ int main(void)
         T(test_every_attribute_of_an_address_comes_back),
         T(test_pitfall_12_the_lan_is_told),
         T(test_pitfall_13_ipv6_works_at_once),
+        T(test_pitfall_13_an_ipv6_gateway_hears_questions_at_once),
+        T(test_pitfall_13_it_hears_them_unchecked_too),
         T(test_pitfall_13_a_taken_address_is_found),
         T(test_pitfall_14_secondaries_come_back_in_order),
         T(test_pitfall_14_routes_with_the_source_survive),
