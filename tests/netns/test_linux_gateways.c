@@ -389,6 +389,13 @@ static struct kernel pc_up(const struct kernel *k)
     kernel_exec(&pc, "sysctl -qw net.ipv6.conf.default.accept_dad=0");
     kernel_ip(k, "link set lan0-peer netns %s", pc.netns);
     kernel_ip(&pc, "link set lan0-peer up");
+    for (int i = 0; i < 500; i++) { /* the kernel's link watch says so a moment later */
+        FERRY_AUTOFREE char *link = kernel_text(k, "link show lan0");
+        if (strstr(link, "state UP"))
+            return pc;
+        usleep(10000);
+    }
+    fail_msg("lan0 has no carrier");
     return pc;
 }
 
