@@ -140,7 +140,12 @@ int ferry_journal_open(const struct ferry_env *env, const char *state_dir, struc
         return r;
     FERRY_AUTOFREE char *path = ferry_asprintf("%s/journal.db", state_dir);
     /* SQLite would create it readable for everybody; its rollback journal takes this file's mode. */
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int flags = SQLITE_OPEN_READWRITE, fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0 && errno == EROFS) { /* to look at; who wants to write hears it from SQLite */
+        flags = SQLITE_OPEN_READONLY;
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        errno = fd < 0 ? EROFS : 0;
+    }
     if (fd < 0)
         return ferry_error(err, FERRY_EIO, "%s: %s", path, strerror(errno));
     close(fd);
@@ -149,7 +154,7 @@ int ferry_journal_open(const struct ferry_env *env, const char *state_dir, struc
     journal->env = env;
     journal->lock_fd = -1;
     journal->state_dir = ferry_strdup(state_dir);
-    if (sqlite3_open_v2(path, &journal->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX, NULL) != SQLITE_OK)
+    if (sqlite3_open_v2(path, &journal->db, flags | SQLITE_OPEN_FULLMUTEX, NULL) != SQLITE_OK)
         return ferry_journal_error(journal, "open", err);
     r = set_up(journal, err);
     if (r < 0)

@@ -203,6 +203,16 @@ static int refuse_unfinished(struct ferry_journal *journal, struct ferry_err *er
     return r;
 }
 
+int ferry_txn_look(struct ferry_journal *journal, struct ferry_err *err)
+{
+    struct ferry_err busy = {0};
+    int r = refuse_unfinished(journal, err);
+    if (r != -FERRY_EREFUSED || ferry_journal_lock(journal, &busy) != -FERRY_ELOCKED)
+        return r;
+    *err = busy; /* it runs at this very moment */
+    return -FERRY_ELOCKED;
+}
+
 int ferry_txn_begin(struct ferry_journal *journal, struct ferry_fleet *fleet, struct ferry_plan *plan,
                     const struct ferry_txn_options *options, struct ferry_txn **ret,
                     struct ferry_hand **ret_drift, size_t *ret_n_drift, struct ferry_err *err)

@@ -117,7 +117,7 @@ static int show_run(struct ui *ui, void *options)
     FERRY_CLEANUP(ui_record_cleanup) struct ferry_txn_record *record = NULL;
     int r = ui_journal_look(ui, &journal);
     if (r == 0 && !journal)
-        r = ferry_error(&ui->err, FERRY_EUSAGE, "there are no transactions: no directory %s", ui->state_dir);
+        r = ferry_error(&ui->err, FERRY_EUSAGE, "there are no transactions: no journal in %s", ui->state_dir);
     if (r == 0)
         r = ferry_journal_get(journal, o->id, &record, &ui->err);
     if (r < 0)

@@ -46,9 +46,6 @@ static const struct ferry_txn_record *undone_by(struct ferry_txn_record *const *
 static int choose(struct ui *ui, struct ferry_txn_record *const *list, size_t n, char ret[24])
 {
     for (size_t i = 0; i < n; i++) {
-        if (!ui_state_ended(list[i]->state))
-            return ferry_refuse(&ui->err, "unfinished", "transaction %s is %s: run `ferry recover` first",
-                                list[i]->id, ferry_txn_state_name(list[i]->state));
         if (list[i]->state != FERRY_TXN_COMMITTED || strcmp(list[i]->kind, "apply") != 0 ||
             undone_by(list, n, list[i]->id))
             continue;
@@ -82,11 +79,13 @@ static int find(struct ui *ui, const char *id, struct ferry_txn_record **ret)
     char chosen[24];
     int r = ui_journal_look(ui, &journal);
     if (r == 0 && journal)
+        r = ferry_txn_look(journal, &ui->err);
+    if (r == 0 && journal)
         r = ferry_journal_list(journal, 0, &records.v, &records.n, &ui->err);
     if (r == 0 && !id)
         r = choose(ui, records.v, records.n, chosen);
     if (r == 0 && !journal)
-        r = ferry_error(&ui->err, FERRY_EUSAGE, "there are no transactions: no directory %s", ui->state_dir);
+        r = ferry_error(&ui->err, FERRY_EUSAGE, "there are no transactions: no journal in %s", ui->state_dir);
     if (r == 0)
         r = ferry_journal_get(journal, id ? id : chosen, &record, &ui->err);
     if (r == 0)

@@ -351,8 +351,22 @@ static int transact(struct ui *ui, struct ferry_fleet *fleet, struct ferry_plan 
     return finish(&job, journal, plan, probe, r);
 }
 
+/* Another transaction's unfinished business is no ground to say "nothing to do" or "every precheck passed".
+ */
+static int look(struct ui *ui)
+{
+    FERRY_CLEANUP(ui_journal_cleanup) struct ferry_journal *journal = NULL;
+    int r = ui_journal_look(ui, &journal);
+    return r < 0 || !journal ? r : ferry_txn_look(journal, &ui->err);
+}
+
 int ui_run_plan(struct ui *ui, struct ferry_fleet *fleet, struct ferry_plan *plan, const struct ui_run *how)
 {
+    if (!plan->n_stages || how->dry_run) {
+        int r = look(ui);
+        if (r < 0)
+            return r;
+    }
     if (!plan->n_stages)
         return nothing(ui, plan);
     if (how->dry_run)

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { KEY_MOVE = 0x2000, KEY_EVACUATE, KEY_TO, KEY_FAILBACK, KEY_MODE, KEY_OFFLINE, KEY_ACTIVE };
@@ -165,7 +166,9 @@ struct ferry_fleet_config ui_fleet_config(struct ui *ui)
 
 int ui_journal_look(struct ui *ui, struct ferry_journal **ret)
 {
-    if (access(ui->state_dir, F_OK) < 0 && errno == ENOENT)
+    FERRY_AUTOFREE char *path = ferry_asprintf("%s/journal.db", ui->state_dir);
+    struct stat st;
+    if (stat(path, &st) ? errno == ENOENT : st.st_size == 0)
         return 0;
     return ferry_journal_open(&ui->env, ui->state_dir, ret, &ui->err);
 }

@@ -146,8 +146,7 @@ struct ui_records {
 void ui_records_clear(struct ui_records *records);
 
 struct ferry_fleet_config ui_fleet_config(struct ui *ui);
-/* The journal to look at: `ret` stays NULL where there is no state directory, which is not made for a look.
- */
+/* The journal to look at: `ret` stays NULL where there is none, and none is made for a look. */
 int ui_journal_look(struct ui *ui, struct ferry_journal **ret);
 /* Indices by what stands on the command line; -FERRY_EUSAGE with the nearest name. */
 int ui_find_subnet(struct ui *ui, const struct ferry_topology *t, const char *name, uint32_t *ret);

@@ -150,6 +150,10 @@ int ferry_txn_begin(struct ferry_journal *journal, struct ferry_fleet *fleet, st
                     const struct ferry_txn_options *options, struct ferry_txn **ret,
                     struct ferry_hand **ret_drift, size_t *ret_n_drift,
                     struct ferry_err *err) FERRY_MUST_CHECK;
+/* Whether ferry_txn_begin would refuse for another transaction's sake, for callers with nothing to begin: what
+ * they saw on the routers may be in mid-move, or about to be undone.  -FERRY_EREFUSED (rule unfinished),
+ * -FERRY_ELOCKED while it runs. */
+int ferry_txn_look(struct ferry_journal *journal, struct ferry_err *err) FERRY_MUST_CHECK;
 /* The prechecks of ferry_txn_begin alone, without lock and journal: `apply --dry-run`. */
 int ferry_txn_precheck(struct ferry_fleet *fleet, struct ferry_plan *plan, struct ferry_hand **ret_drift,
                        size_t *ret_n_drift, struct ferry_err *err) FERRY_MUST_CHECK;
