@@ -101,6 +101,19 @@ void kernel_need_root(void)
     }
 }
 
+void kernel_runs(const struct kernel *k, const char *dev)
+{
+    for (int i = 0; i < 500; i++) {
+        char *link = kernel_text(k, "link show %s", dev);
+        bool running = strstr(link, "state UP");
+        free(link);
+        if (running)
+            return;
+        usleep(10000);
+    }
+    fail_msg("%s has no carrier", dev);
+}
+
 int kernel_up(void **state)
 {
     static unsigned count;
@@ -119,6 +132,7 @@ int kernel_up(void **state)
         kernel_ip(k, "link add %s type veth peer name %s-peer", dev, dev);
         kernel_ip(k, "link set %s-peer up", dev);
         kernel_ip(k, "link set %s up", dev);
+        kernel_runs(k, dev);
         if (i) {
             kernel_ip(k, "addr add 10.255.%d.1/24 dev %s", i, dev);
             kernel_ip(k, "addr add fd00:255:%d::1/64 dev %s nodad", i, dev);

@@ -44,6 +44,9 @@ char *kernel_snapshot(const struct kernel *k);
 void kernel_same(const struct kernel *k,
                  const char *snapshot); /* within 2 s; fails and shows both where it differs */
 
+/* Waits until an interface runs: the kernel acts on a carrier a moment after it came. */
+void kernel_runs(const struct kernel *k, const char *dev);
+
 struct ferry_prefix kernel_prefix(const char *text);
 struct ferry_addr kernel_addr(const char *text);
 
