@@ -159,6 +159,45 @@ static void say_leaning(struct ferry_text *t, const struct ferry_driver_config *
     ferry_linux_route_clear(&route);
 }
 
+/* Whether a route goes through the interface; those legs get onlink, for nothing else resolves their machines
+ * now. */
+static bool through(const struct ferry_op *op, struct ferry_linux_route *route)
+{
+    struct ferry_linux_record r;
+    bool any = false;
+    for (uint16_t i = 0; i < route->entry.n_nexthops; i++)
+        if (!strcmp(route->legs[i].dev, op->interface)) {
+            any = true;
+            route->legs[i].onlink |= route->legs[i].via.family == AF_INET;
+        }
+    for (size_t at = 0; ferry_linux_bytes_next(route->native.v, route->native.n, &at, &r);)
+        if (r.tag == FERRY_LINUX_LEGS && r.len >= FERRY_LINUX_LEG_BYTES && r.v[0] == AF_INET &&
+            !strcmp((const char *)r.v + 20, op->interface))
+            route->native.v[(size_t)(r.v - route->native.v) + 1] = 1; /* as put by pack_leg (route.c) */
+    return any;
+}
+
+/* With an interface's last IPv4 address the kernel deletes the routes through it (gateway.c, G3). */
+static void say_swept(struct ferry_text *t, const struct ferry_driver_config *config,
+                      const struct ferry_op *op)
+{
+    struct ferry_linux_record r;
+    struct ferry_linux_route route = {0};
+    const struct ferry_entry *e = op->before;
+    for (int pass = 0; pass < 2 && op->interface && op->prefix.addr.family == AF_INET; pass++)
+        for (size_t at = 0; ferry_linux_bytes_next(e->native, e->native_len, &at, &r);) {
+            if (r.tag != FERRY_LINUX_DEPENDENT || ferry_linux_route_unpack(&r, &route))
+                continue;
+            bool direct = route.entry.n_nexthops == 1 && !route.legs[0].via.family;
+            if (direct == !pass && through(op, &route)) {
+                if (goes_with(op, &route))
+                    ferry_linux_route_drop(&route, RTA_PREFSRC);
+                ferry_say_route(t, config, "replace", &route.prefix, &route.entry);
+            }
+        }
+    ferry_linux_route_clear(&route);
+}
+
 static void say_gateway_op(struct ferry_text *t, const struct ferry_driver_config *config,
                            const struct ferry_op *op)
 {
@@ -178,8 +217,10 @@ static void say_gateway_op(struct ferry_text *t, const struct ferry_driver_confi
     say_leaning(t, config, op, e);
     if (own)
         say_own(t, config, op, e, "del");
-    if (connected)
+    if (connected) {
         say_addresses(t, config, op, e, false);
+        say_swept(t, config, op);
+    }
 }
 
 int ferry_linux_native(const struct ferry_driver_config *config, const struct ferry_op *op, char *buf,
