@@ -48,6 +48,24 @@ static bool different(const struct status *s)
     return s->n_drift || s->n_unreachable || s->unfinished.n;
 }
 
+/* A gateway of the subnet that cannot be read: it may be attached there. */
+static bool unseen(const struct ferry_live *live, size_t column, uint32_t router)
+{
+    const struct ferry_subnet *subnet = &live->topology->subnets[live->subnets[column]];
+    for (size_t i = 0; i < subnet->n_gateways; i++)
+        if (subnet->gateways[i].router == router)
+            return live->unreachable[router];
+    return false;
+}
+
+static bool any_unseen(const struct ferry_live *live, size_t column)
+{
+    for (uint32_t r = 0; r < live->topology->n_routers; r++)
+        if (unseen(live, column, r))
+            return true;
+    return false;
+}
+
 /* ---- JSON ---- */
 
 static struct json_object *drift_json(const struct status *s, size_t column)
@@ -75,18 +93,23 @@ static struct json_object *subnet_json(const struct status *s, size_t column)
     const struct ferry_topology *t = live->topology;
     const struct ferry_subnet *subnet = &t->subnets[live->subnets[column]];
     struct json_object *o = json_object_new_object(), *attached = json_object_new_array();
+    struct json_object *unknown = json_object_new_array();
     char buf[FERRY_PREFIX_STRLEN];
     bool several;
     uint32_t site = ui_active_site(live, column, &several);
-    for (size_t r = 0; r < t->n_routers; r++)
+    for (uint32_t r = 0; r < t->n_routers; r++) {
         if (ui_is_attached(live, r, column))
             json_object_array_add(attached, json_object_new_string(t->routers[r].name));
+        if (unseen(live, column, r))
+            json_object_array_add(unknown, json_object_new_string(t->routers[r].name));
+    }
     json_object_object_add(o, "name", json_object_new_string(subnet->name));
     json_object_object_add(o, "prefix", json_object_new_string(ferry_prefix_text(&subnet->prefix, buf)));
     json_object_object_add(o, "home", json_object_new_string(t->sites[subnet->home].name));
     json_object_object_add(o, "active",
                            site == FERRY_NONE ? NULL : json_object_new_string(t->sites[site].name));
     json_object_object_add(o, "attached", attached);
+    json_object_object_add(o, "unknown", unknown);
     json_object_object_add(o, "drift", drift_json(s, column));
     return o;
 }
@@ -153,22 +176,30 @@ static void print_subnet(const struct status *s, struct libscols_table *table, s
     const struct ferry_subnet *subnet = &t->subnets[live->subnets[column]];
     char prefix[FERRY_PREFIX_STRLEN], state[64] = "ok";
     size_t drifts = 0;
-    bool several;
+    bool several, partly = any_unseen(live, column);
     uint32_t site = ui_active_site(live, column, &several);
+    bool unknown = partly && site == FERRY_NONE && !several;
     FERRY_AUTOFREE char *attached = attached_text(live, column);
     for (size_t i = 0; i < s->n_drift; i++)
         drifts += s->drift[i].column == column;
     if (drifts)
         snprintf(state, sizeof state, "drift (%zu)", drifts);
+    else if (unknown)
+        snprintf(state, sizeof state, "unknown");
     else if (site != subnet->home)
         snprintf(state, sizeof state, "away from home");
-    const char *active = several ? "SEVERAL SITES" : site == FERRY_NONE ? "nowhere" : t->sites[site].name;
+    else if (partly)
+        snprintf(state, sizeof state, "partly unknown");
+    const char *active = several              ? "SEVERAL SITES"
+                         : unknown            ? "unknown"
+                         : site == FERRY_NONE ? "nowhere"
+                                              : t->sites[site].name;
     ui_table_row(table,
                  (const char *[]){subnet->name, ferry_prefix_text(&subnet->prefix, prefix),
                                   t->sites[subnet->home].name, active, attached, state},
-                 drifts                 ? UI_RED
-                 : site != subnet->home ? UI_YELLOW
-                                        : UI_PLAIN);
+                 drifts                           ? UI_RED
+                 : site != subnet->home || partly ? UI_YELLOW
+                                                  : UI_PLAIN);
 }
 
 static void print_drift(const struct status *s)
@@ -289,7 +320,8 @@ const struct ui_verb ui_verb_status = {
         "path` (it delivers, "
         "but not on a shortest path), `two sites` (attached at both), `part` (only some of a site's gateways "
         "are attached). "
-        "Being away from home is no drift.\n\n"
+        "Being away from home is no drift.  Where a gateway's router cannot be read, a subnet that is seen "
+        "nowhere is `unknown`, one that is seen at home `partly unknown`: it may be attached there too.\n\n"
         "Examples:\n  ferry -t site.json status\n  ferry -t site.json status --json --detailed-exitcode\n\n"
         "Exit status: 0; with --detailed-exitcode 2 on drift, an unreachable router or an unfinished "
         "transaction.\n",

@@ -352,6 +352,28 @@ def test_unreachable_router(cli):
     assert trace["result"] == "unreachable"
 
 
+def test_status_says_what_it_cannot_know(cli):
+    cli.move("recovery")
+    cli.run("rollback", "--yes")
+
+    def hide(router):
+        os.rename(cli.sim_file(router), cli.path("hidden"))
+        os.mkdir(cli.sim_file(router))  # cannot be read
+        rows = {line.split()[0]: line.split()[3:] for line in cli.run("status").stdout.splitlines()}
+        app = cli.json("status")["subnets"][0]
+        os.rmdir(cli.sim_file(router))
+        os.rename(cli.path("hidden"), cli.sim_file(router))
+        return app, rows["app"]
+
+    app, row = hide("edge-primary")  # where it is attached
+    assert (app["active"], app["attached"], app["unknown"]) == (None, [], ["edge-primary"])
+    assert row == ["unknown", "-", "unknown"]
+    app, row = hide("edge-recovery")  # where it may be attached too
+    assert (app["active"], app["unknown"]) == ("primary", ["edge-recovery"]) and row[-2:] == ["partly", "unknown"]
+    app, row = hide("edge-third")  # no gateway
+    assert app["unknown"] == [] and row[-1] == "ok"
+
+
 def test_trace(cli):
     doc = cli.json("trace", "192.168.1.10", "--from", "edge-third")
     assert doc["delivered"] and doc["result"] == "delivered" and doc["end"] == "delivered at edge-primary (lan0)"
