@@ -23,6 +23,10 @@ struct checker {
     size_t n_asked;
     struct ferry_linux_address *addresses; /* of the whole router */
     size_t n_addresses;
+    struct {
+        bool known, told; /* for the whole router; said already that it does not */
+        int in;           /* and from this interface, the last one that was asked about */
+    } forwards[2];        /* IPv4, IPv6 */
 };
 
 static void refuse(struct checker *c, struct ferry_op *op, const char *fmt, ...)
@@ -145,30 +149,65 @@ static void check_nexthops(struct checker *c, struct ferry_op *op, const struct 
     }
 }
 
-/* ---- rp_filter. ---- */
+/* ---- Settings of the kernel. ---- */
+
+struct setting {
+    int type, value;
+};
 
 static void hear_netconf(void *ctx, struct nlmsghdr *h)
 {
+    struct setting *s = ctx;
     struct nlattr *tb[NETCONFA_MAX + 1] = {0};
     if (h->nlmsg_type == RTM_NEWNETCONF &&
-        nlmsg_parse(h, sizeof(struct netconfmsg), tb, NETCONFA_MAX, NULL) >= 0 && tb[NETCONFA_RP_FILTER])
-        *(int *)ctx = (int)nla_get_u32(tb[NETCONFA_RP_FILTER]);
+        nlmsg_parse(h, sizeof(struct netconfmsg), tb, NETCONFA_MAX, NULL) >= 0 && tb[s->type])
+        s->value = (int)nla_get_u32(tb[s->type]);
 }
 
-static int rp_filter(struct checker *c, int ifindex)
+/* `unknown` where the kernel does not say. */
+static int netconf(struct checker *c, uint8_t family, int ifindex, int type, int unknown)
 {
     struct {
         struct nlmsghdr h;
         struct netconfmsg conf;
         char room[16];
     } request = {.h = {.nlmsg_len = NLMSG_LENGTH(sizeof request.conf), .nlmsg_type = RTM_GETNETCONF},
-                 .conf.ncm_family = AF_INET};
+                 .conf.ncm_family = family};
     struct ferry_err ignored;
-    int value = 0;
+    struct setting s = {.type = type, .value = unknown};
     request.h.nlmsg_len = NLMSG_ALIGN(request.h.nlmsg_len);
     put(&request.h, NETCONFA_IFINDEX, &ifindex, sizeof ifindex);
-    (void)!ferry_linux_ask(c->d, &request.h, hear_netconf, &value, &ignored);
-    return value;
+    (void)!ferry_linux_ask(c->d, &request.h, hear_netconf, &s, &ignored);
+    return s.value;
+}
+
+static int rp_filter(struct checker *c, int ifindex)
+{
+    return netconf(c, AF_INET, ifindex, NETCONFA_RP_FILTER, 0);
+}
+
+/* A router that does not forward delivers to nobody but itself.  It did so before the move, too: said, not
+ * refused. */
+static void check_forwarding(struct checker *c, const struct ferry_op *op)
+{
+    uint8_t family = op->prefix.addr.family;
+    bool v6 = family == AF_INET6;
+    if (!op->after || (op->kind == FERRY_KIND_ROUTE && op->after->type != FERRY_UNICAST) ||
+        c->forwards[v6].told)
+        return;
+    bool attaches = op->kind == FERRY_KIND_GATEWAY && op->interface;
+    int in = attaches ? (int)ferry_linux_ifindex(c->d, op->interface) : c->forwards[v6].in;
+    bool all = c->forwards[v6].known || netconf(c, family, NETCONFA_IFINDEX_ALL, NETCONFA_FORWARDING, 1);
+    bool own = in == c->forwards[v6].in || netconf(c, family, in, NETCONFA_FORWARDING, 1);
+    c->forwards[v6].known = all;
+    c->forwards[v6].in = own ? in : 0;
+    if (all && own)
+        return;
+    c->forwards[v6].told = true;
+    ferry_log(c->d->env, FERRY_LOG_WARNING,
+              "warning: %s does not forward IPv%c packets%s%s: sysctl -w net.ipv%c.conf.%s.forwarding=1",
+              c->d->router, v6 ? '6' : '4', all ? " that come in by " : "", all ? op->interface : "",
+              v6 ? '6' : '4', all ? op->interface : "all");
 }
 
 static bool uses(const struct ferry_entry *e, const char *dev)
@@ -313,8 +352,8 @@ static void get_ready(struct checker *c, const struct ferry_op *ops, size_t n)
         const struct ferry_op *op = &ops[i];
         if (op->kind != FERRY_KIND_GATEWAY || op->outcome != FERRY_DONE || op->gateway->via.family)
             continue;
-        if (ferry_linux_lan_open(c->d, &err) < 0)
-            return; /* it is tried again, and said, when it is needed */
+        if (op->after)
+            (void)!ferry_linux_lan_open(c->d, &err); /* it is tried again, and said, when it is needed */
         ferry_linux_lan_join(c->d, ferry_linux_ifindex(c->d, op->interface), &op->gateway->address.addr);
     }
 }
@@ -335,6 +374,7 @@ int ferry_linux_check(struct ferry_driver *driver, struct ferry_op *ops, size_t 
         struct ferry_op *op = &ops[i];
         op->outcome = FERRY_DONE;
         ferry_op_clear(op);
+        check_forwarding(&c, op);
         if (op->kind == FERRY_KIND_GATEWAY) {
             check_gateway(&c, op);
             continue;
