@@ -15,6 +15,8 @@
 
 /* ---- Keys. ---- */
 
+enum { KEYS = 1024 /* of one datagram; what is beyond is looked up unprepared */ };
+
 static uint64_t hash_key(const struct ferry_prefix *p, uint32_t table, uint32_t metric)
 {
     uint64_t words[2], h = ((uint64_t)table << 32 | metric) ^ ((uint64_t)p->len << 24) ^ p->addr.family;
@@ -31,6 +33,14 @@ static bool same_key(const struct ferry_linux_slot *s, const struct ferry_prefix
            s->prefix.addr.family == p->addr.family && !memcmp(s->prefix.addr.bytes, p->addr.bytes, 16);
 }
 
+static void index_put(struct ferry_linux_apply *a, uint64_t hash, size_t slot)
+{
+    size_t at = hash & a->index_mask;
+    while (a->index[at].slot)
+        at = (at + 1) & a->index_mask;
+    a->index[at] = (struct ferry_linux_place){(uint32_t)(hash >> 32), (uint32_t)slot + 1};
+}
+
 static void index_grow(struct ferry_linux_apply *a, size_t at_least)
 {
     size_t room = 64;
@@ -39,30 +49,27 @@ static void index_grow(struct ferry_linux_apply *a, size_t at_least)
     free(a->index);
     a->index = ferry_calloc(room, sizeof *a->index);
     a->index_mask = room - 1;
-    for (size_t i = 0; i < a->n_slots; i++) {
-        const struct ferry_linux_slot *s = &a->slots[i];
-        size_t at = hash_key(&s->prefix, s->table, s->metric) & a->index_mask;
-        while (a->index[at])
-            at = (at + 1) & a->index_mask;
-        a->index[at] = (uint32_t)i + 1;
-    }
+    for (size_t i = 0; i < a->n_slots; i++)
+        index_put(a, hash_key(&a->slots[i].prefix, a->slots[i].table, a->slots[i].metric), i);
 }
 
-static struct ferry_linux_slot *slot_find(struct ferry_linux_apply *a, const struct ferry_prefix *p,
-                                          uint32_t table, uint32_t metric)
+static struct ferry_linux_slot *slot_find(struct ferry_linux_apply *a, uint64_t hash,
+                                          const struct ferry_prefix *p, uint32_t table, uint32_t metric)
 {
     if (!a->n_slots)
         return NULL;
-    for (size_t at = hash_key(p, table, metric) & a->index_mask; a->index[at]; at = (at + 1) & a->index_mask)
-        if (same_key(&a->slots[a->index[at] - 1], p, table, metric))
-            return &a->slots[a->index[at] - 1];
+    for (size_t at = hash & a->index_mask; a->index[at].slot; at = (at + 1) & a->index_mask)
+        if (a->index[at].tag == (uint32_t)(hash >> 32) &&
+            same_key(&a->slots[a->index[at].slot - 1], p, table, metric))
+            return &a->slots[a->index[at].slot - 1];
     return NULL;
 }
 
 struct ferry_linux_slot *ferry_linux_slot_get(struct ferry_linux_apply *a, const struct ferry_prefix *prefix,
                                               uint32_t table, uint32_t metric, bool *ret_new)
 {
-    struct ferry_linux_slot *s = slot_find(a, prefix, table, metric);
+    uint64_t hash = hash_key(prefix, table, metric);
+    struct ferry_linux_slot *s = slot_find(a, hash, prefix, table, metric);
     *ret_new = !s;
     if (s)
         return s;
@@ -80,10 +87,7 @@ struct ferry_linux_slot *ferry_linux_slot_get(struct ferry_linux_apply *a, const
     }
     s = &a->slots[a->n_slots];
     *s = (struct ferry_linux_slot){.prefix = *prefix, .table = table, .metric = metric};
-    size_t at = hash_key(prefix, table, metric) & a->index_mask;
-    while (a->index[at])
-        at = (at + 1) & a->index_mask;
-    a->index[at] = (uint32_t)++a->n_slots;
+    index_put(a, hash, a->n_slots++);
     return s;
 }
 
@@ -183,32 +187,32 @@ static void ready(void *ctx)
     ferry_linux_gateway_ready(ctx);
 }
 
-/* The key of a route message, without taking all of it apart.  False: it has no destination. */
-static bool quick_key(const struct nlmsghdr *h, struct ferry_prefix *ret, uint32_t *ret_table,
-                      uint32_t *ret_metric, size_t *ret_dst)
+/* The key of a route message, without taking all of it apart.  False: it is none, or has no destination. */
+static bool quick_key(const struct nlmsghdr *h, struct ferry_linux_key *ret)
 {
     const struct rtmsg *rtm = NLMSG_DATA(h);
     const struct nlattr *at = (const struct nlattr *)((const char *)h + NLMSG_LENGTH(sizeof *rtm));
     const char *end = (const char *)h + h->nlmsg_len;
+    if (h->nlmsg_type != RTM_NEWROUTE)
+        return false;
     size_t bytes = rtm->rtm_family == AF_INET ? 4 : 16;
-    memset(ret, 0, sizeof *ret);
-    ret->addr.family = rtm->rtm_family;
-    ret->len = rtm->rtm_dst_len;
-    *ret_table = rtm->rtm_table;
-    *ret_metric = 0;
-    *ret_dst = 0;
+    *ret = (struct ferry_linux_key){.message = h,
+                                    .prefix = {.addr.family = rtm->rtm_family, .len = rtm->rtm_dst_len},
+                                    .table = rtm->rtm_table};
     for (; (const char *)at + NLA_HDRLEN <= end && at->nla_len >= NLA_HDRLEN;
          at = (const struct nlattr *)((const char *)at + NLA_ALIGN(at->nla_len))) {
+        const char *value = (const char *)at + NLA_HDRLEN;
         if (at->nla_type == RTA_TABLE)
-            memcpy(ret_table, nla_data(at), sizeof *ret_table);
+            memcpy(&ret->table, value, sizeof ret->table);
         else if (at->nla_type == RTA_PRIORITY)
-            memcpy(ret_metric, nla_data(at), sizeof *ret_metric);
+            memcpy(&ret->metric, value, sizeof ret->metric);
         else if (at->nla_type == RTA_DST) {
-            memcpy(ret->addr.bytes, nla_data(at), bytes);
-            *ret_dst = (size_t)((const char *)nla_data(at) - (const char *)h);
+            memcpy(ret->prefix.addr.bytes, value, bytes);
+            ret->dst = (uint16_t)(value - (const char *)h);
         }
     }
-    return *ret_dst != 0;
+    ret->hash = hash_key(&ret->prefix, ret->table, ret->metric);
+    return ret->dst != 0;
 }
 
 /* Whether a message is the last compared one but for its destination (and sequence). */
@@ -226,39 +230,42 @@ static bool as_before(const struct ferry_linux_apply *a, const struct nlmsghdr *
 static bool shortcut(void *ctx, const struct nlmsghdr *h)
 {
     struct ferry_linux_apply *a = ctx;
-    struct ferry_prefix prefix;
-    uint32_t table, metric;
-    size_t dst;
+    struct ferry_linux_key own, *key = &own;
     a->message = NULL;
-    if (h->nlmsg_type != RTM_NEWROUTE || !quick_key(h, &prefix, &table, &metric, &dst))
+    if (a->next_key < a->n_keys && a->keys[a->next_key].message == h)
+        key = &a->keys[a->next_key++];
+    else if (!quick_key(h, &own))
         return false;
-    struct ferry_linux_slot *s = slot_find(a, &prefix, table, metric);
+    struct ferry_linux_slot *s = slot_find(a, key->hash, &key->prefix, key->table, key->metric);
     if (!s)
         return true;
-    if (s->expected && s->expected == a->seen.equals && as_before(a, h, dst)) {
+    if (s->expected && s->expected == a->seen.equals && as_before(a, h, key->dst)) {
         s->found++;
         s->equal = true;
         return true;
     }
     a->message = h;
-    a->message_dst = dst;
+    a->message_dst = key->dst;
     return false;
 }
 
-/* Where a message's key will be looked for is fetched while its neighbours are at work. */
-static void glance(void *ctx, const struct nlmsghdr *h, int pass)
+/* Where the messages' keys will be looked for is fetched for all of them at once: one by one, each would wait
+ * for memory. */
+static void glance(void *ctx, const struct nlmsghdr *messages, int bytes)
 {
-    const struct ferry_linux_apply *a = ctx;
-    struct ferry_prefix prefix;
-    uint32_t table, metric;
-    size_t dst;
-    if (h->nlmsg_type != RTM_NEWROUTE || !a->n_slots || !quick_key(h, &prefix, &table, &metric, &dst))
+    struct ferry_linux_apply *a = ctx;
+    a->n_keys = a->next_key = 0;
+    if (!a->n_slots)
         return;
-    const uint32_t *at = &a->index[hash_key(&prefix, table, metric) & a->index_mask];
-    if (pass == 0)
-        __builtin_prefetch(at);
-    else if (*at)
-        __builtin_prefetch(&a->slots[*at - 1], 1);
+    for (struct nlmsghdr *h = (struct nlmsghdr *)messages; a->n_keys < KEYS && nlmsg_ok(h, bytes);
+         h = nlmsg_next(h, &bytes))
+        if (quick_key(h, &a->keys[a->n_keys]))
+            __builtin_prefetch(&a->index[a->keys[a->n_keys++].hash & a->index_mask]);
+    for (size_t i = 0; i < a->n_keys; i++) {
+        const struct ferry_linux_place *at = &a->index[a->keys[i].hash & a->index_mask];
+        if (at->slot)
+            __builtin_prefetch(&a->slots[at->slot - 1], 1);
+    }
 }
 
 /* Remembers the message at hand for the shortcut: its route is just what this slot expects. */
@@ -277,7 +284,8 @@ static void hear(void *ctx, struct ferry_linux_route *route, struct ferry_linux_
     struct ferry_linux_apply *a = ctx;
     struct ferry_linux_slot *s;
     ferry_linux_gateway_hear(a, route, own);
-    s = slot_find(a, &route->prefix, route->entry.table, route->entry.metric);
+    s = slot_find(a, hash_key(&route->prefix, route->entry.table, route->entry.metric), &route->prefix,
+                  route->entry.table, route->entry.metric);
     if (!s)
         return;
     if (own) {
@@ -323,7 +331,10 @@ static int prepare(struct ferry_linux_apply *a, struct ferry_err *err)
     a->survey.restart = restart;
     a->survey.ready = ready;
     a->survey.shortcut = gateways ? NULL : shortcut;
-    a->survey.glance = a->n > 1000 ? glance : NULL; /* fewer are in the cache anyway */
+    if (a->n > 1000) { /* fewer are in the cache anyway */
+        a->keys = ferry_calloc(KEYS, sizeof *a->keys);
+        a->survey.glance = glance;
+    }
     a->survey.ctx = a;
     return ferry_linux_survey_run(&a->survey, err);
 }
@@ -446,6 +457,7 @@ static void apply_clear(struct ferry_linux_apply *a)
     free(a->leaning);
     free(a->slots);
     free(a->index);
+    free(a->keys);
     free(a->attachment);
     free(a->slot_of);
 }

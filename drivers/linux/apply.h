@@ -19,6 +19,15 @@ struct ferry_linux_slot {
     struct ferry_entry *held;           /* found, where it is not equal (the last one) */
 } __attribute__((aligned(64)));
 
+/* The key of a route message. */
+struct ferry_linux_key {
+    const struct nlmsghdr *message;
+    uint64_t hash;
+    struct ferry_prefix prefix;
+    uint16_t dst; /* where in the message the destination stands */
+    uint32_t table, metric;
+};
+
 /* Interfaces that lose their last IPv4 address in this batch: the kernel then deletes every route through
  * them. */
 struct ferry_linux_emptied {
@@ -35,7 +44,10 @@ struct ferry_linux_apply {
     struct ferry_linux_survey survey;
     struct ferry_linux_slot *slots;
     size_t n_slots, slots_room;
-    uint32_t *index; /* slot + 1 by hash; 0: free */
+    struct ferry_linux_place {
+        uint32_t tag;  /* the rest of the hash: so that other keys' slots are not looked at */
+        uint32_t slot; /* + 1; 0: free */
+    } * index;         /* by hash */
     size_t index_mask;
     uint32_t *attachment; /* [n]: index + 1 of the op's attachment; 0: none */
     uint32_t *slot_of;    /* [n]: the slot of a route op */
@@ -45,6 +57,9 @@ struct ferry_linux_apply {
     struct ferry_linux_route unpacked;  /* the route out of a snapshot that is at hand */
     struct ferry_linux_route **leaning; /* those that attaches shall restore, as slots expect them */
     size_t n_leaning;
+    /* The keys of what was received together (glance): keys[next_key] is most likely the one at hand. */
+    struct ferry_linux_key *keys;
+    size_t n_keys, next_key;
     const struct nlmsghdr *message; /* at hand during the look, for the shortcut */
     size_t message_dst;
     /* The last message compared, and what it was found equal to. */

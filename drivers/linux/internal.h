@@ -25,7 +25,7 @@ struct ferry_linux {
     int fd; /* of sock; strict, with extended acks */
     uint32_t seq;
     int packet_fd; /* for announcements and probes, opened when first needed; 0: not yet */
-    int member_fd; /* opened with it: member of groups (lan.c, L1); negative: the kernel has no IPv6 */
+    int member_fd; /* member of groups (lan.c, L1), likewise */
     uint8_t *buf;  /* one receive */
     size_t buf_bytes;
 };
@@ -52,9 +52,9 @@ struct ferry_linux_dump {
     struct nlmsghdr *request;
     bool filtered;
     void (*each)(void *ctx, struct nlmsghdr *answer);
-    /* May be NULL: twice before `each`, all answers that came together are shown, to fetch what they will
-     * need. */
-    void (*glance)(void *ctx, const struct nlmsghdr *answer, int pass);
+    /* May be NULL: before `each`, all answers that came together, to fetch what they will need.  They stay
+     * where they are until the last was shown to `each`. */
+    void (*glance)(void *ctx, const struct nlmsghdr *answers, int bytes);
     void *ctx;
 };
 int ferry_linux_dump(struct ferry_linux *d, const struct ferry_linux_dump *dump,
@@ -189,7 +189,8 @@ void ferry_linux_address_pack(struct ferry_linux_bytes *b, const struct ferry_li
 int ferry_linux_address_unpack(const struct ferry_linux_record *record, struct ferry_linux_address *ret);
 bool ferry_linux_address_parse(struct ferry_linux *d, const struct nlmsghdr *message,
                                struct ferry_linux_address *ret);
-/* Why the addresses of one subnet on one interface could not be put back after they went; NULL: they could. */
+/* Why the addresses of one subnet on one interface could not be put back after they went; NULL: they could.
+ */
 const char *ferry_linux_addresses_lost(const struct ferry_linux_address *all, size_t n);
 /* The address of a plain attachment: as `ip addr add A/L dev I` gives it, IPv6 with nodad. */
 struct ferry_linux_address ferry_linux_address_plain(const struct ferry_gateway *g, uint32_t table);
@@ -229,7 +230,7 @@ struct ferry_linux_survey {
     void (*route)(void *ctx, struct ferry_linux_route *route, struct ferry_linux_attachment *own);
     /* Before a message is taken apart: true where the receiver needs to know no more of it.  May be NULL. */
     bool (*shortcut)(void *ctx, const struct nlmsghdr *message);
-    void (*glance)(void *ctx, const struct nlmsghdr *message, int pass); /* as struct ferry_linux_dump's */
+    void (*glance)(void *ctx, const struct nlmsghdr *messages, int bytes); /* as struct ferry_linux_dump's */
     void *ctx;
     struct ferry_linux_route scratch;
 };
@@ -248,7 +249,8 @@ struct ferry_entry ferry_linux_gateway_route(const struct ferry_gateway *g, cons
 
 /* ---- The LAN (lan.c). ---- */
 
-/* Opens the sockets that the rest needs, where they are not open yet. */
+/* Opens the packet socket, where it is not open yet.  Only where it will be needed: the kernel takes 20 ms to
+ * close one. */
 int ferry_linux_lan_open(struct ferry_linux *d, struct ferry_err *err) FERRY_MUST_CHECK;
 /* Joins the group on which machines ask for an IPv6 address, until the driver is closed.  Best effort, no
  * harm where done before; nothing for IPv4. */

@@ -196,10 +196,10 @@ static bool leans_on(const struct ferry_linux_attachment *a, const struct ferry_
     return false;
 }
 
-static void glance(void *ctx, const struct nlmsghdr *message, int pass)
+static void glance(void *ctx, const struct nlmsghdr *messages, int bytes)
 {
     struct ferry_linux_survey *s = ctx;
-    s->glance(s->ctx, message, pass);
+    s->glance(s->ctx, messages, bytes);
 }
 
 static void hear_route(void *ctx, struct nlmsghdr *message)

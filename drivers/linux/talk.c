@@ -131,10 +131,8 @@ enum dump_result { DUMP_DONE = 0, DUMP_AGAIN = 1, DUMP_MORE = 2 };
 static int dump_datagram(struct ferry_linux *d, const struct ferry_linux_dump *dump, int n, bool *torn,
                          struct ferry_err *err)
 {
-    for (int pass = 0, left = n; dump->glance && pass < 2; pass++, left = n)
-        for (struct nlmsghdr *h = (struct nlmsghdr *)d->buf; nlmsg_ok(h, left); h = nlmsg_next(h, &left))
-            if (h->nlmsg_type >= NLMSG_MIN_TYPE)
-                dump->glance(dump->ctx, h, pass);
+    if (dump->glance)
+        dump->glance(dump->ctx, (struct nlmsghdr *)d->buf, n);
     for (struct nlmsghdr *h = (struct nlmsghdr *)d->buf; nlmsg_ok(h, n); h = nlmsg_next(h, &n)) {
         if (h->nlmsg_seq != dump->request->nlmsg_seq) /* T1 */
             continue;

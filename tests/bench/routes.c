@@ -326,8 +326,10 @@ int main(int argc, char **argv)
             failed |= results[way][round].failed;
         }
     shell("ip netns del %s", b.netns);
-    unlink(b.batch_file[0]);
-    unlink(b.batch_file[1]);
+    for (int i = 0; i < 2; i++) {
+        unlink(b.batch_file[i]);
+        free(b.batch_file[i]);
+    }
     if (failed) {
         fprintf(stderr, "a way failed: no figures\n");
         return 1;
