@@ -11,11 +11,10 @@ static void linux_close(struct ferry_driver *driver)
         return;
     if (d->sock)
         nl_socket_free(d->sock);
-    if (d->packet_fd) {
+    if (d->packet_fd)
         close(d->packet_fd);
-        if (d->member_fd >= 0)
-            close(d->member_fd);
-    }
+    if (d->member_fd)
+        close(d->member_fd);
     free(d->router);
     free(d->netns);
     free(d->buf);

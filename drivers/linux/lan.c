@@ -43,27 +43,36 @@ struct na_frame {
     uint8_t mac[6];
 } __attribute__((packed));
 
-/* Both together: each visit to the namespace takes a thread.  Without IPv6 there is no second one. */
-static int open_sockets(void *ctx, struct ferry_err *err)
+static int open_packet(void *ctx, struct ferry_err *err)
 {
     struct ferry_linux *d = ctx;
     int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return ferry_error(err, FERRY_EIO, "cannot open a packet socket: %s", strerror(errno));
     d->packet_fd = fd;
-    d->member_fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    return 0;
+}
+
+static int open_member(void *ctx, struct ferry_err *err)
+{
+    struct ferry_linux *d = ctx;
+    int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return ferry_error(err, FERRY_EIO, "cannot open a socket: %s", strerror(errno));
+    d->member_fd = fd;
     return 0;
 }
 
 int ferry_linux_lan_open(struct ferry_linux *d, struct ferry_err *err)
 {
-    return d->packet_fd ? 0 : ferry_linux_inside(d, open_sockets, d, err);
+    return d->packet_fd ? 0 : ferry_linux_inside(d, open_packet, d, err);
 }
 
 void ferry_linux_lan_join(struct ferry_linux *d, unsigned ifindex, const struct ferry_addr *address)
 {
-    struct ferry_err err;
-    if (address->family != AF_INET6 || !ifindex || ferry_linux_lan_open(d, &err) < 0 || d->member_fd < 0)
+    struct ferry_err ignored;
+    if (address->family != AF_INET6 || !ifindex ||
+        (!d->member_fd && ferry_linux_inside(d, open_member, d, &ignored) < 0))
         return;
     struct ipv6_mreq group = {.ipv6mr_interface = ifindex,
                               .ipv6mr_multiaddr.s6_addr = {0xff, 0x02, [11] = 1, [12] = 0xff}};
