@@ -249,8 +249,8 @@ struct ferry_entry ferry_linux_gateway_route(const struct ferry_gateway *g, cons
 
 /* ---- The LAN (lan.c). ---- */
 
-/* Opens the packet socket, where it is not open yet.  Only where it will be needed: the kernel takes 20 ms to
- * close one. */
+/* Opens the packet socket, where it is not open yet.  Only where it will be needed: the kernel takes 10 to 20
+ * ms to close one. */
 int ferry_linux_lan_open(struct ferry_linux *d, struct ferry_err *err) FERRY_MUST_CHECK;
 /* Joins the group on which machines ask for an IPv6 address, until the driver is closed.  Best effort, no
  * harm where done before; nothing for IPv4. */
