@@ -96,6 +96,21 @@ static int find(struct ui *ui, const char *id, struct ferry_txn_record **ret)
     return 0;
 }
 
+/* The plan alone suffices to reach real routers.  Simulated ones that were never written to start at home,
+ * which the topology knows whole, the plan only for its own subnets: so the topology that the plan was made
+ * from is used where it is at hand (in *t already, or named), and not asked for where it is not. */
+static int rollback_fleet(struct ui *ui, const struct ferry_plan *plan, struct ferry_topology **t,
+                          struct ferry_fleet **ret)
+{
+    struct ferry_fleet_config config = ui_fleet_config(ui);
+    struct ferry_err ignored;
+    if (!*t && ui->topology_file && ferry_topology_load(ui->topology_file, t, NULL, &ignored) < 0)
+        *t = NULL;
+    return *t && strcmp((*t)->sha256, plan->topology_sha256) == 0
+               ? ferry_fleet_for_topology(&config, *t, ret, &ui->err)
+               : ferry_fleet_for_plan(&config, plan, ret, &ui->err);
+}
+
 static int rollback_run(struct ui *ui, void *options)
 {
     const struct rollback_options *o = options;
@@ -103,7 +118,6 @@ static int rollback_run(struct ui *ui, void *options)
     FERRY_CLEANUP(ui_record_cleanup) struct ferry_txn_record *record = NULL;
     FERRY_CLEANUP(ui_plan_cleanup) struct ferry_plan *undo = NULL;
     FERRY_CLEANUP(ui_fleet_cleanup) struct ferry_fleet *fleet = NULL;
-    struct ferry_fleet_config config = ui_fleet_config(ui);
     int r = ui_run_may(ui, &o->run);
     if (r == 0 && o->run.n_probes)
         r = ui_topology_load(ui, &t);
@@ -114,7 +128,7 @@ static int rollback_run(struct ui *ui, void *options)
     if (r == 0)
         r = ui_plan_prove(ui, undo);
     if (r == 0)
-        r = ferry_fleet_for_plan(&config, undo, &fleet, &ui->err);
+        r = rollback_fleet(ui, undo, &t, &fleet);
     if (r < 0)
         return r;
     struct ui_run how = {

@@ -430,3 +430,22 @@ def test_a_read_only_journal_is_read(cli):
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout)["transactions"][0]["state"] == "committed"
     assert "away from home" in done.stderr and cli.active() == "recovery"
+
+
+def test_rollback_of_an_outer_subnet(cli):
+    """The inner subnet is known everywhere, also on a router that nothing was ever written to."""
+    with open(cli.topology, encoding="utf-8") as f:
+        doc = json.load(f)
+    doc["routers"].append({"name": "edge-far", "site": "third", "driver": {"type": "sim"},
+                           "interfaces": [{"name": "to-third", "addresses": ["10.255.34.2/30"]}]})
+    third = next(r for r in doc["routers"] if r["name"] == "edge-third")
+    third["interfaces"].append({"name": "to-far", "addresses": ["10.255.34.1/30"]})
+    doc["links"].append({"endpoints": ["edge-third:to-far", "edge-far:to-third"]})
+    doc["subnets"].append({"name": "outer", "prefix": "192.168.0.0/16", "home": "primary", "gateways": [
+        {"router": r, "interface": "lan0", "address": "192.168.0.1/16"} for r in ("edge-primary", "edge-recovery")]})
+    with open(cli.topology, "w", encoding="utf-8") as f:
+        json.dump(doc, f)
+    cli.move("recovery", "outer")
+    assert not os.path.exists(cli.sim_file("edge-far"))  # its way leads through edge-third before and after
+    cli.run("rollback", "--yes")
+    assert cli.active("outer") == "primary"
