@@ -89,6 +89,9 @@ void ui_progress_event(void *progress, enum ferry_txn_event event, size_t stage,
         line = stage_line(p, stage, text);
         break;
     case FERRY_EVENT_STATE:
+        if (text && strcmp(text, ferry_txn_state_name(FERRY_TXN_COMMITTED)) == 0)
+            return; /* not durable yet: the report says so when it is */
+        /* fall through */
     case FERRY_EVENT_NOTE:
         if (event == FERRY_EVENT_STATE && text && strcmp(text, ferry_txn_state_name(FERRY_TXN_UNDOING)) == 0)
             p->undoing = true;

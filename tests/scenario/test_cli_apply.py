@@ -449,3 +449,22 @@ def test_rollback_of_an_outer_subnet(cli):
     assert not os.path.exists(cli.sim_file("edge-far"))  # its way leads through edge-third before and after
     cli.run("rollback", "--yes")
     assert cli.active("outer") == "primary"
+
+
+@pytest.mark.parametrize("kilobytes", range(16, 132, 8))
+def test_a_full_disk(cli, kilobytes):
+    """Whenever the disk fills up: nothing was written (1), or an honest 6, never a word of success."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    script = ('mount -t tmpfs -o size="$0"k none "$1" || exit 77; '
+              '"$2" apply --move app=recovery --yes; rc=$?; '
+              '"$2" status --json | grep "\\"active\\""; exit $rc')
+    os.mkdir(cli.state_dir)
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script, str(kilobytes), cli.state_dir, FERRY], env=cli.env,
+                          check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if done.returncode == 77:
+        pytest.skip("no mounts here: " + done.stderr)
+    moved = '"active": "recovery"' in done.stdout
+    said = "committed" in done.stdout + done.stderr
+    assert (done.returncode, moved, said) in [(1, False, False), (5, False, False), (6, True, False), (6, False, False),
+                                              (0, True, True)], done.stdout + done.stderr
