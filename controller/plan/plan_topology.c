@@ -160,6 +160,16 @@ static int fit_change(const struct ferry_plan *plan, const struct ferry_change *
     return r < 0 ? r : fit_entry(plan, c->router, c->after, t, err);
 }
 
+void ferry_plan_name_sites(struct ferry_plan *plan, const struct ferry_topology *t)
+{
+    for (size_t i = 0; i < plan->n_routers; i++) {
+        struct ferry_plan_router *p = &plan->routers[i];
+        uint32_t router = p->site ? FERRY_NONE : ferry_topology_router(t, p->name);
+        if (router != FERRY_NONE)
+            p->site = ferry_strdup(t->sites[t->routers[router].site].name);
+    }
+}
+
 int ferry_plan_fit(struct ferry_plan *plan, const struct ferry_topology *t, struct ferry_err *err)
 {
     bool fits = plan->n_routers == t->n_routers;

@@ -105,6 +105,17 @@ static void print_unsafe(const struct ui *ui, const struct ferry_plan *plan,
         putchar('\n');
 }
 
+/* The proof needs no topology; the one that the plan was made from, where it is named, knows sites that a
+ * hand-made document leaves out. */
+static void name_sites(const struct ui *ui, struct ferry_plan *plan)
+{
+    FERRY_CLEANUP(ui_topology_cleanup) struct ferry_topology *t = NULL;
+    struct ferry_err ignored;
+    if (ui->topology_file && ferry_topology_load(ui->topology_file, &t, NULL, &ignored) == 0 &&
+        strcmp(t->sha256, plan->topology_sha256) == 0)
+        ferry_plan_name_sites(plan, t);
+}
+
 static int run(struct ui *ui, void *options)
 {
     const struct prove_options *o = options;
@@ -113,6 +124,7 @@ static int run(struct ui *ui, void *options)
     int r = ui_plan_file(ui, o->file, false, &plan);
     if (r < 0)
         return r;
+    name_sites(ui, plan);
     r = ferry_prove(plan, UI_EXHAUSTIVE_BITS, &proof, &ui->err);
     if (r < 0 && (r != -FERRY_EREFUSED || proof.bad.violation == FERRY_SAFE))
         return r;

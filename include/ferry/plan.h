@@ -118,6 +118,9 @@ int ferry_plan_load(const char *path, struct ferry_plan **ret, bool *ret_id_matc
  * and seals.  -FERRY_EREFUSED (rule topology). */
 int ferry_plan_fit(struct ferry_plan *plan, const struct ferry_topology *t,
                    struct ferry_err *err) FERRY_MUST_CHECK;
+/* Fills in the sites that a hand-made document leaves out, nothing else: without them the prover cannot tell a
+ * gateway at a third site from a second one at the new site.  The id stays that of the document. */
+void ferry_plan_name_sites(struct ferry_plan *plan, const struct ferry_topology *t);
 /* Computes plan->id from the content. */
 void ferry_plan_seal(struct ferry_plan *plan);
 

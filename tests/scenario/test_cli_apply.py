@@ -135,6 +135,18 @@ def test_apply_refuses_a_plan_that_misdescribes_the_network(cli, edit, text):
     assert not os.path.exists(cli.state_dir)
 
 
+def test_prove_learns_sites_from_the_topology(cli):
+    def third(doc):
+        for name in ("routers", "proof", "warnings"):
+            doc.pop(name)
+        doc["stages"][2]["changes"].append(
+            {"router": "edge-third", "group": "g1", "kind": "gateway", "before": None, "after": {"type": "gateway"}})
+        doc["groups"][0]["subnets"][0].pop("gateways")
+    plan = plan_edited(cli, third)
+    assert "two sites" in cli.run("prove", plan, rc=4).stdout.replace("-", " ")
+    cli.run("prove", plan, drop=["FERRY_TOPOLOGY"])  # which cannot know
+
+
 def test_apply_fills_in_what_a_handmade_plan_leaves_out(cli):
     def strip(doc):
         for name in ("routers", "proof", "warnings"):
