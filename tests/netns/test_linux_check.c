@@ -2,6 +2,7 @@
 #include "kernel.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 #define P4 "192.168.1.0/24"
 #define A4 "192.168.1.1/24"
@@ -26,6 +27,20 @@ static void refused(struct kernel *k, struct ferry_op op, const char *words)
     if (words && !strstr(op.why, words))
         fail_msg("%s: wanted %s", op.why, words);
     ferry_op_clear(&op);
+}
+
+/* The kernel's link watch says so a moment later. */
+static void stops(const struct kernel *k, const char *dev)
+{
+    bool up = true;
+    for (int i = 0; up && i < 500; i++) {
+        char *link = kernel_text(k, "link show %s", dev);
+        up = strstr(link, "state UP") != NULL;
+        free(link);
+        if (up)
+            usleep(10000);
+    }
+    assert_false(up);
 }
 
 static void test_check_says_why_it_would_not_work(void **state)
@@ -56,6 +71,7 @@ static void test_check_says_why_it_would_not_work(void **state)
     refused(k, kernel_gateway(P4, &g, "lan0", NULL, &plain), "the router has 192.168.1.1 already, on up1");
     kernel_ip(k, "addr del " A4 " dev up1");
     kernel_ip(k, "link set lan0-peer down");
+    stops(k, "lan0");
     refused(k, kernel_gateway(P4, &g, "lan0", NULL, &plain), "interface lan0 has no carrier");
     kernel_ip(k, "link set lan0 down");
     refused(k, kernel_gateway(P4, &g, "lan0", NULL, &plain), "interface lan0 is down");
