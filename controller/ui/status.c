@@ -41,6 +41,7 @@ struct status {
     struct ui_path_drift *drift; /* sorted by subnet, then router */
     size_t n_drift, n_unreachable;
     struct ui_records unfinished;
+    bool running; /* the unfinished one has its controller still */
 };
 
 static bool different(const struct status *s)
@@ -235,8 +236,9 @@ static void print_text(const struct status *s)
                    live->topology->routers[r].name, live->unreachable_why[r].text);
     for (size_t i = 0; i < s->unfinished.n; i++) {
         const struct ferry_txn_record *r = s->unfinished.v[i];
-        printf("%sunfinished:%s transaction %s is %s: run `ferry recover`\n", ui_style(s->ui, stdout, UI_RED),
-               ui_reset(s->ui, stdout), r->id, ferry_txn_state_name(r->state));
+        printf("%sunfinished:%s transaction %s is %s: %s\n", ui_style(s->ui, stdout, UI_RED),
+               ui_reset(s->ui, stdout), r->id, ferry_txn_state_name(r->state),
+               s->running ? "it runs at this moment" : "run `ferry recover`");
         if (r->n_hands)
             ui_hands_text(s->ui, r->hands, r->n_hands, stdout);
     }
@@ -268,6 +270,8 @@ static int read_journal(struct ui *ui, struct status *s)
             s->unfinished.v[s->unfinished.n++] = full;
         }
     }
+    struct ferry_err why;
+    s->running = s->unfinished.n && ferry_txn_look(journal, &why) == -FERRY_ELOCKED;
     return 0;
 }
 

@@ -310,6 +310,7 @@ def test_one_at_a_time(cli):
     try:
         done = cli.run("apply", "--move", "db=recovery", "--yes", rc=8)
         assert done.stdout == ""
+        assert "it runs at this moment" in cli.run("status").stdout
         cli.error("rollback", "--yes", rc=8)
         cli.error("recover", rc=8)
         # What the routers hold in the middle of a drill is no ground for these to be content with.
