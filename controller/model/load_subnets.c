@@ -91,12 +91,16 @@ static void load_connected(struct ferry_loader *l, uint32_t v, const struct ferr
     gateway->address = a;
 }
 
+/* Whether `via` may be there: on a listed network, or where the file lists none of its family. */
 static bool on_network(const struct ferry_interface *interface, const struct ferry_addr *via)
 {
-    for (size_t i = 0; i < interface->n_addresses; i++)
+    bool listed = false;
+    for (size_t i = 0; i < interface->n_addresses; i++) {
         if (ferry_prefix_contains(&interface->addresses[i], via))
             return true;
-    return false;
+        listed = listed || interface->addresses[i].addr.family == via->family;
+    }
+    return !listed;
 }
 
 static bool has_address(const struct ferry_router *router, const struct ferry_addr *a)
@@ -108,7 +112,7 @@ static bool has_address(const struct ferry_router *router, const struct ferry_ad
     return false;
 }
 
-/* Whether the router reaches the device directly, as the kernel demands of a next hop. */
+/* Whether the router can reach the device directly, as the kernel demands of a next hop. */
 static void check_reach(struct ferry_loader *l, uint32_t v, const char *text,
                         const struct ferry_gateway *gateway)
 {

@@ -51,8 +51,8 @@ int ui_run_may(struct ui *ui, const struct ui_run_options *o)
 {
     if (o->yes || o->dry_run || ui_can_ask())
         return 0;
-    return ferry_error(&ui->err, FERRY_EUSAGE,
-                       "there is no terminal to ask on: add --yes to go ahead; nothing was written");
+    return ferry_refuse(&ui->err, "confirmation",
+                        "there is no terminal to ask on: add --yes to go ahead; nothing was written");
 }
 
 static const char *user_name(void)

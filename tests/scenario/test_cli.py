@@ -84,7 +84,6 @@ def test_version(cli):
     (["apply", "--yes"], "what?"),
     (["apply", "x.plan", "--failback", "--yes"], "exclude each other"),
     (["apply", "--failback", "--probe", "1.2.3", "--yes"], "'1.2.3' is no address"),
-    (["apply", "--failback"], "add --yes"),
     (["apply", "--failback", "--confirm-within", "5"], "'5' is no duration"),
     (["drill", "--failback", "--hold", "5 minutes"], "is no duration"),
     (["drill", "--failback"], "add --yes"),

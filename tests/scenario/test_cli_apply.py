@@ -197,8 +197,8 @@ def test_refusals_are_named_and_write_nothing(cli):
 
 def test_nobody_to_ask(cli):
     for argv in (["apply", *MOVE], ["drill", *MOVE], ["rollback"]):
-        done = cli.run(*argv, rc=64)
-        assert "add --yes" in done.stderr and "nothing was written" in done.stderr
+        done = cli.run(*argv, rc=4)
+        assert "refused (confirmation)" in done.stderr and "add --yes" in done.stderr and "nothing was written" in done.stderr
     assert not os.path.exists(cli.state_dir)
 
 
