@@ -86,8 +86,6 @@ def test_version(cli):
     (["apply", "--failback", "--probe", "1.2.3", "--yes"], "'1.2.3' is no address"),
     (["apply", "--failback", "--confirm-within", "5"], "'5' is no duration"),
     (["drill", "--failback", "--hold", "5 minutes"], "is no duration"),
-    (["drill", "--failback"], "add --yes"),
-    (["rollback"], "add --yes"),
     (["trace", "192.168.1.10"], "--from ROUTER is needed"),
     (["trace", "--from", "edge-third"], "which ADDRESS?"),
     (["trace", "here", "--from", "edge-third"], "'here' is no address"),
