@@ -2,6 +2,7 @@
  *
  * Running out of memory aborts.  For a controller whose every step is journalled that is a crash like any
  * other, and `ferry recover` is tested against crashes everywhere; half-handled shortage is not.
+ *
  * SPDX-License-Identifier: MIT */
 #ifndef FERRY_BASE_MEM_H
 #define FERRY_BASE_MEM_H

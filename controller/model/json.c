@@ -1,5 +1,7 @@
 /* The scanner of strict JSON: grammar, UTF-8, duplicate keys, limits, positions; see json.h.
- * Values are decoded in json_value.c.  SPDX-License-Identifier: MIT */
+ * Values are decoded in json_value.c.
+ *
+ * SPDX-License-Identifier: MIT */
 #include "model/json_impl.h"
 
 #include "base/mem.h"

@@ -18,6 +18,7 @@
  *     r = ferry_json_need_string(doc, FERRY_JSON_ROOT, "name", &name, err);
  *     uint32_t hosts = ferry_json_get(doc, FERRY_JSON_ROOT, "hosts");
  *     FERRY_JSON_EACH(doc, hosts, host) …
+ *
  * SPDX-License-Identifier: MIT */
 #ifndef FERRY_MODEL_JSON_H
 #define FERRY_MODEL_JSON_H

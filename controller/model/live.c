@@ -2,7 +2,9 @@
  *
  * Next hops are resolved to routers here and nowhere else: first by the device (the router at the other end
  * of its link, when it has the address there or none is named), then by the address, where one router alone
- * has it. SPDX-License-Identifier: MIT */
+ * has it.
+ *
+ * SPDX-License-Identifier: MIT */
 #include <ferry/fib.h>
 
 #include "base/mem.h"

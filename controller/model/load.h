@@ -1,6 +1,7 @@
 /* What the parts of the topology loader share: load.c (document, sites), load_routers.c, load_links.c,
  * load_subnets.c, load_lab.c.  Each part reads one section after those that it refers to, reports what it
  * finds through ferry_json_error and goes on; a finding anywhere means that the topology is thrown away.
+ *
  * SPDX-License-Identifier: MIT */
 #ifndef FERRY_MODEL_LOAD_H
 #define FERRY_MODEL_LOAD_H

@@ -1,5 +1,5 @@
-/* Loads the routers of a topology: drivers, interfaces, addresses; see load.h.  SPDX-License-Identifier: MIT
- */
+/* Loads the routers of a topology: drivers, interfaces, addresses; see load.h.
+ * SPDX-License-Identifier: MIT */
 #include "model/load.h"
 
 #include "base/mem.h"

@@ -3,8 +3,9 @@
  * Two hash tables with open addressing over an arena that only grows.  Invariants:
  *  1. An interned entry's next hops are sorted and none is `down`.
  *  2. Two entries of one pool that agree in all fields (`router` of the next hops included: on different
- * routers the same device leads to different neighbours) are one pointer.
+ *     routers the same device leads to different neighbours) are one pointer.
  *  3. A stack's entries are interned in the same pool and sorted by compare_entries, a total order.
+ *
  * SPDX-License-Identifier: MIT */
 #include <ferry/entry.h>
 

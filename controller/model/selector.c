@@ -1,9 +1,10 @@
 /* Which queried prefixes a held route touches: a radix tree per family and routing table.
  *
  * A tree is path-compressed: a node's prefix is what all below it share.  Invariants:
- *  1. A child's prefix is longer than its parent's and covered by it; `child[b]` holds those whose next bit
- * is b.
+ *  1. A child's prefix is longer than its parent's and covered by it; `child[b]` holds those whose next bit is
+ *     b.
  *  2. A node without items has two children.
+ *
  * SPDX-License-Identifier: MIT */
 #include <ferry/fib.h>
 

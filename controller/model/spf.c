@@ -2,7 +2,9 @@
  *
  * Costs are positive, so every next hop is strictly nearer and the result is free of loops, with ECMP too.
  * Distances are unique whatever the order of equals in the heap, and next hops are chosen in the order of the
- * links: deterministic. SPDX-License-Identifier: MIT */
+ * links: deterministic.
+ *
+ * SPDX-License-Identifier: MIT */
 #include <ferry/topology.h>
 
 #include "base/mem.h"

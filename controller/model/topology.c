@@ -1,5 +1,6 @@
 /* A loaded topology: lookups and its end.  The loader is load.c, shortest paths are spf.c.
  * Without an index (a topology that was put together by hand) lookups walk the arrays.
+ *
  * SPDX-License-Identifier: MIT */
 #include <ferry/topology.h>
 

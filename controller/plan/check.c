@@ -1,5 +1,7 @@
 /* What is refused before anything is planned: states that a plan could not make safe, by rule and by name.
- * Used by make.c, before goal.c.  SPDX-License-Identifier: MIT */
+ * Used by make.c, before goal.c.
+ *
+ * SPDX-License-Identifier: MIT */
 #include "plan/planner.h"
 
 #include <net/if.h>

@@ -2,7 +2,9 @@
  *
  * The key of a column is a 128-bit hash that is mixed row by row (the matrix is laid out that way); members
  * are then compared with the first of their class, again row by row, so that a collision costs a class of its
- * own and never a wrong plan.  Used by make.c.  SPDX-License-Identifier: MIT */
+ * own and never a wrong plan.  Used by make.c.
+ *
+ * SPDX-License-Identifier: MIT */
 #include "plan/class.h"
 
 #include "base/hash.h"

@@ -3,7 +3,9 @@
  * A longer prefix that is no subnet of the topology silently beats the moved subnet for a part of its
  * addresses: refused.  One that is a subnet is independent, provided that every router that holds the outer
  * one holds the inner one too: otherwise packets for the inner one follow the outer one and move with it.
- * Used by make.c before anything is planned.  SPDX-License-Identifier: MIT */
+ * Used by make.c before anything is planned.
+ *
+ * SPDX-License-Identifier: MIT */
 #include "plan/planner.h"
 
 #include <stdlib.h>

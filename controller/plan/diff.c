@@ -1,11 +1,12 @@
 /* The changes of every router of a class, each with its stage.  After goal.c; docs/planner.md has the table.
  *
  * Invariants
- * 1. A blackhole is laid in an earlier stage than the one in which what stands above it goes, and its metric
- *    lies between the two that it separates.
- * 2. A live route is replaced under its own key.
- * 3. At a gateway no route stronger than the attachment coexists with it.
- * 4. Every blackhole of Ferry's is taken away in settle.
+ *  1. A blackhole is laid in an earlier stage than the one in which what stands above it goes, and its metric
+ *     lies between the two that it separates.
+ *  2. A live route is replaced under its own key.
+ *  3. At a gateway no route stronger than the attachment coexists with it.
+ *  4. Every blackhole of Ferry's is taken away in settle.
+ *
  * SPDX-License-Identifier: MIT */
 #include "plan/planner.h"
 

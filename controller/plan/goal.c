@@ -7,8 +7,9 @@
  * others Every router that has a path delivers to p in `mid`.  docs/planner.md proves it.
  *
  * Invariants
- * 1. old, whole, mid and new are acyclic.
- * 2. In `mid` critical routers forward to critical routers and old gateways alone.
+ *  1. old, whole, mid and new are acyclic.
+ *  2. In `mid` critical routers forward to critical routers and old gateways alone.
+ *
  * SPDX-License-Identifier: MIT */
 #include "plan/planner.h"
 

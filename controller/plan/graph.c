@@ -1,8 +1,9 @@
 /* Next-hop graphs: built from entries, sorted, searched for cycles.  Used by goal.c and order.c.
  *
  * Invariants
- * 1. first[] ascends from 0; every to[] is below n.
- * 2. No node has the same neighbour twice (parallel links give one edge).
+ *  1. first[] ascends from 0; every to[] is below n.
+ *  2. No node has the same neighbour twice (parallel links give one edge).
+ *
  * SPDX-License-Identifier: MIT */
 #include "plan/planner.h"
 

@@ -2,7 +2,9 @@
  *
  * Every class is planned by itself (goal.c, order.c, diff.c) and the stages are merged: prepare round i of
  * all classes, then one detach, one attach and one settle.  Classes never share a key, so that what is safe
- * for each is safe for all.  SPDX-License-Identifier: MIT */
+ * for each is safe for all.
+ *
+ * SPDX-License-Identifier: MIT */
 #include "plan/class.h"
 
 #include <stdarg.h>

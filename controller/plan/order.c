@@ -5,10 +5,11 @@
  * by one in several orders and keeps the order that needs the fewest rounds.
  *
  * Invariants
- * 1. The current graph (see step()) is acyclic before and after every acceptance.
- * 2. A fixed router reaches fixed routers alone: no later acceptance can put it on a cycle.
- * 3. Every round accepts at least one router: the unfinished one that is lowest in the target has only
- *    fixed routers below it.
+ *  1. The current graph (see step()) is acyclic before and after every acceptance.
+ *  2. A fixed router reaches fixed routers alone: no later acceptance can put it on a cycle.
+ *  3. Every round accepts at least one router: the unfinished one that is lowest in the target has only fixed
+ *     routers below it.
+ *
  * SPDX-License-Identifier: MIT */
 #include "plan/planner.h"
 

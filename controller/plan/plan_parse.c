@@ -2,7 +2,9 @@
  * that cannot be are refused with their position.  Documents written by hand may leave out what only Ferry
  * adds: id, mode, topology, routers, warnings, proof, and the gateways of subnets.
  *
- * Whether the plan is safe is not asked here: that is the prover's.  SPDX-License-Identifier: MIT */
+ * Whether the plan is safe is not asked here: that is the prover's.
+ *
+ * SPDX-License-Identifier: MIT */
 #include "plan/plan_parse.h"
 
 #include <stdio.h>

@@ -1,5 +1,7 @@
 /* What the parts of the plan document's reader share: plan_parse.c (the document), plan_parse_group.c
- * (groups) and plan_parse_entry.c (entries and names).  SPDX-License-Identifier: MIT */
+ * (groups) and plan_parse_entry.c (entries and names).
+ *
+ * SPDX-License-Identifier: MIT */
 #ifndef FERRY_PLAN_PARSE_H
 #define FERRY_PLAN_PARSE_H
 

@@ -1,5 +1,7 @@
 /* The undo of a plan, as a plan of its own: the stages in reverse, every change with before and after
- * swapped. SPDX-License-Identifier: MIT */
+ * swapped.
+ *
+ * SPDX-License-Identifier: MIT */
 #include "plan/planner.h"
 
 #include <string.h>

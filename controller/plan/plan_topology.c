@@ -5,8 +5,9 @@
  * that calls a third site "recovery", or a next hop back to the old site one to the new, would be proven.
  *
  * Invariants
- * 1. Words that are there are never corrected, only refused.  What a hand-made document leaves out (sites,
- *    drivers, gateways) is filled in, so that the proof and the journal know it.
+ *  1. Words that are there are never corrected, only refused.  What a hand-made document leaves out (sites,
+ *     drivers, gateways) is filled in, so that the proof and the journal know it.
+ *
  * SPDX-License-Identifier: MIT */
 #include "plan/planner.h"
 

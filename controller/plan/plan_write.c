@@ -3,7 +3,9 @@
  * text. docs/plan-document.md describes every member; plan_parse.c reads it back.
  *
  * Invariant: what is written depends on the plan's content alone, and reading and writing it again gives the
- * same bytes.  SPDX-License-Identifier: MIT */
+ * same bytes.
+ *
+ * SPDX-License-Identifier: MIT */
 #include "plan/planner.h"
 
 #include "base/hash.h"

@@ -8,7 +8,9 @@
  *   diff.c    the changes of every router, each with its stage
  *   graph.c   next-hop graphs
  *
- * docs/planner.md has the theory.  SPDX-License-Identifier: MIT */
+ * docs/planner.md has the theory.
+ *
+ * SPDX-License-Identifier: MIT */
 #ifndef FERRY_PLAN_PLANNER_H
 #define FERRY_PLAN_PLANNER_H
 

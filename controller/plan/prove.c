@@ -5,10 +5,12 @@
  * itself (prove_form.c); then, stage by stage, the fault of fewest changes; then what is left at the end.
  *
  * Invariants:
- * 1. p->bad is the best counterexample so far: earliest stage, then fewest events, then enum order, then
- * group.
- * 2. What the graph says about a stage and what walking says about it is the same, or the proof fails as a
- * whole. SPDX-License-Identifier: MIT */
+ *  1. p->bad is the best counterexample so far: earliest stage, then fewest events, then enum order, then
+ *     group.
+ *  2. What the graph says about a stage and what walking says about it is the same, or the proof fails as a
+ *     whole.
+ *
+ * SPDX-License-Identifier: MIT */
 #include "plan/prove_parts.h"
 
 #include "base/hash.h"

@@ -2,6 +2,7 @@
  *
  * What a change says it finds must be what the plan has come to; a change names one key of a moved prefix;
  * two groups, and two changes of a stage, never share a key.  Everything after this relies on it.
+ *
  * SPDX-License-Identifier: MIT */
 #include "plan/prove_parts.h"
 

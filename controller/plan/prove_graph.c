@@ -2,10 +2,12 @@
  *
  * On a router the slots are scanned best first.  A slot that this stage changes may hold either value,
  * whatever the others hold, so the set of entries that may be on top, and the changes each needs, is exact:
- * 1. An option's events are forced: every slot before it that holds something must have been emptied, and
- *    every other change of this router before it must not have happened yet.
- * 2. Options of different routers are independent.  A simple cycle or way uses one option a router, so it
- *    is a reachable state, and its events are the sum of its options' costs.
+ *
+ *  1. An option's events are forced: every slot before it that holds something must have been emptied, and
+ *     every other change of this router before it must not have happened yet.
+ *  2. Options of different routers are independent.  A simple cycle or way uses one option a router, so it is
+ *     a reachable state, and its events are the sum of its options' costs.
+ *
  * SPDX-License-Identifier: MIT */
 #include "plan/prove_parts.h"
 

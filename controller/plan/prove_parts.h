@@ -4,7 +4,9 @@
  * words).
  *
  * Nothing here may include a header of the planner: the two must not share a mistake.  docs/prover.md has the
- * theory. SPDX-License-Identifier: MIT */
+ * theory.
+ *
+ * SPDX-License-Identifier: MIT */
 #ifndef FERRY_PLAN_PROVE_PARTS_H
 #define FERRY_PLAN_PROVE_PARTS_H
 

@@ -1,8 +1,9 @@
 /* What each router holds, key by key, while the prover goes through the stages; see prove_parts.h.
  *
  * Invariants:
- * 1. A row is sorted by (layer, rank, metric) and has each key once.
- * 2. Outside of a stage every slot holds something and `change` is PROVE_NONE.
+ *  1. A row is sorted by (layer, rank, metric) and has each key once.
+ *  2. Outside of a stage every slot holds something and `change` is PROVE_NONE.
+ *
  * SPDX-License-Identifier: MIT */
 #include "plan/prove_parts.h"
 

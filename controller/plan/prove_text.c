@@ -1,5 +1,7 @@
 /* The prover's words: the certificate that others can check with a pencil, and counterexamples for people.
- * See prove_parts.h.  SPDX-License-Identifier: MIT */
+ * See prove_parts.h.
+ *
+ * SPDX-License-Identifier: MIT */
 #include "plan/prove_parts.h"
 
 #include "base/hash.h"

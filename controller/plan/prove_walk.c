@@ -1,6 +1,7 @@
 /* The states of a stage one by one: whether each is good is found out by walking packets from every router.
  *
  * It shares nothing with prove_graph.c but the rows, so that each checks the other; prove.c compares.
+ *
  * SPDX-License-Identifier: MIT */
 #include "plan/prove_parts.h"
 

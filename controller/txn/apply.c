@@ -3,9 +3,9 @@
  *
  *  A1. Nothing is written to a router before the transaction's row is durable (J2 of journal.c).
  *  A2. Between the first detach and the last attach nothing is allocated that grows with the plan, nothing is
- * synced to disk, and nothing is read but what the stage has touched. A3. A stage is done when every touched
- * stack was read back as exactly what the plan says, with nothing else beside it. What a driver says alone is
- * not enough, and a lost answer alone is no failure.
+ *      synced to disk, and nothing is read but what the stage has touched.
+ *  A3. A stage is done when every touched stack was read back as exactly what the plan says, with nothing else
+ *      beside it. What a driver says alone is not enough, and a lost answer alone is no failure.
  *
  * SPDX-License-Identifier: MIT */
 #include "txn/txn_engine.h"

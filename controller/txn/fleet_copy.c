@@ -1,7 +1,9 @@
 /* Copies of jobs; see fleet_parts.h.
  *
  * Entries, gateways and interface names are often the same pointer in a long row of ops (they are interned or
- * belong to a group): the copy of the one before is used again.  SPDX-License-Identifier: MIT */
+ * belong to a group): the copy of the one before is used again.
+ *
+ * SPDX-License-Identifier: MIT */
 #include "txn/fleet_parts.h"
 
 #include "base/mem.h"

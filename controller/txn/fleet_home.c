@@ -2,8 +2,9 @@
  *
  * A fleet of a topology starts them at home.  A fleet of a plan starts them as the plan found them: a
  * simulated router without state of its own was never written to, so that is what it holds.  Both are worked
- * out when the first simulated router is used; a fleet without one never pays.  SPDX-License-Identifier: MIT
- */
+ * out when the first simulated router is used; a fleet without one never pays.
+ *
+ * SPDX-License-Identifier: MIT */
 #include "txn/fleet_parts.h"
 
 #include "base/mem.h"

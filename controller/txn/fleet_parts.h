@@ -1,5 +1,7 @@
 /* Inside the fleet: fleet.c (life, drivers), fleet_run.c (threads), fleet_copy.c (what jobs point to),
- * fleet_home.c (where simulated routers start, reading all of them).  SPDX-License-Identifier: MIT */
+ * fleet_home.c (where simulated routers start, reading all of them).
+ *
+ * SPDX-License-Identifier: MIT */
 #ifndef FERRY_TXN_FLEET_PARTS_H
 #define FERRY_TXN_FLEET_PARTS_H
 

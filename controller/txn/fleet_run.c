@@ -1,14 +1,15 @@
 /* The fleet's threads: a run makes one task a router, workers take them from a queue, the caller waits for
  * all.
  *
- * 1. A router's driver is used by the worker that has its task alone: of a router at most one task is on a
- * worker.
- * 2. A task that was given up (run == NULL) belongs to its worker; its router is `silent` until that returns.
- * 3. Of threads that are not lost there are at most `limit`; a lost one is replaced while there is work.
- * 4. A worker touches nothing of its caller's: jobs were copied (fleet_copy.c), names and configurations too
- * (fleet.c).
+ *  1. A router's driver is used by the worker that has its task alone: of a router at most one task is on a
+ *     worker.
+ *  2. A task that was given up (run == NULL) belongs to its worker; its router is `silent` until that returns.
+ *  3. Of threads that are not lost there are at most `limit`; a lost one is replaced while there is work.
+ *  4. A worker touches nothing of its caller's: jobs were copied (fleet_copy.c), names and configurations too
+ *     (fleet.c).
  *
  * Deadlines are about real threads, so they go by the real monotonic clock, not by the environment's.
+ *
  * SPDX-License-Identifier: MIT */
 #include "txn/fleet_parts.h"
 

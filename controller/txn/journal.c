@@ -4,12 +4,14 @@
  *  J1. The database runs with journal_mode=DELETE and synchronous=EXTRA: a write that has returned survives a
  *      power cut.  (No WAL: SQLite 3.40 can corrupt it with several connections.)
  *  J2. A transaction's row, its whole plan and the intents of all of its stages appear in one SQLite
- * transaction, before anything is written to a router. J3. Only the holder of the lock writes; the lock is
- * held from before begin until the transaction has ended or its process has. J4. At most one transaction is
- * unfinished (ready, applying, verifying, undoing or stuck). J5. Progress marks are for people.  Recovery
- * looks at the plan and at the routers, so that marks may be late. J6. The plan of a transaction never
- * changes; an ended transaction changes only from committed to undone, in the same SQLite transaction that
- * commits its rollback.
+ *      transaction, before anything is written to a router.
+ *  J3. Only the holder of the lock writes; the lock is held from before begin until the transaction has ended
+ *      or its process has.
+ *  J4. At most one transaction is unfinished (ready, applying, verifying, undoing or stuck).
+ *  J5. Progress marks are for people.  Recovery looks at the plan and at the routers, so that marks may be
+ *      late.
+ *  J6. The plan of a transaction never changes; an ended transaction changes only from committed to undone, in
+ *      the same SQLite transaction that commits its rollback.
  *
  * SPDX-License-Identifier: MIT */
 #include "txn/journal.h"

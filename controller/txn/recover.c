@@ -2,9 +2,10 @@
  * alone.
  *
  *  R1. Marks in the journal are not believed (J5 of journal.c): where the transaction stood is found by
- * reading every key. R2. A silent or meddled router may stand further than all others show: then the latest
- * stage that fits is taken, whose undo asks that router first, and stops there while it is silent. R3.
- * Recovering twice changes nothing more: a key that holds `before` is not written.
+ *      reading every key.
+ *  R2. A silent or meddled router may stand further than all others show: then the latest stage that fits is
+ *      taken, whose undo asks that router first, and stops there while it is silent. R3. Recovering twice
+ *      changes nothing more: a key that holds `before` is not written.
  *
  * SPDX-License-Identifier: MIT */
 #include "txn/txn_engine.h"

@@ -7,10 +7,12 @@
  *
  *  T1. The lock is held from before the prechecks until ferry_txn_free.
  *  T2. Between the first detach and the last attach the journal is not written; what there is to say is
- * written after. T3. States are left by what was read from routers alone: COMMITTED after a good
- * verification, UNDONE after every key was read back at its first value.
+ *      written after.
+ *  T3. States are left by what was read from routers alone: COMMITTED after a good verification, UNDONE after
+ *      every key was read back at its first value.
  *
  * Everything runs on the caller's thread but the drivers, which the fleet's workers run.
+ *
  * SPDX-License-Identifier: MIT */
 #include "txn/txn_engine.h"
 

@@ -1,9 +1,9 @@
 /* The prechecks: a plan is applied only if it is proven, if every router still is as the plan found it, and
  * if no driver knows a reason against it.  Writes nothing anywhere.
  *
- *  C1. The complete stacks of all moved prefixes are compared, on every router, not only the keys that
- * change: an entry more than the plan knows is drift. C2. A router that the plan needs and that cannot be
- * read is a refusal.  Planning and checking never assume.
+ *  C1. The complete stacks of all moved prefixes are compared, on every router, not only the keys that change:
+ *      an entry more than the plan knows is drift.
+ *  C2. A router that the plan needs and that cannot be read is a refusal.  Planning and checking never assume.
  *
  * SPDX-License-Identifier: MIT */
 #include "txn/txn_engine.h"

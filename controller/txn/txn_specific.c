@@ -2,7 +2,9 @@
  *
  * The plan document does not say which of them are subnets of their own, but a subnet of its own is held by
  * every router that holds the outer one (the planner refuses otherwise).  One that some routers hold and
- * others do not came later, from somebody else.  SPDX-License-Identifier: MIT */
+ * others do not came later, from somebody else.
+ *
+ * SPDX-License-Identifier: MIT */
 #include "txn/txn_engine.h"
 
 #include <string.h>

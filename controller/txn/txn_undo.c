@@ -2,11 +2,12 @@
  *
  *  U1. A key that holds `before` is left alone; one that holds `after` is swapped; anything else is somebody
  *      else's and is never touched.
- *  U2. An earlier stage is undone only when every change of the later one has been read as undone: every
- * state on the way is then one that the proof of the plan covers. U3. A gateway is attached again only if
- * every gateway of other sites was read as detached.  A silent router that may have attached the subnet keeps
- * it detached elsewhere: no service is better than two. U4. UNDONE is said only of what was read.  What was
- * not, or is otherwise, is listed, and the state is STUCK.
+ *  U2. An earlier stage is undone only when every change of the later one has been read as undone: every state
+ *      on the way is then one that the proof of the plan covers.
+ *  U3. A gateway is attached again only if every gateway of other sites was read as detached.  A silent router
+ *      that may have attached the subnet keeps it detached elsewhere: no service is better than two.
+ *  U4. UNDONE is said only of what was read.  What was not, or is otherwise, is listed, and the state is
+ *      STUCK.
  *
  * SPDX-License-Identifier: MIT */
 #include "txn/txn_engine.h"

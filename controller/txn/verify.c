@@ -3,7 +3,7 @@
  *
  *  F1. Success is what was read after the last write, on every router that the plan needs.
  *  F2. A rollback goes back to what was, also where that was a router that dropped the subnet: what the move
- * improved is not held against its undo.
+ *      improved is not held against its undo.
  *
  * SPDX-License-Identifier: MIT */
 #include "txn/txn_engine.h"

@@ -2,6 +2,7 @@
  *
  * ferry.bash hands over the line up to the cursor and knows nothing itself.  Names come from the topology and
  * the journal that the line (or the environment) names.  "<files>" asks the shell for file names.
+ *
  * SPDX-License-Identifier: MIT */
 #include "ui/ui.h"
 

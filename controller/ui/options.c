@@ -1,6 +1,7 @@
 /* The global options, their FERRY_… variables, and the parsing of one verb's command line by argp.
  *
  * argp neither prints nor exits here: errors become ui->err, so that --json holds for them too.
+ *
  * SPDX-License-Identifier: MIT */
 #include "ui/ui.h"
 

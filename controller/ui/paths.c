@@ -1,7 +1,9 @@
 /* Where live forwarding for a subnet leads.  See paths.h.
  *
  * A column is a graph: each router's best entry, or what it falls to, gives its next hops.  A router delivers
- * if every walk from it ends at a router where the subnet is attached.  SPDX-License-Identifier: MIT */
+ * if every walk from it ends at a router where the subnet is attached.
+ *
+ * SPDX-License-Identifier: MIT */
 #include "ui/paths.h"
 
 #include "base/hash.h"

@@ -1,5 +1,5 @@
-/* `ferry plan`: computes, proves, prints and saves a plan; writes to no router.  SPDX-License-Identifier: MIT
- */
+/* `ferry plan`: computes, proves, prints and saves a plan; writes to no router.
+ * SPDX-License-Identifier: MIT */
 #include "ui/ui.h"
 
 #include "base/mem.h"

@@ -1,6 +1,7 @@
 /* A plan for people: by stage and router, what is added, removed and changed, and why.
  *
  * A change is shown once a group, however many subnets the group has; the last line counts each.
+ *
  * SPDX-License-Identifier: MIT */
 #include "ui/ui.h"
 

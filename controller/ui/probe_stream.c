@@ -2,7 +2,9 @@
  *
  * Each request carries its 64-bit number as payload, and a random identifier; a TTL exceeded is ours by the
  * identifier in the packet that it quotes (RFC 792, RFC 4443).  Times are those of sending: an answer that
- * waits for address resolution is late, not lost.  SPDX-License-Identifier: MIT */
+ * waits for address resolution is late, not lost.
+ *
+ * SPDX-License-Identifier: MIT */
 #include "ui/probe_stream.h"
 
 #include "base/mem.h"

@@ -1,5 +1,7 @@
 /* One stream of echo requests, in a thread of its own inside the vantage's network namespace.  Used by
- * probe.c alone.  SPDX-License-Identifier: MIT */
+ * probe.c alone.
+ *
+ * SPDX-License-Identifier: MIT */
 #ifndef FERRY_UI_PROBE_STREAM_H
 #define FERRY_UI_PROBE_STREAM_H
 

@@ -1,7 +1,9 @@
 /* Progress of a transaction on stderr.
  *
- * 1. Nothing is written between the start of a detach stage and the end of the attach stages: a slow terminal
- * must not lengthen the outage.  Such lines are kept and written afterwards.  SPDX-License-Identifier: MIT */
+ *  1. Nothing is written between the start of a detach stage and the end of the attach stages: a slow terminal
+ *     must not lengthen the outage.  Such lines are kept and written afterwards.
+ *
+ * SPDX-License-Identifier: MIT */
 #include "ui/run.h"
 
 #include "base/mem.h"

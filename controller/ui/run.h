@@ -1,5 +1,7 @@
 /* Running a transaction for a person: progress, signals, probes, drift, the report and the exit status.
- * Used by apply, drill, rollback and recover.  SPDX-License-Identifier: MIT */
+ * Used by apply, drill, rollback and recover.
+ *
+ * SPDX-License-Identifier: MIT */
 #ifndef FERRY_UI_RUN_H
 #define FERRY_UI_RUN_H
 

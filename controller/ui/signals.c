@@ -1,5 +1,5 @@
-/* Signals that ask a running transaction to stop: it then undoes what it did.  SPDX-License-Identifier: MIT
- */
+/* Signals that ask a running transaction to stop: it then undoes what it did.
+ * SPDX-License-Identifier: MIT */
 #include "ui/run.h"
 
 #include <signal.h>

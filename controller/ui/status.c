@@ -1,8 +1,9 @@
 /* `ferry status`: reads the routers and says where each subnet is, and what is not as it should be.
  *
  * Being away from home alone is no drift: a router drifts where its live forwarding for a subnet does not
- * lead, or not on a shortest path, to where the subnet is attached (paths.c).  SPDX-License-Identifier: MIT
- */
+ * lead, or not on a shortest path, to where the subnet is attached (paths.c).
+ *
+ * SPDX-License-Identifier: MIT */
 #include "ui/paths.h"
 #include "ui/ui.h"
 

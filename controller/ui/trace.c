@@ -1,6 +1,7 @@
 /* `ferry trace`: walks the live FIBs hop by hop, by longest-prefix match, over every equal-cost leg.
  *
- * 1. Each router is read at most once: trace shows the routers as they were within one moment, not a mixture.
+ *  1. Each router is read at most once: trace shows the routers as they were within one moment, not a mixture.
+ *
  * SPDX-License-Identifier: MIT */
 #include "ui/ui.h"
 

@@ -4,9 +4,11 @@
  * work.
  *
  * Invariants
- * 1. With --json stdout carries exactly one JSON document, also when the verb fails.
- * 2. Exit statuses are made here alone (ui_exit_status), from `struct ferry_err`'s codes and transaction
- * states. SPDX-License-Identifier: MIT */
+ *  1. With --json stdout carries exactly one JSON document, also when the verb fails.
+ *  2. Exit statuses are made here alone (ui_exit_status), from `struct ferry_err`'s codes and transaction
+ *     states.
+ *
+ * SPDX-License-Identifier: MIT */
 #ifndef FERRY_UI_H
 #define FERRY_UI_H
 

@@ -1,8 +1,10 @@
 /* The wrapping driver; see fault.h.
  *
- * 1. Every call of the wrapped driver is counted once, before it is made, and at most one rule fires for it.
- * 2. Outcomes are what an honest driver in that trouble would say (FERRY_FAULT_NOT_APPLIED excepted: that is
- * the lie). SPDX-License-Identifier: MIT */
+ *  1. Every call of the wrapped driver is counted once, before it is made, and at most one rule fires for it.
+ *  2. Outcomes are what an honest driver in that trouble would say (FERRY_FAULT_NOT_APPLIED excepted: that is
+ *     the lie).
+ *
+ * SPDX-License-Identifier: MIT */
 #include "fault.h"
 
 #include "base/mem.h"

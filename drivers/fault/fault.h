@@ -11,7 +11,9 @@
  * One script is installed at a time (a driver's ops have no context of their own).  Calls are counted from
  * the moment of installation, over all routers, in the order in which they begin; with several worker threads
  * that order varies from run to run, so a loop over n needs rules by router where it must be repeatable.
- * Drivers that were opened under a script are closed before it goes. SPDX-License-Identifier: MIT */
+ * Drivers that were opened under a script are closed before it goes.
+ *
+ * SPDX-License-Identifier: MIT */
 #ifndef FERRY_DRIVERS_FAULT_H
 #define FERRY_DRIVERS_FAULT_H
 

@@ -1,5 +1,5 @@
-/* Interface addresses: messages, and their packed form in gateways' snapshots.  SPDX-License-Identifier: MIT
- */
+/* Interface addresses: messages, and their packed form in gateways' snapshots.
+ * SPDX-License-Identifier: MIT */
 #include "internal.h"
 
 #include <stdio.h>

@@ -1,12 +1,15 @@
 /* The slot `apply`: compare-and-set of a batch of ops.
  *
  *  A1. One look at the router for the whole batch; an op is sent only where its key holds exactly `before`
- * (every attribute), and nothing else stands under that key. A2. New routes carry CREATE|EXCL: the kernel
- * itself refuses when somebody was quicker.  A replacement carries REPLACE and is sent only where the
- * kernel's own key (prefix, tos, metric, table) holds one route; so it cannot hit another one. Deletions name
- * every attribute. A3. Several ops on one key build on each other in order. A4. An outcome is DONE only when
- * every message of the op was answered (talk.c, T2); where some of an op's messages were done and others not,
- * it is UNKNOWN. SPDX-License-Identifier: MIT */
+ *      (every attribute), and nothing else stands under that key.
+ *  A2. New routes carry CREATE|EXCL: the kernel itself refuses when somebody was quicker.  A replacement
+ *      carries REPLACE and is sent only where the kernel's own key (prefix, tos, metric, table) holds one
+ *      route; so it cannot hit another one. Deletions name every attribute.
+ *  A3. Several ops on one key build on each other in order.
+ *  A4. An outcome is DONE only when every message of the op was answered (talk.c, T2); where some of an op's
+ *      messages were done and others not, it is UNKNOWN.
+ *
+ * SPDX-License-Identifier: MIT */
 #include "apply.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* The netlink driver's table, and its life: opened once a router, used, closed.  SPDX-License-Identifier: MIT
- */
+/* The netlink driver's table, and its life: opened once a router, used, closed.
+ * SPDX-License-Identifier: MIT */
 #include "internal.h"
 
 #include <unistd.h>

@@ -1,14 +1,17 @@
 /* Attaching and detaching gateways, with everything that the kernel takes along.
  *
  *  G1. All messages of one op travel in one send where they fit (32 KiB): a process that is killed leaves all
- * or nothing. G2. Before an address goes, routes that name it as their source lose that source (a
- * replacement, no gap), so that the kernel does not delete them with it.  IPv6 does the same by itself. G3.
- * With the last IPv4 address of an interface the kernel deletes every route through it, in every table: those
- * that are not the gateway's own are put back in the same send; where they went through a machine of the
- * detached subnet, with `onlink`, because nothing else resolves that machine now. G4. The snapshot (an
- * entry's native bytes) names every route of G2, and of G3's second kind, as it was: attaching puts them
- * back, and is refused when somebody has changed them meanwhile. G5. An IPv6 address is added with nodad, so
- * that it works at once; where the snapshot says that it had no such flag, a second message takes it away.
+ *      or nothing.
+ *  G2. Before an address goes, routes that name it as their source lose that source (a replacement, no gap),
+ *      so that the kernel does not delete them with it.  IPv6 does the same by itself. G3. With the last IPv4
+ *      address of an interface the kernel deletes every route through it, in every table: those that are not
+ *      the gateway's own are put back in the same send; where they went through a machine of the detached
+ *      subnet, with `onlink`, because nothing else resolves that machine now.
+ *  G4. The snapshot (an entry's native bytes) names every route of G2, and of G3's second kind, as it was:
+ *      attaching puts them back, and is refused when somebody has changed them meanwhile.
+ *  G5. An IPv6 address is added with nodad, so that it works at once; where the snapshot says that it had no
+ *      such flag, a second message takes it away.
+ *
  * SPDX-License-Identifier: MIT */
 #include "apply.h"
 

@@ -4,12 +4,13 @@
  * detection), so the machines on the LAN would go on sending to where the gateway was.  Frames are built here
  * and sent through one packet socket of the router's namespace.
  *
- *  L1. A new IPv6 gateway is deaf for a moment: forwarding begins with the kernel's ack, but the
- * solicited-node group, on which machines ask who it is, is joined from a work queue, later.  Who asks in
- * between asks again after a second.  So the driver is a member before the address is there, through a socket
- * of its own.  That socket is open as long as the driver; the address then is a member by itself.
+ *  L1. A new IPv6 gateway is deaf for a moment: forwarding begins with the kernel's ack, but the solicited-
+ *      node group, on which machines ask who it is, is joined from a work queue, later.  Who asks in between
+ *      asks again after a second.  So the driver is a member before the address is there, through a socket of
+ *      its own.  That socket is open as long as the driver; the address then is a member by itself.
  *  L2. The same work queue brings the address's local route.  Who announces waits for it, for a bounded time:
- * the outage is over then, and what is read of the router afterwards stays so.
+ *      the outage is over then, and what is read of the router afterwards stays so.
+ *
  * SPDX-License-Identifier: MIT */
 #include "internal.h"
 

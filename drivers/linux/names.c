@@ -2,8 +2,9 @@
  *
  * A netlink socket belongs to the namespace of the thread that opened it, and so do its ioctls: names are
  * asked through it.  Whatever else must happen inside the namespace runs in a thread of its own that ends
- * afterwards, so that no thread of the program is ever left in the wrong place.  SPDX-License-Identifier: MIT
- */
+ * afterwards, so that no thread of the program is ever left in the wrong place.
+ *
+ * SPDX-License-Identifier: MIT */
 #include "internal.h"
 
 #include <errno.h>

@@ -1,7 +1,9 @@
 /* Routes in the words of `ip route`.
  *
  * What an entry's native bytes hold is said as far as ip has words; what it has none for is a comment at the
- * end of the line.  The shell takes the lines as they are.  SPDX-License-Identifier: MIT */
+ * end of the line.  The shell takes the lines as they are.
+ *
+ * SPDX-License-Identifier: MIT */
 #include "native.h"
 
 #include <endian.h>

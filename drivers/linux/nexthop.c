@@ -2,6 +2,7 @@
  *
  * With net.ipv4.nexthop_compat_mode=0 the kernel's route messages name the object alone; its legs are asked
  * for here, for planning.  They are no part of the route's identity: the object's number is.
+ *
  * SPDX-License-Identifier: MIT */
 #include "internal.h"
 

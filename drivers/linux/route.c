@@ -1,12 +1,15 @@
 /* From rtnetlink's route messages to entries.
  *
  *  R1. The structured fields and `native` together say everything that `ip -d route` shows, and each thing
- * once: an entry that is written (write.c) and read again is equal, and equal entries are the same for the
- * kernel. R2. What follows from other things is left out: table, prefix and metric (the key), lifetimes'
- * clocks, the device lo of IPv6's blackholes, the scope that the next hops imply, the gateway of a route that
- * names a nexthop object (in `native` there is only the object's number; the next hops are shown for
- * planning). R3. Legs whose order is Ferry's own (ferry_linux_leg_compare) and that have nothing special are
- * in the fields alone. SPDX-License-Identifier: MIT */
+ *      once: an entry that is written (write.c) and read again is equal, and equal entries are the same for
+ *      the kernel.
+ *  R2. What follows from other things is left out: table, prefix and metric (the key), lifetimes' clocks, the
+ *      device lo of IPv6's blackholes, the scope that the next hops imply, the gateway of a route that names a
+ *      nexthop object (in `native` there is only the object's number; the next hops are shown for planning).
+ *  R3. Legs whose order is Ferry's own (ferry_linux_leg_compare) and that have nothing special are in the
+ *      fields alone.
+ *
+ * SPDX-License-Identifier: MIT */
 #include "internal.h"
 
 #include <netinet/in.h>

@@ -3,11 +3,14 @@
  *
  *  S1. A look is one state: where the kernel says that a dump was interrupted, all of it is done again.
  *  S2. A route belongs to an attachment (`own`) when the attachment could not do its work without it: the
- * kernel's connected route of an address that is there; the device route of a gateway in another table; the
- * route of a routed gateway. S3. A route leans on an attachment when the kernel would take it away, or change
- * it, with the address: it names one of the addresses as its source (in main, where IPv4 deletes such routes;
- * in any table for IPv6, which strips the source), or it goes through a machine inside an IPv4 subnet
- * (deleted with an interface's last address). SPDX-License-Identifier: MIT */
+ *      kernel's connected route of an address that is there; the device route of a gateway in another table;
+ *      the route of a routed gateway.
+ *  S3. A route leans on an attachment when the kernel would take it away, or change it, with the address: it
+ *      names one of the addresses as its source (in main, where IPv4 deletes such routes; in any table for
+ *      IPv6, which strips the source), or it goes through a machine inside an IPv4 subnet (deleted with an
+ *      interface's last address).
+ *
+ * SPDX-License-Identifier: MIT */
 #include "internal.h"
 
 #include <stdio.h>

@@ -5,9 +5,11 @@
  *
  *  T1. Answers are matched by sequence number; what belongs to an earlier exchange is dropped.
  *  T2. In a batch only the last message asks for an ack.  The kernel works through a send in order and always
- * reports errors, so the ack of the last means: whatever of the same send was not refused was done. T3. Where
- * the last ack does not come (ENOBUFS, timeout, a broken socket), nothing without an answer of its own is
- * known. SPDX-License-Identifier: MIT */
+ *      reports errors, so the ack of the last means: whatever of the same send was not refused was done.
+ *  T3. Where the last ack does not come (ENOBUFS, timeout, a broken socket), nothing without an answer of its
+ *      own is known.
+ *
+ * SPDX-License-Identifier: MIT */
 #include "internal.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* From entries to rtnetlink's route messages.  The rules are those of route.c.  SPDX-License-Identifier: MIT
- */
+/* From entries to rtnetlink's route messages.  The rules are those of route.c.
+ * SPDX-License-Identifier: MIT */
 #include "internal.h"
 
 #include <stdio.h>

@@ -6,7 +6,9 @@
  * "onlink"}], "native"}, …]}
  *
  * Members that say nothing (table main, weight 1, no native bytes …) are left out.  A gateway that names no
- * place is taken for whichever is asked about. SPDX-License-Identifier: MIT */
+ * place is taken for whichever is asked about.
+ *
+ * SPDX-License-Identifier: MIT */
 #include "table.h"
 
 #include "base/hash.h"

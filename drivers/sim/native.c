@@ -1,5 +1,5 @@
-/* An op as `ip` commands: a simulated router is told what a real one would be.  SPDX-License-Identifier: MIT
- */
+/* An op as `ip` commands: a simulated router is told what a real one would be.
+ * SPDX-License-Identifier: MIT */
 #include "sim.h"
 
 #include <stdarg.h>

@@ -1,8 +1,10 @@
 /* Answers queries about a simulated router, as struct ferry_fib asks.
  *
- * 1. An attachment whose table nobody said counts as held in every table.
- * 2. Asked about with its gateway it is a FERRY_GATEWAY; otherwise it is the kernel's route that would follow
- * from it. SPDX-License-Identifier: MIT */
+ *  1. An attachment whose table nobody said counts as held in every table.
+ *  2. Asked about with its gateway it is a FERRY_GATEWAY; otherwise it is the kernel's route that would follow
+ *     from it.
+ *
+ * SPDX-License-Identifier: MIT */
 #include "table.h"
 
 #include <string.h>

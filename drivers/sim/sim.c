@@ -1,8 +1,9 @@
 /* The simulated router's driver: the eight calls of ferry/driver.h over a table and a file.
  *
- * 1. What `table` holds is what the state file holds, or `initial` while there is no file: every call first
- * looks whether the file has changed, every apply ends with writing it, and only then says DONE.
- * 2. An op that is not DONE changed nothing.
+ *  1. What `table` holds is what the state file holds, or `initial` while there is no file: every call first
+ *     looks whether the file has changed, every apply ends with writing it, and only then says DONE.
+ *  2. An op that is not DONE changed nothing.
+ *
  * SPDX-License-Identifier: MIT */
 #include "sim.h"
 #include "table.h"

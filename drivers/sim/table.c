@@ -1,7 +1,8 @@
 /* What a simulated router holds; see table.h.
  *
- * 1. A slot is never empty: it has a route or an attachment.
- * 2. lengths[] counts exactly the slots.
+ *  1. A slot is never empty: it has a route or an attachment.
+ *  2. lengths[] counts exactly the slots.
+ *
  * SPDX-License-Identifier: MIT */
 #include "table.h"
 

@@ -2,8 +2,9 @@
  *
  * One driver object is used by one thread at a time, not always the same one.  A driver writes only what an
  * op names, only where `before` is what it finds, and never says DONE about what it has not been told by the
- * router.  It needs no undo: the engine sends the op with before and after swapped. SPDX-License-Identifier:
- * MIT */
+ * router.  It needs no undo: the engine sends the op with before and after swapped.
+ *
+ * SPDX-License-Identifier: MIT */
 #ifndef FERRY_DRIVER_H
 #define FERRY_DRIVER_H
 

@@ -1,6 +1,7 @@
 /* What one router holds for one prefix under one key, and the pool that interns such values.
  *
  * An entry never names its prefix: ten thousand subnets that share their trees share their entries.
+ *
  * SPDX-License-Identifier: MIT */
 #ifndef FERRY_ENTRY_H
 #define FERRY_ENTRY_H

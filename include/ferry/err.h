@@ -3,7 +3,9 @@
  * Every function that can fail returns 0, or a negative FERRY_E… code, or a positive value which
  * its own comment names.  It takes a `struct ferry_err *` last, never NULL, and leaves its outputs
  * untouched on failure.  The place where an error arises writes the text; a caller may put one
- * prefix before it ("edge-third: ").  SPDX-License-Identifier: MIT */
+ * prefix before it ("edge-third: ").
+ *
+ * SPDX-License-Identifier: MIT */
 #ifndef FERRY_ERR_H
 #define FERRY_ERR_H
 

@@ -1,6 +1,7 @@
 /* A plan: which changes, in which stages, from which state (contract §3).
  *
  * A plan stands alone: proving, applying, undoing and recovering need no topology file.
+ *
  * SPDX-License-Identifier: MIT */
 #ifndef FERRY_PLAN_H
 #define FERRY_PLAN_H

@@ -128,7 +128,8 @@ uint32_t ferry_topology_owner(const struct ferry_topology *t, const struct ferry
 uint32_t ferry_topology_neighbour(const struct ferry_topology *t, uint32_t router, const char *interface,
                                   struct ferry_end *ret_end);
 /* The router that a next hop of `router` leads to, whatever hop->router says, or FERRY_NO_ROUTER. */
-uint32_t ferry_topology_next(const struct ferry_topology *t, uint32_t router, const struct ferry_nexthop *hop);
+uint32_t ferry_topology_next(const struct ferry_topology *t, uint32_t router,
+                             const struct ferry_nexthop *hop);
 /* The address of `to` that is the next hop from `from` over their link in a family: the first one in a network that both
  * have, their own addresses differing.  NULL: none. */
 const struct ferry_addr *ferry_link_via(const struct ferry_topology *t, const struct ferry_end *from,

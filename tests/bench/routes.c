@@ -3,7 +3,9 @@
  * Usage: sudo bench-routes [ROUTES [ROUNDS]].  Each way runs in a process of its own, in turns, on the same
  * table; times are medians.  The driver's time is its whole apply(): look at the router, compare every route,
  * write, answers matched. Memory is the peak that the work itself adds; what the caller's ops take is told
- * beside it. SPDX-License-Identifier: MIT */
+ * beside it.
+ *
+ * SPDX-License-Identifier: MIT */
 #include "linux/linux.h"
 
 #include <arpa/inet.h>

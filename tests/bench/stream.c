@@ -4,7 +4,9 @@
  * Usage: bench-stream ADDRESS PERIOD_US, in the namespace of the machine that asks.  Prints "ready" when the
  * first answer came, runs until SIGTERM, then prints one line of JSON: sent, lost, duplicates, ttl_exceeded,
  * outage_ms (from the sending of the first lost probe of the longest gap to the sending of the next answered
- * one). SPDX-License-Identifier: MIT */
+ * one).
+ *
+ * SPDX-License-Identifier: MIT */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -3,6 +3,7 @@
  *
  * Every router has the interfaces lan0 (no address), up0 (10.255.1.1/24, fd00:255:1::1/64) and up1
  * (10.255.2.1/24, fd00:255:2::1/64), all up, with next hops .2 and ::2 behind the latter two.
+ *
  * SPDX-License-Identifier: MIT */
 #ifndef FERRY_TESTS_CONTRACT_H
 #define FERRY_TESTS_CONTRACT_H

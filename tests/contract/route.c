@@ -1,5 +1,4 @@
-/* The contract of apply, for routes: every type, compare and set, foreign routes.  SPDX-License-Identifier:
- * MIT */
+/* The contract of apply, for routes: every type, compare and set, foreign routes.  SPDX-License-Identifier: MIT */
 #include "words.h"
 
 /* ---- Routes: add, replace, remove. ---- */

@@ -1,7 +1,9 @@
 /* The driver contract: one suite, which every driver passes.  `test-contract DRIVER` runs it.
  *
  * Expectations are built by hand from ferry/driver.h and ferry/fib.h, never taken from a driver.  Each test
- * gets a fresh router.  SPDX-License-Identifier: MIT */
+ * gets a fresh router.
+ *
+ * SPDX-License-Identifier: MIT */
 #include "words.h"
 
 static void append(struct CMUnitTest *all, size_t *n, const struct CMUnitTest *some, size_t n_some)

@@ -1,5 +1,5 @@
-/* Words in which the contract suite speaks: entries, ops, reads, expectations.  SPDX-License-Identifier: MIT
- */
+/* Words in which the contract suite speaks: entries, ops, reads, expectations.
+ * SPDX-License-Identifier: MIT */
 #ifndef FERRY_TESTS_CONTRACT_WORDS_H
 #define FERRY_TESTS_CONTRACT_WORDS_H
 

@@ -3,6 +3,7 @@
  * say what the routers hold.  After the faults `recover` must bring whatever is stuck to an end.
  *
  * test-faults [TOPOLOGY SUBNET SITE [DRIVERS]] runs one move more closely and prints a table.
+ *
  * SPDX-License-Identifier: MIT */
 #include "world.h"
 

@@ -3,6 +3,7 @@
  * itself is killed too.
  *
  * test-kill [TOPOLOGY SUBNET SITE [DRIVERS]]
+ *
  * SPDX-License-Identifier: MIT */
 #include "world.h"
 

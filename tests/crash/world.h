@@ -1,6 +1,8 @@
 /* A small world for the tests of transactions: an example topology on simulated routers (or real ones) under
  * a state directory of its own, snapshots of what the routers hold, and a watch that sees whether a subnet is
- * ever attached at two sites.  SPDX-License-Identifier: MIT */
+ * ever attached at two sites.
+ *
+ * SPDX-License-Identifier: MIT */
 #ifndef FERRY_TESTS_WORLD_H
 #define FERRY_TESTS_WORLD_H
 

@@ -7,8 +7,9 @@
  * same way, and the routers must hold what they held at first.
  *
  * A state is reached by some order of changes if and only if it is a set of changes done; so all states are
- * all orders. Neither the prover nor the planner's graphs are used for judging.  SPDX-License-Identifier: MIT
- */
+ * all orders. Neither the prover nor the planner's graphs are used for judging.
+ *
+ * SPDX-License-Identifier: MIT */
 #include "../unit/small_net.h"
 
 #include "base/mem.h"

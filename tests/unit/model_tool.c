@@ -1,5 +1,7 @@
 /* Shortest paths for tests/scenario/test_spf.py: model-tool TOPOLOGY 4|6 GATEWAY… prints one line a router:
- * "ROUTER gateway", "ROUTER none" or "ROUTER DEV@ADDRESS@NEIGHBOUR …".  SPDX-License-Identifier: MIT */
+ * "ROUTER gateway", "ROUTER none" or "ROUTER DEV@ADDRESS@NEIGHBOUR …".
+ *
+ * SPDX-License-Identifier: MIT */
 #include "base/mem.h"
 #include <ferry/topology.h>
 #include <stdio.h>

@@ -7,7 +7,9 @@
  *                               "k w1 … wk m x1 … xm"; prints a round for every router, "-" where unchanged
  *
  * --state takes what routers hold and fall to from the groups of a plan document (by names, so that routers
- * may be left out).  Refusals go to stderr as "RULE: text" with status 4.  SPDX-License-Identifier: MIT */
+ * may be left out).  Refusals go to stderr as "RULE: text" with status 4.
+ *
+ * SPDX-License-Identifier: MIT */
 #include "plan/planner.h"
 
 #include <ferry/prove.h>

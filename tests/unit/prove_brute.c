@@ -2,6 +2,7 @@
  *
  * Written from the definitions of docs/prover.md, not from the prover: a state is a list of what is held
  * under which key, events are applied one by one, and packets are followed with their whole path in hand.
+ *
  * SPDX-License-Identifier: MIT */
 #include "prove_brute.h"
 

@@ -2,7 +2,9 @@
  *   @       the gateway          20>bc   unicast, metric 20, next hops b and c
  *   20!     a blackhole          20>?    unicast, next hop outside of the plan
  *   20x     an unreachable of protocol static        -   nothing
- * A stack is several words.  SPDX-License-Identifier: MIT */
+ * A stack is several words.
+ *
+ * SPDX-License-Identifier: MIT */
 #ifndef FERRY_TEST_PROVE_BUILDER_H
 #define FERRY_TEST_PROVE_BUILDER_H
 

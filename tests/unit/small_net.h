@@ -1,6 +1,7 @@
 /* Random small networks, the same for the same seed: three to five routers, two or three sites, one or two
- * gateways a site, IPv4 or IPv6, ECMP or not, other tables than main now and then.  SPDX-License-Identifier:
- * MIT */
+ * gateways a site, IPv4 or IPv6, ECMP or not, other tables than main now and then.
+ *
+ * SPDX-License-Identifier: MIT */
 #ifndef FERRY_TEST_SMALL_NET_H
 #define FERRY_TEST_SMALL_NET_H
 

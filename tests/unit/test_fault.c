@@ -1,5 +1,4 @@
-/* The fault driver: every kind of fault does, says and counts what fault.h promises. SPDX-License-Identifier:
- * MIT */
+/* The fault driver: every kind of fault does, says and counts what fault.h promises. SPDX-License-Identifier: MIT */
 #include <ferry/driver.h>
 
 #include "base/mem.h"

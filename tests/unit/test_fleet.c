@@ -1,6 +1,7 @@
 /* The fleet: order, concurrency, deadlines, late returns, where simulated routers start.
  *
  * A toy driver stands in for the routers: its configuration's `netns` says how it behaves.
+ *
  * SPDX-License-Identifier: MIT */
 #include <ferry/txn.h>
 

@@ -1,6 +1,8 @@
 /* Routers that really hang, past the fleet's deadline, in the middle of a move; some of them do in the end
  * what they were told.  Whatever the transaction says it did must be what the routers hold after the last of
- * them has come back.  SPDX-License-Identifier: MIT */
+ * them has come back.
+ *
+ * SPDX-License-Identifier: MIT */
 #include "world.h"
 
 #include "base/mem.h"

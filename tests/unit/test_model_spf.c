@@ -1,6 +1,8 @@
 /* model: shortest paths against Bellman-Ford on random networks: both families, parallel links, costs that
  * differ by direction, several gateways, with and without ECMP.  tests/scenario/test_spf.py compares with
- * networkx. SPDX-License-Identifier: MIT */
+ * networkx.
+ *
+ * SPDX-License-Identifier: MIT */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,7 @@
 /* model: the topology loader against tests/fixtures/topology, lookups, and what a big file costs.
  *
  * fixtures/topology/expected.json has every finding of every file in broken/, in order; files in valid/ load.
+ *
  * SPDX-License-Identifier: MIT */
 #include <setjmp.h>
 #include <stdarg.h>

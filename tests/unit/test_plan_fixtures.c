@@ -1,5 +1,7 @@
 /* tests/fixtures/plan through the parser and the prover: what is broken is refused with its place, what is
- * unsafe with its rule, what is safe is proven.  expected.tsv is the table.  SPDX-License-Identifier: MIT */
+ * unsafe with its rule, what is safe is proven.  expected.tsv is the table.
+ *
+ * SPDX-License-Identifier: MIT */
 #include <ferry/prove.h>
 
 #include "base/mem.h"

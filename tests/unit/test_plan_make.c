@@ -2,6 +2,7 @@
  * groups, and the undo.  The property tests are in tests/scenario/test_planner.py.
  *
  *   a (primary) -- b (third) -- c (recovery), a -- c dearer than over b, and e alone, which has no links
+ *
  * SPDX-License-Identifier: MIT */
 #include "plan/planner.h"
 

@@ -1,6 +1,7 @@
 /* The prover, rule by rule, on networks of a few routers; test_prove_random.c compares it with brute force.
  *
  * The good plan that most tests break: a chain a - b - c, attached at a (site p), moves to c (site q).
+ *
  * SPDX-License-Identifier: MIT */
 #include "prove_builder.h"
 

@@ -1,6 +1,7 @@
 /* The planner's plans for random small networks: every plan and every undo is proven, the document says the
- * same after a round trip, and spoilt plans get the verdict that brute force gives.  SPDX-License-Identifier:
- * MIT */
+ * same after a round trip, and spoilt plans get the verdict that brute force gives.
+ *
+ * SPDX-License-Identifier: MIT */
 #include "small_net.h"
 
 #include "base/mem.h"

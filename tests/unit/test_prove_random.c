@@ -2,7 +2,9 @@
  * stage, the same number of events, and a counterexample that replays.
  *
  * Half of the plans are safe ones spoilt (and, mostly, mended so that only their order is wrong), half are
- * made of random changes.  SPDX-License-Identifier: MIT */
+ * made of random changes.
+ *
+ * SPDX-License-Identifier: MIT */
 #include "prove_brute.h"
 #include "prove_builder.h"
 

@@ -1,7 +1,9 @@
 /* Transactions on simulated routers: stale plans, the lock, rollback and its rollback, drills, aborts, the
  * journal.
  *
- * What happens when routers fail or the controller dies is in tests/crash.  SPDX-License-Identifier: MIT */
+ * What happens when routers fail or the controller dies is in tests/crash.
+ *
+ * SPDX-License-Identifier: MIT */
 #include "world.h"
 
 #include "base/mem.h"

@@ -2,9 +2,10 @@
  * paths, and every other network of the topology reachable from everywhere, so that answers come back.
  * Neighbours: layout.c (calls it), model/ (ferry_spf).
  *
- * 1. Baseline routes are `protocol static metric 20` with nothing else set, gateways the plain attachment:
- * what the drivers report with native length 0.
- * 2. A table other than main holds the subnets' routes alone and has a policy rule before main's.
+ *  1. Baseline routes are `protocol static metric 20` with nothing else set, gateways the plain attachment:
+ *     what the drivers report with native length 0.
+ *  2. A table other than main holds the subnets' routes alone and has a policy rule before main's.
+ *
  * SPDX-License-Identifier: MIT */
 #include "layout.h"
 

@@ -1,10 +1,12 @@
 /* Building a lab and taking it down.  Neighbours: layout.c (what), script.c (as commands), run.c and record.c
  * (the machine), status.c (what is there now).
  *
- * 1. Under the lock: no name is taken → record written → namespaces → sysctls → wires → addresses and routes
- * → record completed.  A failure at any step runs the same removal as `lab down`.
- * 2. Only namespaces that the record lists are removed, and of a complete record only those whose inode still
- * agrees. SPDX-License-Identifier: MIT */
+ *  1. Under the lock: no name is taken → record written → namespaces → sysctls → wires → addresses and routes
+ *     → record completed.  A failure at any step runs the same removal as `lab down`.
+ *  2. Only namespaces that the record lists are removed, and of a complete record only those whose inode still
+ *     agrees.
+ *
+ * SPDX-License-Identifier: MIT */
 #include "lab.h"
 
 #include "base/mem.h"

@@ -4,7 +4,9 @@
  * It builds what routers with driver netlink and a `netns` need; other routers are left out.  It never
  * touches a namespace that it has not created, nor the machine's own interfaces and routes: what it creates
  * is written to FERRY_LAB_DIR/NAME.json before it exists, and that record alone says what is removed. Used by
- * ui/ for `ferry lab`.  SPDX-License-Identifier: MIT */
+ * ui/ for `ferry lab`.
+ *
+ * SPDX-License-Identifier: MIT */
 #ifndef FERRY_LAB_H
 #define FERRY_LAB_H
 

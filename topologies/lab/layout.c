@@ -1,11 +1,12 @@
 /* Which namespaces a lab has and how they are wired.  Neighbours: layout.h (the result), baseline.c
  * (addresses and routes), script.c (as commands).
  *
- * 1. A router is its driver's namespace; what a link joins is a veth pair named as the interfaces.
- * 2. Every other interface of a router is a port of a bridge in the namespace "<topology>-lan".  A bridge is
- * a LAN: the interfaces of one site on which the same subnet can be attached, or which have addresses of the
- * same network, share it; any other has one of its own.
- * 3. A host is a namespace "<host>.<router>" a place, with an interface eth0 on that LAN, once a LAN.
+ *  1. A router is its driver's namespace; what a link joins is a veth pair named as the interfaces.
+ *  2. Every other interface of a router is a port of a bridge in the namespace "<topology>-lan".  A bridge is
+ *     a LAN: the interfaces of one site on which the same subnet can be attached, or which have addresses of
+ *     the same network, share it; any other has one of its own.
+ *  3. A host is a namespace "<host>.<router>" a place, with an interface eth0 on that LAN, once a LAN.
+ *
  * SPDX-License-Identifier: MIT */
 #include "layout.h"
 

@@ -1,7 +1,9 @@
 /* What a lab consists of, worked out from the topology alone: namespaces, wires, addresses, baseline routes.
  *
  * Pure: layout.c reads nothing but the topology and touches nothing.  lab.c builds it, status.c compares with
- * it. SPDX-License-Identifier: MIT */
+ * it.
+ *
+ * SPDX-License-Identifier: MIT */
 #ifndef FERRY_LAB_LAYOUT_H
 #define FERRY_LAB_LAYOUT_H
 

@@ -1,11 +1,12 @@
 /* The record of what a lab has created, and the lock.  Neighbours: run.h (interface), lab.c (who writes it
  * when).
  *
- * 1. The record lists every namespace before it is created; what it does not list is not the lab's.
- * 2. Once the lab is complete it also holds their inodes: a namespace that someone else has made since under
- *    the same name is told apart and left alone.
- * 3. The lock is a flock on one file.  Children inherit it, so that `lab down` after a `kill -9` of `lab up`
- *    waits for the last of them.
+ *  1. The record lists every namespace before it is created; what it does not list is not the lab's.
+ *  2. Once the lab is complete it also holds their inodes: a namespace that someone else has made since under
+ *     the same name is told apart and left alone.
+ *  3. The lock is a flock on one file.  Children inherit it, so that `lab down` after a `kill -9` of `lab up`
+ *     waits for the last of them.
+ *
  * SPDX-License-Identifier: MIT */
 #include "lab.h"
 #include "run.h"

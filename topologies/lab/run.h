@@ -1,5 +1,7 @@
 /* What the lab needs of the machine: `ip` as a child process, sysctls of a namespace, the record and its
- * lock. SPDX-License-Identifier: MIT */
+ * lock.
+ *
+ * SPDX-License-Identifier: MIT */
 #ifndef FERRY_LAB_RUN_H
 #define FERRY_LAB_RUN_H
 

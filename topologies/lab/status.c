@@ -2,6 +2,7 @@
  * (`ip -j`).
  *
  * Routes are compared as canonical lines: one writer for the layout's entries, one for what `ip -j` says.
+ *
  * SPDX-License-Identifier: MIT */
 #include "lab.h"
 
