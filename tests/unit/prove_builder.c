@@ -27,37 +27,6 @@ void build_sites(struct ferry_plan *plan, const char *letters)
             plan->routers[r].site = ferry_asprintf("%c", letters[r]);
 }
 
-void build_free(struct ferry_plan *plan)
-{
-    for (size_t r = 0; r < plan->n_routers; r++) {
-        free(plan->routers[r].name);
-        free(plan->routers[r].site);
-        free(plan->routers[r].driver.type);
-    }
-    for (size_t g = 0; g < plan->n_groups; g++) {
-        struct ferry_group *group = &plan->groups[g];
-        for (size_t s = 0; s < group->n_subnets; s++) {
-            free(group->subnets[s].name);
-            free(group->subnets[s].gateways);
-        }
-        free(group->id);
-        free(group->from);
-        free(group->to);
-        free(group->subnets);
-        free(group->initial);
-        free(group->covers);
-    }
-    for (size_t s = 0; s < plan->n_stages; s++)
-        free(plan->stages[s].changes);
-    free(plan->routers);
-    free(plan->groups);
-    free(plan->stages);
-    free(plan->mode);
-    free(plan->topology_name);
-    ferry_pool_free(plan->pool);
-    free(plan);
-}
-
 static struct ferry_prefix prefix_of(const char *text)
 {
     struct ferry_prefix p;

@@ -14,8 +14,6 @@
 struct ferry_plan *build_plan(unsigned n_routers);
 /* One letter a router: its site; '.' leaves it unsaid. */
 void build_sites(struct ferry_plan *plan, const char *letters);
-/* Frees everything; plans of the builder alone. */
-void build_free(struct ferry_plan *plan);
 /* Sites are names or NULL.  Returns the group's index. */
 uint32_t build_group(struct ferry_plan *plan, const char *from, const char *to, const char *prefix);
 void build_subnet(struct ferry_plan *plan, uint32_t group, const char *prefix);

@@ -67,7 +67,7 @@ static void expect_safe(struct ferry_plan *p, const char *states)
     ferry_sha256(proof.certificate_text, strlen(proof.certificate_text), sha);
     assert_string_equal(proof.certificate, sha);
     ferry_proof_clear(&proof);
-    build_free(p);
+    ferry_plan_free(p);
 }
 
 /* `stage` from 1; `routers` in order as letters. */
@@ -95,7 +95,7 @@ static void expect(struct ferry_plan *p, enum ferry_violation violation, uint32_
         assert_null(proof.certificate_text);
         ferry_proof_clear(&proof);
     }
-    build_free(p);
+    ferry_plan_free(p);
 }
 
 static void test_safe(void **state)
@@ -130,7 +130,7 @@ static void test_certificate(void **state)
                         "stage 3 attach g1: a b c\n"
                         "stage 4 settle g1: a b c\n");
     ferry_proof_clear(&proof);
-    build_free(p);
+    ferry_plan_free(p);
 }
 
 static void test_states_beyond_64_bits(void **state)
@@ -154,7 +154,7 @@ static void test_states_beyond_64_bits(void **state)
     assert_int_equal(ferry_prove(p, 10, &proof, &err), 0);
     assert_string_equal(proof.states, "9223372036854775808");
     ferry_proof_clear(&proof);
-    build_free(p);
+    ferry_plan_free(p);
 }
 
 static void test_loop(void **state)
@@ -569,7 +569,7 @@ static void test_groups(void **state)
     assert_int_equal(proof.bad.stage, 1);
     assert_int_equal(proof.bad.events[0].change, 3);
     ferry_proof_clear(&proof);
-    build_free(p);
+    ferry_plan_free(p);
 }
 
 int main(void)

@@ -214,7 +214,7 @@ static void test_random(void **state)
             random_changes(p, &d, &t, 6);
             compare(p, seed, "random");
         }
-        build_free(p);
+        ferry_plan_free(p);
     }
     print_message("%lu plans, %lu states walked by brute force:", (unsigned long)plans,
                   (unsigned long)states);
@@ -253,7 +253,7 @@ static void test_larger(void **state)
         walked += a.walked;
         ferry_proof_clear(&a);
         ferry_proof_clear(&b);
-        build_free(p);
+        ferry_plan_free(p);
     }
     print_message("%u plans of 8 to 20 routers, %lu unsafe, %lu states walked\n", SEEDS_LARGE,
                   (unsigned long)unsafe, (unsigned long)walked);
