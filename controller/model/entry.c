@@ -5,6 +5,7 @@
 #include "base/mem.h"
 
 #include <inttypes.h>
+#include <linux/rtnetlink.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,17 +55,17 @@ bool ferry_entry_equal(const struct ferry_entry *a, const struct ferry_entry *b,
 
 static const char *const type_names[] = {
     [FERRY_GATEWAY] = "gateway",         [FERRY_UNICAST] = "unicast",   [FERRY_BLACKHOLE] = "blackhole",
-    [FERRY_UNREACHABLE] = "unreachable", [FERRY_PROHIBIT] = "prohibit",
+    [FERRY_UNREACHABLE] = "unreachable", [FERRY_PROHIBIT] = "prohibit", [FERRY_ANNOUNCEMENT] = "announcement",
 };
 
 const char *ferry_entry_type_name(enum ferry_entry_type type)
 {
-    return type >= FERRY_GATEWAY && type <= FERRY_PROHIBIT ? type_names[type] : "unknown";
+    return type >= FERRY_GATEWAY && type <= FERRY_ANNOUNCEMENT ? type_names[type] : "unknown";
 }
 
 enum ferry_entry_type ferry_entry_type_parse(const char *name)
 {
-    for (int i = FERRY_GATEWAY; i <= FERRY_PROHIBIT; i++)
+    for (int i = FERRY_GATEWAY; i <= FERRY_ANNOUNCEMENT; i++)
         if (strcmp(name, type_names[i]) == 0)
             return (enum ferry_entry_type)i;
     return (enum ferry_entry_type)0;
@@ -163,4 +164,10 @@ const char *ferry_entry_text(const struct ferry_entry *e, char *buf, size_t size
     if (e->native_len)
         add(&t, " (and %" PRIu32 " bytes of other attributes)", e->native_len);
     return buf;
+}
+
+bool ferry_entry_dynamic(const struct ferry_entry *e)
+{
+    return e && e->type != FERRY_GATEWAY && e->type != FERRY_ANNOUNCEMENT &&
+           (e->protocol == RTPROT_BGP || e->protocol == RTPROT_OSPF);
 }

@@ -3,9 +3,11 @@
 #include "model/load.h"
 
 #include "base/mem.h"
+#include "model/driver_config.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 static bool one_of(const char *text, const char *const *names, size_t n, size_t *ret)
 {
@@ -22,57 +24,50 @@ static bool one_of(const char *text, const char *const *names, size_t n, size_t 
 
 static const char *const driver_types[] = {"netlink", "frr", "iproute", "sim"};
 
-/* A text that goes into a path or a command: no slash, no blanks, no leading '-' or '.'. */
-static void load_word(struct ferry_loader *l, uint32_t driver, const char *key, const char *more, char **ret)
+/* Keys of the drivers that reach another machine go with those alone. */
+static void load_text(struct ferry_loader *l, uint32_t driver, const struct ferry_driver_field *field,
+                      struct ferry_driver_config *config)
 {
     const char *text = NULL;
-    if (ferry_json_opt_string(l->doc, driver, key, &text, &l->err) < 0 || !text)
+    uint32_t v = ferry_json_get(l->doc, driver, field->key);
+    if (v == FERRY_JSON_NONE)
         return;
-    size_t n = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
-    while (text[n] && strchr(more, text[n]))
-        n += 1 + strspn(text + n + 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
-    if (text[0] == '\0' || text[0] == '-' || text[0] == '.' || text[n] || n > 253)
-        ferry_json_error(l->doc, ferry_json_get(l->doc, driver, key), &l->err, "'%.80s' cannot be a %s", text,
-                         key);
+    if (field->remote && !ferry_driver_is_remote(config->type))
+        ferry_json_error_key(l->doc, v, &l->err, "'%s' does not go with driver '%s'", field->key,
+                             config->type);
+    else if (ferry_json_opt_string(l->doc, driver, field->key, &text, &l->err) < 0)
+        return;
+    else if (!ferry_driver_field_ok(field, text))
+        ferry_json_error(l->doc, v, &l->err, "'%.80s' cannot be a %s", text, field->key);
     else
-        *ret = ferry_strdup(text);
+        *ferry_driver_field_at(field, config) = ferry_strdup(text);
 }
 
-/* Keys of the drivers that reach another machine. */
-static void load_remote(struct ferry_loader *l, uint32_t driver, bool remote,
-                        struct ferry_driver_config *config)
+static void load_remote(struct ferry_loader *l, uint32_t driver, struct ferry_driver_config *config)
 {
-    static const char *const keys[] = {"transport", "host", "port", "user", "pathspace"};
     static const char *const transports[] = {"local", "ssh"};
-    const char *transport = NULL;
     int64_t port = 0;
     size_t which;
-    for (size_t i = 0; i < FERRY_COUNT(keys); i++) {
-        uint32_t v = ferry_json_get(l->doc, driver, keys[i]);
-        if (v != FERRY_JSON_NONE && !remote)
-            ferry_json_error_key(l->doc, v, &l->err, "'%s' does not go with driver '%s'", keys[i],
-                                 config->type);
-    }
-    if (!remote)
-        return;
-    if (ferry_json_opt_string(l->doc, driver, "transport", &transport, &l->err) == 0 && transport) {
-        if (one_of(transport, transports, FERRY_COUNT(transports), &which))
-            config->transport = ferry_strdup(transport);
-        else
-            ferry_json_error(l->doc, ferry_json_get(l->doc, driver, "transport"), &l->err,
-                             "'%.40s' is not a transport: local or ssh", transport);
-    }
-    load_word(l, driver, "host", ":", &config->host);
-    load_word(l, driver, "user", "", &config->user);
-    load_word(l, driver, "pathspace", "", &config->pathspace);
-    if (ferry_json_opt_int(l->doc, driver, "port", 1, UINT16_MAX, &port, &l->err) == 0)
+    uint32_t v = ferry_json_get(l->doc, driver, "port");
+    if (v != FERRY_JSON_NONE && !ferry_driver_is_remote(config->type))
+        ferry_json_error_key(l->doc, v, &l->err, "'port' does not go with driver '%s'", config->type);
+    else if (ferry_json_opt_int(l->doc, driver, "port", 1, UINT16_MAX, &port, &l->err) == 0)
         config->port = (uint16_t)port;
+    if (config->transport && !one_of(config->transport, transports, FERRY_COUNT(transports), &which))
+        ferry_json_error(l->doc, ferry_json_get(l->doc, driver, "transport"), &l->err,
+                         "'%.40s' is not a transport: local or ssh", config->transport);
+    if (config->host_key && strncmp(config->host_key, "SHA256:", 7) != 0)
+        ferry_json_error(l->doc, ferry_json_get(l->doc, driver, "host_key"), &l->err,
+                         "a host key is given as 'SHA256:…', as `ssh-keygen -l` shows it");
+    if (!ferry_driver_by_ssh(config) && config->host)
+        ferry_json_error(l->doc, ferry_json_get(l->doc, driver, "host"), &l->err,
+                         "'host' does not go with transport local");
 }
 
 static void load_driver(struct ferry_loader *l, uint32_t object, struct ferry_driver_config *config)
 {
-    static const char *const keys[] = {"type", "netns", "transport", "host",
-                                       "port", "user",  "pathspace", NULL};
+    static const char *const keys[] = {"type",      "netns",    "transport",   "host",     "port", "user",
+                                       "pathspace", "identity", "known_hosts", "host_key", "jump", NULL};
     uint32_t driver;
     const char *type = NULL;
     size_t which;
@@ -86,8 +81,9 @@ static void load_driver(struct ferry_loader *l, uint32_t object, struct ferry_dr
         return;
     }
     config->type = ferry_strdup(type);
-    load_word(l, driver, "netns", "", &config->netns);
-    load_remote(l, driver, strcmp(type, "frr") == 0 || strcmp(type, "iproute") == 0, config);
+    for (const struct ferry_driver_field *f = ferry_driver_fields; f->key; f++)
+        load_text(l, driver, f, config);
+    load_remote(l, driver, config);
 }
 
 /* ---- Interfaces. ---- */
@@ -173,23 +169,56 @@ static void load_interfaces(struct ferry_loader *l, uint32_t object, uint32_t in
 
 /* ---- Routers. ---- */
 
-static void load_routing(struct ferry_loader *l, uint32_t object, struct ferry_router *router)
+static void load_routing(struct ferry_loader *l, uint32_t object, struct ferry_driver_config *config)
 {
     static const char *const names[] = {"static", "bgp", "ospf"}; /* in the order of the enum */
     const char *text = NULL;
     size_t which;
     if (ferry_json_opt_string(l->doc, object, "routing", &text, &l->err) < 0 || !text)
         return;
-    if (one_of(text, names, FERRY_COUNT(names), &which))
-        router->routing = (enum ferry_routing)which;
-    else
-        ferry_json_error(l->doc, ferry_json_get(l->doc, object, "routing"), &l->err,
-                         "'%.40s' is not a routing: static, bgp or ospf", text);
+    uint32_t v = ferry_json_get(l->doc, object, "routing");
+    if (!one_of(text, names, FERRY_COUNT(names), &which)) {
+        ferry_json_error(l->doc, v, &l->err, "'%.40s' is not a routing: static, bgp or ospf", text);
+        return;
+    }
+    config->routing = (enum ferry_routing)which;
+}
+
+/* "origination": {"prefix-list": NAME} or {"area": "0.0.0.0"}: how the router makes a moved subnet known. */
+static void load_origination(struct ferry_loader *l, uint32_t object, struct ferry_driver_config *config)
+{
+    static const char *const keys[] = {"prefix-list", "area", NULL};
+    const char *list = NULL, *area = NULL;
+    uint32_t v = FERRY_JSON_NONE;
+    struct ferry_addr addr;
+    struct ferry_err ignored;
+    if (ferry_json_opt(l->doc, object, "origination", FERRY_JSON_OBJECT, &v, &l->err) < 0 ||
+        v == FERRY_JSON_NONE || ferry_json_keys(l->doc, v, keys, &l->err) < 0 ||
+        ferry_json_opt_string(l->doc, v, "prefix-list", &list, &l->err) < 0 ||
+        ferry_json_opt_string(l->doc, v, "area", &area, &l->err) < 0)
+        return;
+    if (config->routing == FERRY_ROUTING_STATIC)
+        ferry_json_error(l->doc, v, &l->err, "'origination' goes with routing bgp or ospf");
+    else if (area && config->routing != FERRY_ROUTING_OSPF)
+        ferry_json_error(l->doc, v, &l->err, "'area' goes with routing ospf");
+    else if (area && list)
+        ferry_json_error(l->doc, v, &l->err, "either 'area' or 'prefix-list'");
+    else if (area && (ferry_addr_parse(area, &addr, &ignored) < 0 || addr.family != AF_INET))
+        ferry_json_error(l->doc, ferry_json_get(l->doc, v, "area"), &l->err,
+                         "'%.40s' is not an area: write it as an IPv4 address, as 0.0.0.0", area);
+    else if (list && !ferry_load_is_name(list))
+        ferry_json_error(l->doc, ferry_json_get(l->doc, v, "prefix-list"), &l->err,
+                         "'%.80s' cannot be the name of a prefix-list", list);
+    else {
+        config->prefix_list = ferry_strdup(list);
+        config->area = ferry_strdup(area);
+    }
 }
 
 static void load_router(struct ferry_loader *l, uint32_t object, uint32_t index)
 {
-    static const char *const keys[] = {"name", "site", "driver", "routing", "table", "interfaces", NULL};
+    static const char *const keys[] = {"name",        "site",  "driver",     "routing",
+                                       "origination", "table", "interfaces", NULL};
     struct ferry_router *router = &l->t->routers[index];
     router->table = FERRY_TABLE_MAIN;
     router->name = ferry_strdup("?"); /* where it has none that can be shown */
@@ -206,7 +235,8 @@ static void load_router(struct ferry_loader *l, uint32_t object, uint32_t index)
     }
     router->site = ferry_load_reference(l, object, "site", &l->sites, "site");
     load_driver(l, object, &router->driver);
-    load_routing(l, object, router);
+    load_routing(l, object, &router->driver);
+    load_origination(l, object, &router->driver);
     ferry_load_table(l, object, &router->table);
     load_interfaces(l, object, index, router);
 }

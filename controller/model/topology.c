@@ -83,12 +83,7 @@ static void free_router(struct ferry_router *router)
         free(router->interfaces[i].addresses);
     free(router->interfaces);
     free(router->name);
-    free(router->driver.type);
-    free(router->driver.netns);
-    free(router->driver.transport);
-    free(router->driver.host);
-    free(router->driver.user);
-    free(router->driver.pathspace);
+    ferry_driver_config_clear(&router->driver);
 }
 
 void ferry_topology_free(struct ferry_topology *t)

@@ -16,12 +16,9 @@ static void copy_routers(struct ferry_plan *plan, const struct ferry_topology *t
     plan->routers = ferry_calloc(t->n_routers, sizeof *plan->routers);
     for (size_t i = 0; i < t->n_routers; i++) {
         const struct ferry_router *r = &t->routers[i];
-        plan->routers[i] =
-            (struct ferry_plan_router){.name = ferry_strdup(r->name),
-                                       .site = ferry_strdup(t->sites[r->site].name),
-                                       .driver = {.type = ferry_strdup(r->driver.type),
-                                                  .netns = ferry_strdup(r->driver.netns),
-                                                  .transport = ferry_strdup(r->driver.transport)}};
+        plan->routers[i] = (struct ferry_plan_router){.name = ferry_strdup(r->name),
+                                                      .site = ferry_strdup(t->sites[r->site].name),
+                                                      .driver = ferry_driver_config_copy(&r->driver)};
     }
 }
 

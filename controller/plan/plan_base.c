@@ -58,9 +58,7 @@ void ferry_plan_free(struct ferry_plan *plan)
         struct ferry_plan_router *r = &plan->routers[i];
         free(r->name);
         free(r->site);
-        free(r->driver.type);
-        free(r->driver.netns);
-        free(r->driver.transport);
+        ferry_driver_config_clear(&r->driver);
     }
     for (size_t i = 0; i < plan->n_groups; i++)
         free_group(&plan->groups[i]);

@@ -7,8 +7,11 @@
  * SPDX-License-Identifier: MIT */
 #include "plan/plan_parse.h"
 
+#include "model/driver_config.h"
+
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum { CHANGES_MAX = 4000000, ROUTERS_MAX = 1000000 };
 
@@ -16,23 +19,64 @@ enum { CHANGES_MAX = 4000000, ROUTERS_MAX = 1000000 };
 
 static int parse_driver(struct parsing *p, uint32_t v, struct ferry_driver_config *ret, struct ferry_err *err)
 {
-    static const char *const known[] = {"type", "netns", "transport", NULL};
-    const char *type = NULL, *netns = NULL, *transport = NULL;
+    static const char *const known[] = {"type",      "netns",    "transport",   "host",     "port", "user",
+                                        "pathspace", "identity", "known_hosts", "host_key", "jump", NULL};
+    const char *type = NULL;
+    int64_t port = 0;
     int r = ferry_json_keys(p->doc, v, known, err);
     if (r == 0)
         r = ferry_json_need_string(p->doc, v, "type", &type, err);
     if (r == 0)
-        r = ferry_json_opt_string(p->doc, v, "netns", &netns, err);
-    if (r == 0)
-        r = ferry_json_opt_string(p->doc, v, "transport", &transport, err);
+        r = ferry_json_opt_int(p->doc, v, "port", 1, UINT16_MAX, &port, err);
     if (r < 0)
         return r;
-    if (netns && (!parse_is_name(netns)))
-        return ferry_json_error(p->doc, ferry_json_get(p->doc, v, "netns"), err, "'%.80s' is not a name",
-                                netns);
     ret->type = ferry_strdup(type);
-    ret->netns = ferry_strdup(netns);
-    ret->transport = ferry_strdup(transport);
+    ret->port = (uint16_t)port;
+    for (const struct ferry_driver_field *f = ferry_driver_fields; f->key; f++) {
+        const char *text = NULL;
+        r = ferry_json_opt_string(p->doc, v, f->key, &text, err);
+        if (r < 0)
+            return r;
+        if (text && !ferry_driver_field_ok(f, text))
+            return ferry_json_error(p->doc, ferry_json_get(p->doc, v, f->key), err, "'%.80s' cannot be a %s",
+                                    text, f->key);
+        *ferry_driver_field_at(f, ret) = ferry_strdup(text);
+    }
+    return 0;
+}
+
+/* "routing" and "origination" of a router. */
+static int parse_routing(struct parsing *p, uint32_t v, struct ferry_driver_config *ret,
+                         struct ferry_err *err)
+{
+    static const char *const known[] = {"prefix-list", "area", NULL};
+    const char *text = NULL, *list = NULL, *area = NULL;
+    uint32_t how = FERRY_JSON_NONE;
+    struct ferry_addr addr;
+    struct ferry_err ignored;
+    int r = ferry_json_opt_string(p->doc, v, "routing", &text, err);
+    if (r == 0)
+        r = ferry_json_opt(p->doc, v, "origination", FERRY_JSON_OBJECT, &how, err);
+    if (r == 0 && how != FERRY_JSON_NONE)
+        r = ferry_json_keys(p->doc, how, known, err);
+    if (r == 0 && how != FERRY_JSON_NONE)
+        r = ferry_json_opt_string(p->doc, how, "prefix-list", &list, err);
+    if (r == 0 && how != FERRY_JSON_NONE)
+        r = ferry_json_opt_string(p->doc, how, "area", &area, err);
+    if (r < 0)
+        return r;
+    while (text && strcmp(text, ferry_routing_name(ret->routing)) != 0)
+        if (ret->routing++ == FERRY_ROUTING_OSPF)
+            return ferry_json_error(p->doc, ferry_json_get(p->doc, v, "routing"), err,
+                                    "'%.40s' is not a routing: static, bgp or ospf", text);
+    if (list && !parse_is_name(list))
+        return ferry_json_error(p->doc, ferry_json_get(p->doc, how, "prefix-list"), err,
+                                "'%.80s' cannot be the name of a prefix-list", list);
+    if (area && (ferry_addr_parse(area, &addr, &ignored) < 0 || addr.family != AF_INET))
+        return ferry_json_error(p->doc, ferry_json_get(p->doc, how, "area"), err, "'%.40s' is not an area",
+                                area);
+    ret->prefix_list = ferry_strdup(list);
+    ret->area = ferry_strdup(area);
     return 0;
 }
 
@@ -50,7 +94,7 @@ static void add_router(struct parsing *p, const char *name)
 
 static int parse_one_router(struct parsing *p, uint32_t v, struct ferry_err *err)
 {
-    static const char *const known[] = {"site", "driver", NULL};
+    static const char *const known[] = {"site", "driver", "routing", "origination", NULL};
     const char *name = ferry_json_key(p->doc, v);
     uint32_t driver = FERRY_JSON_NONE, site = FERRY_JSON_NONE;
     int r = 0;
@@ -75,7 +119,9 @@ static int parse_one_router(struct parsing *p, uint32_t v, struct ferry_err *err
             return r;
         router->site = ferry_strdup(text);
     }
-    return driver == FERRY_JSON_NONE ? 0 : parse_driver(p, driver, &router->driver, err);
+    if (driver != FERRY_JSON_NONE)
+        r = parse_driver(p, driver, &router->driver, err);
+    return r < 0 ? r : parse_routing(p, v, &router->driver, err);
 }
 
 /* Where the document lists no routers: all that it names, in the order of their first appearance. */

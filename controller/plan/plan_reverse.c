@@ -112,12 +112,9 @@ static void reverse_routers(const struct ferry_plan *plan, struct ferry_plan *re
     ret->routers = ferry_calloc(plan->n_routers, sizeof *ret->routers);
     for (size_t i = 0; i < plan->n_routers; i++) {
         const struct ferry_plan_router *r = &plan->routers[i];
-        ret->routers[i] =
-            (struct ferry_plan_router){.name = ferry_strdup(r->name),
-                                       .site = ferry_strdup(r->site),
-                                       .driver = {.type = ferry_strdup(r->driver.type),
-                                                  .netns = ferry_strdup(r->driver.netns),
-                                                  .transport = ferry_strdup(r->driver.transport)}};
+        ret->routers[i] = (struct ferry_plan_router){.name = ferry_strdup(r->name),
+                                                     .site = ferry_strdup(r->site),
+                                                     .driver = ferry_driver_config_copy(&r->driver)};
     }
 }
 

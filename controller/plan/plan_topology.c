@@ -14,11 +14,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool same(const char *a, const char *b)
-{
-    return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
 static int fit_router(struct ferry_plan_router *p, const struct ferry_topology *t, size_t i,
                       struct ferry_err *err)
 {
@@ -30,12 +25,10 @@ static int fit_router(struct ferry_plan_router *p, const struct ferry_topology *
         return ferry_refuse(err, "topology", "the plan puts %s at %s, the topology at %s; plan again",
                             p->name, p->site, site);
     if (!p->driver.type) {
-        p->driver.type = ferry_strdup(r->driver.type);
-        p->driver.netns = ferry_strdup(r->driver.netns);
-        p->driver.transport = ferry_strdup(r->driver.transport);
+        ferry_driver_config_clear(&p->driver);
+        p->driver = ferry_driver_config_copy(&r->driver);
     }
-    if (!same(p->driver.type, r->driver.type) || !same(p->driver.netns, r->driver.netns) ||
-        !same(p->driver.transport, r->driver.transport))
+    if (!ferry_driver_config_equal(&p->driver, &r->driver))
         return ferry_refuse(err, "topology",
                             "the plan reaches %s by another driver than the topology; plan again", p->name);
     return 0;

@@ -9,6 +9,7 @@
 #include "plan/planner.h"
 
 #include "base/hash.h"
+#include "model/driver_config.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -266,6 +267,22 @@ static void write_entry(struct out *o, const struct ferry_plan *plan, const stru
 
 /* ---- Parts. ---- */
 
+static void write_routing(struct out *o, const struct ferry_driver_config *config)
+{
+    if (config->routing == FERRY_ROUTING_STATIC)
+        return;
+    member(o, "routing", ferry_routing_name(config->routing));
+    if (!config->prefix_list && !config->area)
+        return;
+    key(o, "origination");
+    open_(o, "{", true);
+    if (config->prefix_list)
+        member(o, "prefix-list", config->prefix_list);
+    if (config->area)
+        member(o, "area", config->area);
+    close_(o, "}");
+}
+
 static void write_routers(struct out *o, const struct ferry_plan *plan)
 {
     key(o, "routers");
@@ -280,12 +297,14 @@ static void write_routers(struct out *o, const struct ferry_plan *plan)
             key(o, "driver");
             open_(o, "{", true);
             member(o, "type", r->driver.type);
-            if (r->driver.netns)
-                member(o, "netns", r->driver.netns);
-            if (r->driver.transport)
-                member(o, "transport", r->driver.transport);
+            for (const struct ferry_driver_field *f = ferry_driver_fields; f->key; f++)
+                if (*ferry_driver_field_at(f, &r->driver))
+                    member(o, f->key, *ferry_driver_field_at(f, &r->driver));
+            if (r->driver.port)
+                member_number(o, "port", r->driver.port);
             close_(o, "}");
         }
+        write_routing(o, &r->driver);
         close_(o, "}");
     }
     close_(o, "}");

@@ -9,28 +9,6 @@
 #define DEADLINE_MS 10000u /* ferry/txn.h */
 #define WORKERS_MAX 64u    /* ferry/txn.h */
 
-static struct ferry_driver_config copy_config(const struct ferry_driver_config *config)
-{
-    struct ferry_driver_config copy = *config;
-    copy.type = ferry_strdup(config->type);
-    copy.netns = ferry_strdup(config->netns);
-    copy.transport = ferry_strdup(config->transport);
-    copy.host = ferry_strdup(config->host);
-    copy.user = ferry_strdup(config->user);
-    copy.pathspace = ferry_strdup(config->pathspace);
-    return copy;
-}
-
-static void free_config(struct ferry_driver_config *config)
-{
-    free(config->type);
-    free(config->netns);
-    free(config->transport);
-    free(config->host);
-    free(config->user);
-    free(config->pathspace);
-}
-
 /* Two routers that are one machine could be two sites that are one. */
 static int check_machines(const char *const *names, const struct ferry_driver_config *const *configs,
                           size_t n, struct ferry_err *err)
@@ -67,7 +45,7 @@ int ferry_fleet_new(const struct ferry_fleet_config *config, const char *const *
     fleet->n_routers = n_routers;
     for (size_t i = 0; i < n_routers; i++) {
         fleet->routers[i].name = ferry_strdup(names[i]);
-        fleet->routers[i].config = copy_config(configs[i]);
+        fleet->routers[i].config = ferry_driver_config_copy(configs[i]);
     }
     pthread_mutex_init(&fleet->one_run, NULL);
     pthread_mutex_init(&fleet->mutex, NULL);
@@ -90,7 +68,7 @@ void ferry_fleet_destroy(struct ferry_fleet *fleet)
     for (size_t i = 0; i < fleet->n_routers; i++) {
         ferry_fleet_close(&fleet->routers[i]);
         free(fleet->routers[i].name);
-        free_config(&fleet->routers[i].config);
+        ferry_driver_config_clear(&fleet->routers[i].config);
         ferry_fib_clear(&fleet->routers[i].initial);
     }
     free(fleet->routers);

@@ -183,6 +183,7 @@ static uint8_t kernel_type(enum ferry_entry_type type)
     case FERRY_PROHIBIT:
         return RTN_PROHIBIT;
     case FERRY_GATEWAY:
+    case FERRY_ANNOUNCEMENT: /* never asked */
     case FERRY_UNICAST:
         break;
     }

@@ -11,7 +11,7 @@
 #include <ferry/env.h>
 #include <ferry/fib.h>
 
-enum ferry_kind { FERRY_KIND_ROUTE, FERRY_KIND_GATEWAY };
+enum ferry_kind { FERRY_KIND_ROUTE, FERRY_KIND_GATEWAY, FERRY_KIND_ANNOUNCEMENT };
 
 /* UNKNOWN is 0, so that a forgotten initialisation is safe. */
 enum ferry_outcome {
@@ -26,9 +26,9 @@ const char *ferry_outcome_name(enum ferry_outcome outcome);
 struct ferry_op {
     enum ferry_kind kind;
     struct ferry_prefix prefix;
-    uint32_t table, metric; /* the key of a route; of a gateway the table of its subnet's routes, and 0 */
-    const struct ferry_entry *before;    /* what must be found; NULL: nothing under this key */
-    const struct ferry_entry *after;     /* what shall be there; NULL: nothing */
+    uint32_t table, metric;           /* the key of a route; else the table of its subnet's routes, and 0 */
+    const struct ferry_entry *before; /* what must be found; NULL: nothing under this key */
+    const struct ferry_entry *after;  /* what shall be there; NULL: nothing */
     const struct ferry_gateway *gateway; /* kind gateway: where and which address */
     const char *interface;               /* its interface's name, or NULL */
     /* Results. */
@@ -41,6 +41,33 @@ struct ferry_op {
 void ferry_op_why(struct ferry_op *op, const char *fmt, ...) FERRY_PRINTF(2, 3);
 void ferry_op_clear(struct ferry_op *op); /* frees `why` */
 void ferry_ops_clear(struct ferry_op *ops, size_t n);
+
+/* An undo that the router does by itself when nobody confirms in time, also when the controller is gone. */
+struct ferry_deadman_step {
+    unsigned delay_s; /* after the deadline: steps of one plan keep their order across routers */
+    struct ferry_op *ops;
+    size_t n_ops;
+};
+struct ferry_deadman {
+    const char *id;                         /* of the transaction: names the record on the router */
+    unsigned seconds;                       /* ARM, EXTEND: the deadline, from now */
+    const struct ferry_deadman_step *steps; /* ARM: in order; before and after swapped already */
+    size_t n_steps;
+};
+enum ferry_deadman_verb {
+    FERRY_DEADMAN_ARM,     /* uploaded, synced, the timer runs, read back */
+    FERRY_DEADMAN_EXTEND,  /* a new deadline */
+    FERRY_DEADMAN_CONFIRM, /* keeps what holds now, and ends the timer */
+    FERRY_DEADMAN_DISARM,  /* after an undo by the engine: the record goes */
+    FERRY_DEADMAN_LOOK,    /* only asks */
+};
+/* What the router says of its record: it is left once, under one lock, by whoever comes first. */
+enum ferry_deadman_state {
+    FERRY_DEADMAN_NONE, /* there is none */
+    FERRY_DEADMAN_ARMED,
+    FERRY_DEADMAN_CONFIRMED,
+    FERRY_DEADMAN_FIRED, /* the undo has begun, or is done */
+};
 
 struct ferry_driver; /* each driver's own; begins with a struct ferry_driver_base */
 
@@ -80,6 +107,13 @@ struct ferry_driver_ops {
      * prints. Needs no open driver: static.  Returns the length that it needs, as snprintf. */
     int (*native)(const struct ferry_driver_config *config, const struct ferry_op *op, char *buf,
                   size_t size);
+
+    /* The dead-man.  Returns 0 with what the router says after it; a late CONFIRM or EXTEND finds FIRED and
+     * changes nothing.  `ret_left_s` (of ARMED): seconds until the deadline.  -FERRY_EIO: nothing was sent;
+     * -FERRY_EUNKNOWN: LOOK again.  NULL: not applicable. */
+    int (*deadman)(struct ferry_driver *driver, enum ferry_deadman_verb verb,
+                   const struct ferry_deadman *deadman, enum ferry_deadman_state *ret, unsigned *ret_left_s,
+                   struct ferry_err *err);
 };
 
 struct ferry_driver_base {

@@ -14,8 +14,14 @@
 #define FERRY_METRIC_ROUTE 20u  /* a route that Ferry adds where there was none */
 #define FERRY_METRIC_DROP                                                                                    \
     2100u /* a blackhole laid under it: worse than IPv6's 256 (connected) and 1024 (static) */
-#define FERRY_NO_ROUTER UINT32_MAX
-#define FERRY_DEV_LEN   16 /* IFNAMSIZ */
+/* On FRR, where `metric` is the administrative distance, 1 to 254 (255 is never used). */
+#define FERRY_DISTANCE_ROUTE 1u
+#define FERRY_DISTANCE_DROP  254u
+/* What a routing protocol's own route is reported as, whatever its distance, as long as the order of the stack stays right. */
+#define FERRY_DISTANCE_BGP  20u
+#define FERRY_DISTANCE_OSPF 110u
+#define FERRY_NO_ROUTER     UINT32_MAX
+#define FERRY_DEV_LEN       16 /* IFNAMSIZ */
 
 enum ferry_entry_type {
     FERRY_GATEWAY = 1, /* the subnet is attached here; wins over every route */
@@ -23,6 +29,9 @@ enum ferry_entry_type {
     FERRY_BLACKHOLE,
     FERRY_UNREACHABLE,
     FERRY_PROHIBIT,
+    /* The router originates the prefix in `protocol` (RTPROT_BGP or RTPROT_OSPF).  Forwards nothing: last in
+     * every stack, of metric and table 0.  `native`: how, where it is not the plain way of its driver config. */
+    FERRY_ANNOUNCEMENT,
 };
 
 struct ferry_nexthop {
@@ -60,6 +69,9 @@ bool ferry_entry_equal(const struct ferry_entry *a, const struct ferry_entry *b,
  * protocol static".  NULL: "nothing".  Returns buf. */
 const char *ferry_entry_text(const struct ferry_entry *e, char *buf, size_t size);
 const char *ferry_entry_type_name(enum ferry_entry_type type);
+/* Whether a routing protocol (RTPROT_BGP, RTPROT_OSPF) made this route and will change it by itself: nobody
+ * writes it, and where something better lies above it, nobody compares it.  False for NULL. */
+bool ferry_entry_dynamic(const struct ferry_entry *e);
 /* 0 where the name is unknown. */
 enum ferry_entry_type ferry_entry_type_parse(const char *name);
 /* "static", "kernel", "ferry", … or the number; rt_protos of linux/rtnetlink.h.  Returns buf. */
@@ -67,8 +79,8 @@ const char *ferry_protocol_name(uint8_t protocol, char buf[static 16]);
 /* Names and numbers 0..255.  -FERRY_EINPUT. */
 int ferry_protocol_parse(const char *text, uint8_t *ret, struct ferry_err *err) FERRY_MUST_CHECK;
 
-/* All entries of one router for one prefix, best first: a gateway, then routes by ascending metric.
- * Never empty: nothing is NULL. */
+/* All entries of one router for one prefix, best first: a gateway, then routes by ascending metric, then
+ * an announcement.  Never empty: nothing is NULL. */
 struct ferry_stack {
     uint32_t n;
     const struct ferry_entry *entries[];

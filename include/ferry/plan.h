@@ -54,7 +54,7 @@ struct ferry_change {
     uint32_t router; /* index into plan->routers */
     uint32_t group;  /* index into plan->groups */
     enum ferry_kind kind;
-    uint32_t table, metric; /* key of a route; of a gateway the table of its subnet's routes, and 0 */
+    uint32_t table, metric; /* key of a route; else the table of its subnet's routes, and 0 */
     const struct ferry_entry *before, *after; /* interned in plan->pool; NULL: nothing */
     const char
         *why; /* static text or owned by the plan's pool of strings: one phrase for people; may be NULL */

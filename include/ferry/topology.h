@@ -20,23 +20,37 @@ struct ferry_interface {
     size_t n_addresses;
 };
 
-/* Everything a driver needs to reach its router.  Owned by whoever holds the struct. */
-struct ferry_driver_config {
-    char *type;      /* "netlink", "sim", "frr", "iproute" */
-    char *netns;     /* name under /run/netns, or NULL: this machine's own */
-    char *transport; /* "local", "ssh" or NULL */
-    /* Of frr and iproute; NULL or 0 where the file does not say. */
-    char *host, *user, *pathspace;
-    uint16_t port;
-};
-
+/* How a subnet's location is made known: by routes alone, or by a protocol that the router speaks. */
 enum ferry_routing { FERRY_ROUTING_STATIC, FERRY_ROUTING_BGP, FERRY_ROUTING_OSPF };
+const char *ferry_routing_name(enum ferry_routing routing); /* "static", "bgp", "ospf" */
+
+/* Everything a driver needs to reach and to speak to its router.  Owned by whoever holds the struct. */
+struct ferry_driver_config {
+    char *type; /* "netlink", "sim", "frr", "iproute" */
+    char *
+        netns; /* under /run/netns: the router itself; with ssh the namespace to connect from.  NULL: this machine's */
+    char *transport; /* "local", "ssh" or NULL: ssh where there is a host, or of iproute; else local */
+    /* Of frr and iproute; NULL or 0 where the file does not say. */
+    char *host; /* NULL with ssh: the router's name */
+    char *user, *pathspace;
+    char *identity;    /* file of the private key; NULL: the agent's, then those in ~/.ssh */
+    char *known_hosts; /* file; NULL: ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts */
+    char *host_key;    /* "SHA256:…", as ssh-keygen -l shows it: the only key that is accepted */
+    char *jump;        /* "[user@]host[:port]" to go through, or NULL */
+    uint16_t port;     /* 0: 22 */
+    /* How it originates a moved subnet; of FERRY_ROUTING_STATIC nothing else matters. */
+    enum ferry_routing routing;
+    char *prefix_list; /* redistribute connected, filtered by this list; NULL: by `network` */
+    char *area;        /* OSPF area of `network`, as an IPv4 address; NULL: "0.0.0.0" */
+};
+struct ferry_driver_config ferry_driver_config_copy(const struct ferry_driver_config *config);
+void ferry_driver_config_clear(struct ferry_driver_config *config);
+bool ferry_driver_config_equal(const struct ferry_driver_config *a, const struct ferry_driver_config *b);
 
 struct ferry_router {
     char *name;
     uint32_t site;
     struct ferry_driver_config driver;
-    enum ferry_routing routing;
     uint32_t table; /* where routes to the subnets go on this router; default FERRY_TABLE_MAIN */
     struct ferry_interface *interfaces;
     size_t n_interfaces;

@@ -501,9 +501,17 @@ static int watch_native(const struct ferry_driver_config *config, const struct f
     return ferry_driver_find(config->type)->native(config, op, buf, size);
 }
 
-static const struct ferry_driver_ops watch_ops = {"watch",       watch_open,     watch_close,
-                                                  watch_read,    watch_check,    watch_apply,
-                                                  watch_persist, watch_announce, watch_native};
+static const struct ferry_driver_ops watch_ops = {
+    .type = "watch",
+    .open = watch_open,
+    .close = watch_close,
+    .read = watch_read,
+    .check = watch_check,
+    .apply = watch_apply,
+    .persist = watch_persist,
+    .announce = watch_announce,
+    .native = watch_native,
+};
 
 const struct ferry_driver_ops *watch_find(const char *type)
 {

@@ -1,0 +1,74 @@
+/* One connection to one router that is driven by commands: here (in a network namespace) or over SSH.
+ *
+ * What runs on the router is one shell script, `ferry-router` (router/<part>.sh, joined when Ferry is built), with a
+ * verb and at most a few plain words; all else goes through its standard input.  Where the script is installed on the
+ * router as the forced command of Ferry's key (docs/router-setup.md), only VERB and words are sent; else the script
+ * itself is, as the command.  Words match [A-Za-z0-9_./:@%+=,-]+ and nothing else is ever sent as a command.
+ *
+ * Nothing here is believed on an exit code alone: a call has succeeded when its output ended with the script's end
+ * mark, the channel reached its end, and the exit status arrived.
+ *
+ * SPDX-License-Identifier: MIT */
+#ifndef FERRY_REMOTE_H
+#define FERRY_REMOTE_H
+
+#include <ferry/env.h>
+#include <ferry/err.h>
+#include <ferry/topology.h>
+#include <stddef.h>
+
+struct ferry_remote;
+
+/* Connects: host key verified before anything is sent, then authenticated, then asks the script who it is.  Writes
+ * nothing.  -FERRY_EIO with what to do about it. */
+int ferry_remote_open(const struct ferry_env *env, const struct ferry_driver_config *config,
+                      const char *router, struct ferry_remote **ret, struct ferry_err *err) FERRY_MUST_CHECK;
+void ferry_remote_close(struct ferry_remote *remote); /* takes NULL; ends its processes */
+
+/* What the router said of itself when it was reached. */
+struct ferry_remote_facts {
+    bool installed;   /* the script is there as the forced command, or in the PATH */
+    bool root;        /* uid 0 */
+    bool vtysh;       /* there is a vtysh */
+    bool systemd_run; /* systemd runs, and systemd-run is there */
+    char boot_id[40]; /* /proc/sys/kernel/random/boot_id */
+};
+const struct ferry_remote_facts *ferry_remote_facts(const struct ferry_remote *remote);
+
+/* One call: VERB and words, bytes on standard input, everything that it says. */
+struct ferry_remote_call {
+    const char *verb;
+    const char *words[6]; /* up to the first NULL */
+    const void *input;    /* n_input bytes; then the end of input */
+    size_t n_input;
+    unsigned timeout_ms; /* 0: 10,000 */
+    size_t most_bytes;   /* of out and err each; 0: 64 MiB.  More is an error */
+};
+struct ferry_remote_reply {
+    char *out, *err; /* malloc'd, NUL-terminated, may hold NULs inside; without the end mark */
+    size_t n_out, n_err;
+    int status; /* the verb's exit status */
+};
+void ferry_remote_reply_clear(struct ferry_remote_reply *reply);
+/* 0: the verb ran to its end, `ret->status` says how it ended.  -FERRY_EIO: nothing was run.  -FERRY_EUNKNOWN: it was
+ * sent, and what came of it is not known.  After either the connection is closed by the caller. */
+int ferry_remote_call(struct ferry_remote *remote, const struct ferry_remote_call *call,
+                      struct ferry_remote_reply *ret, struct ferry_err *err) FERRY_MUST_CHECK;
+
+/* A verb that is started early and fed later: what would cost time in the outage is paid before it. */
+struct ferry_remote_process;
+int ferry_remote_start(struct ferry_remote *remote, const char *verb, const char *word,
+                       struct ferry_remote_process **ret, struct ferry_err *err) FERRY_MUST_CHECK;
+/* Sends bytes.  -FERRY_EIO where the process is gone before anything was taken; else -FERRY_EUNKNOWN. */
+int ferry_remote_send(struct ferry_remote_process *p, const void *bytes, size_t n, unsigned timeout_ms,
+                      struct ferry_err *err) FERRY_MUST_CHECK;
+/* Reads until `mark` has come, which is left out, as are all bytes before the call.  `ret` is malloc'd. */
+int ferry_remote_expect(struct ferry_remote_process *p, const char *mark, size_t most_bytes,
+                        unsigned timeout_ms, char **ret, size_t *ret_n,
+                        struct ferry_err *err) FERRY_MUST_CHECK;
+/* Ends its input, and waits for its end as ferry_remote_call does.  Frees it in every case. */
+int ferry_remote_finish(struct ferry_remote_process *p, unsigned timeout_ms, size_t most_bytes,
+                        struct ferry_remote_reply *ret, struct ferry_err *err) FERRY_MUST_CHECK;
+void ferry_remote_kill(struct ferry_remote_process *p); /* takes NULL: ends and frees it, waits for nothing */
+
+#endif
