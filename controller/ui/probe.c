@@ -3,6 +3,7 @@
 #include "ui/probe.h"
 
 #include "base/mem.h"
+#include "model/driver_config.h"
 #include "ui/probe_stream.h"
 #include <string.h>
 #include <time.h>
@@ -62,6 +63,18 @@ static bool is_gateway(const struct ferry_topology *t, uint32_t router, const st
     return false;
 }
 
+/* Whether the driver's namespace is the router itself: also where SSH goes to the namespace's own loopback. */
+static bool is_here(const struct ferry_driver_config *driver)
+{
+    if (strcmp(driver->type, "netlink") == 0)
+        return true;
+    if (!ferry_driver_is_remote(driver->type) || !driver->netns || driver->jump)
+        return false;
+    if (!ferry_driver_by_ssh(driver))
+        return true;
+    return driver->host && (strncmp(driver->host, "127.", 4) == 0 || strcmp(driver->host, "::1") == 0);
+}
+
 static size_t add_target(struct ui *ui, struct ui_probe *p, const struct ferry_topology *t,
                          const struct ferry_addr *target, const char *suffix)
 {
@@ -69,7 +82,7 @@ static size_t add_target(struct ui *ui, struct ui_probe *p, const struct ferry_t
     for (uint32_t r = 0; r < t->n_routers; r++) {
         const struct ferry_driver_config *driver = &t->routers[r].driver;
         const struct ferry_addr *source = source_address(t, r, target->family);
-        if (!source || strcmp(driver->type, "netlink") != 0 || is_gateway(t, r, target))
+        if (!source || !is_here(driver) || is_gateway(t, r, target))
             continue;
         size_t n = p->n;
         FERRY_GROW(p->streams, n);
@@ -93,11 +106,11 @@ static int add_targets(struct ui *ui, struct ui_probe *p, const struct ferry_top
             return ferry_error(&ui->err, FERRY_EUSAGE, "--probe: '%s' is no address", addresses[i]);
         FERRY_AUTOFREE char *suffix = n > 1 ? ferry_asprintf(" to %s", addresses[i]) : ferry_strdup("");
         if (add_target(ui, p, t, &target, suffix) == 0)
-            return ferry_refuse(
-                &ui->err, "probe-vantage",
-                "nobody can probe %s: it takes a router of driver netlink that is no gateway of the subnet "
-                "and has an address of this family on an interface that is no link",
-                addresses[i]);
+            return ferry_refuse(&ui->err, "probe-vantage",
+                                "nobody can probe %s: it takes a router in a namespace of this machine that "
+                                "is no gateway of the "
+                                "subnet and has an address of this family on an interface that is no link",
+                                addresses[i]);
     }
     return 0;
 }
