@@ -1,0 +1,189 @@
+/* What the files of the FRR driver share.  README.md says which file does what.
+ * SPDX-License-Identifier: MIT */
+#ifndef FERRY_FRR_INTERNAL_H
+#define FERRY_FRR_INTERNAL_H
+
+#include "frr.h"
+#include "remote/remote.h"
+
+#include <base/mem.h>
+#include <string.h>
+
+struct json_object;
+
+enum {
+    FERRY_FRR_TAG = 2100,     /* of every static route that Ferry makes, docs/contract.md */
+    FERRY_FRR_LINE_MAX = 4095 /* vtysh's buffer: a longer line is cut */
+};
+
+struct ferry_frr {
+    struct ferry_driver_base base; /* first: the engine sees only this */
+    const struct ferry_env *env;
+    char *router; /* for texts */
+    struct ferry_driver_config config;
+    struct ferry_remote *remote;
+    struct ferry_remote_process *show; /* a kept vtysh that only ever hears `show` commands; NULL: not open */
+    struct ferry_remote_process *hand; /* a kept shell: kernel looks, lock, daemons; NULL: not open */
+    struct ferry_remote_process *writer; /* a started `vtysh -f` that awaits its lines; NULL: none */
+    uint64_t writer_since_us;            /* monotonic */
+    bool lost;                           /* the connection failed: nothing more is sent */
+};
+
+/* ---- Text that grows (text.c). ---- */
+
+struct ferry_frr_text {
+    char *v; /* NUL-terminated once something was added */
+    size_t n, room;
+};
+void ferry_frr_text_add(struct ferry_frr_text *t, const char *fmt, ...) FERRY_PRINTF(2, 3);
+void ferry_frr_text_clear(struct ferry_frr_text *t);
+
+/* ---- Conversation (session.c). ---- */
+
+/* Asks the kept vtysh: one `show` command (the driver's own text, never a topology's), its whole answer.  Opens vtysh
+ * where none is open, and once more where the answer is not one.  `ret` is malloc'd and NUL-terminated. */
+int ferry_frr_show(struct ferry_frr *d, const char *command, char **ret, size_t *ret_n,
+                   struct ferry_err *err) FERRY_MUST_CHECK;
+/* The same with `json` in the command: calls `each` for every document of the answer.  A negative return of
+ * `each` ends it and comes back. */
+int ferry_frr_show_json(struct ferry_frr *d, const char *command,
+                        int (*each)(void *ctx, struct json_object *document, struct ferry_err *err),
+                        void *ctx, struct ferry_err *err) FERRY_MUST_CHECK;
+/* Asks the kept shell (router/frr.sh, verb frr-hand): one line, its whole answer. */
+int ferry_frr_hand(struct ferry_frr *d, const char *line, char **ret, size_t *ret_n,
+                   struct ferry_err *err) FERRY_MUST_CHECK;
+/* Starts a `vtysh -f` that awaits its lines, where none waits. */
+int ferry_frr_warm(struct ferry_frr *d, struct ferry_err *err) FERRY_MUST_CHECK;
+/* Gives lines to vtysh -f as one file.  0: it ended, and what it said is in `ret_said` (malloc'd; "": nothing but
+ * what is harmless).  That says nothing about what FRR did: look.  -FERRY_EIO: not sent.  -FERRY_EUNKNOWN: perhaps. */
+int ferry_frr_write(struct ferry_frr *d, const struct ferry_frr_text *lines, char **ret_said,
+                    struct ferry_err *err) FERRY_MUST_CHECK;
+
+/* ---- The router's running configuration (config.c). ---- */
+
+/* One `ip route` or `ipv6 route` line. */
+struct ferry_frr_static {
+    struct ferry_prefix prefix;
+    enum ferry_entry_type type; /* unicast; blackhole; unreachable (reject) */
+    uint32_t table;             /* FERRY_TABLE_MAIN where the line has none */
+    uint32_t distance;          /* 1 where the line has none */
+    uint32_t tag;               /* 0: none */
+    struct ferry_addr via;      /* family 0: none */
+    char dev[FERRY_DEV_LEN];    /* "": none, or (in `rest`) too long */
+    bool onlink;
+    char *vrf;  /* "" for the default one */
+    char *line; /* whole, as FRR prints it, without its indentation */
+    char *rest; /* what the fields above cannot say, in FRR's words and order; "": nothing */
+};
+/* A top-level line and what is indented beneath it, without indentation, up to its `exit`.  `interface lan0` and
+ * `router bgp 65001` are headers; deeper lines keep the indentation beyond one space. */
+struct ferry_frr_block {
+    char *header;
+    char **lines;
+    size_t n_lines;
+};
+struct ferry_frr_config {
+    struct ferry_frr_block *blocks; /* all but static routes, in FRR's order */
+    size_t n_blocks;
+    struct ferry_frr_static *statics; /* in FRR's order */
+    size_t n_statics;
+    uint64_t hash; /* of the text, without what FRR changes by itself (the frame) */
+};
+/* `text` as `show running-config` says it.  -FERRY_EIO where it is no such thing (no end, NULs, a line without
+ * meaning where a route is expected). */
+int ferry_frr_config_parse(const char *text, size_t n, struct ferry_frr_config *ret,
+                           struct ferry_err *err) FERRY_MUST_CHECK;
+void ferry_frr_config_clear(struct ferry_frr_config *config);
+int ferry_frr_config_read(struct ferry_frr *d, struct ferry_frr_config *ret,
+                          struct ferry_err *err) FERRY_MUST_CHECK;
+/* The first block with this header, or with this beginning and a space after it ("router bgp"), or NULL. */
+const struct ferry_frr_block *ferry_frr_config_block(const struct ferry_frr_config *config,
+                                                     const char *header);
+/* The block of an interface in the default VRF, or NULL. */
+const struct ferry_frr_block *ferry_frr_config_interface(const struct ferry_frr_config *config,
+                                                         const char *name);
+bool ferry_frr_block_has(const struct ferry_frr_block *block, const char *line); /* false for NULL */
+
+/* ---- The RIB (rib.c). ---- */
+
+struct ferry_frr_leg {
+    struct ferry_addr via;      /* family 0: none */
+    char dev[FERRY_DEV_LEN];    /* "" for drops, and where not resolved */
+    enum ferry_entry_type type; /* unicast; what it drops with else */
+    uint16_t weight;            /* at least 1 */
+    bool active, fib;           /* as FRR says */
+    bool onlink;
+    bool recursive; /* itself not in the FIB: what it resolves to follows */
+    bool resolver;  /* what the recursive one before it resolves to */
+};
+struct ferry_frr_route {
+    struct ferry_prefix prefix;
+    char protocol[16]; /* "static", "connected", "kernel", "bgp", "ospf", … */
+    uint32_t table, distance, metric, tag;
+    bool selected;  /* FRR's best */
+    bool installed; /* selected, destSelected, installed, and not offload failed */
+    struct ferry_frr_leg *legs;
+    size_t n_legs;
+};
+struct ferry_frr_rib {
+    struct ferry_frr_route *routes;
+    size_t n;
+};
+/* Appends FRR's routes of one table (VRF default): of one prefix, or of the whole family where `prefix` is NULL. */
+int ferry_frr_rib_read(struct ferry_frr *d, uint8_t family, uint32_t table, const struct ferry_prefix *prefix,
+                       struct ferry_frr_rib *rib, struct ferry_err *err) FERRY_MUST_CHECK;
+void ferry_frr_rib_clear(struct ferry_frr_rib *rib);
+
+/* ---- Lines (lines.c): what vtysh is told for an op.  Needs no router: `before` and `after` say it all. ---- */
+
+/* Files in the order in which vtysh gets them; the first makes, the last breaks.  A swap of next hops is whole after
+ * the first; a change between forwarding and dropping, which FRR does not let coexist, is one file. */
+enum { FERRY_FRR_FILES = 2 };
+struct ferry_frr_files {
+    struct ferry_frr_text file[FERRY_FRR_FILES];
+};
+void ferry_frr_files_clear(struct ferry_frr_files *files);
+/* Appends the lines of one op, absolute (each context entered from the top and left).  -FERRY_EREFUSED where FRR cannot
+ * say it.  Nothing for an op of dynamic entries: their protocol does it. */
+int ferry_frr_lines(const struct ferry_driver_config *config, const struct ferry_op *op,
+                    struct ferry_frr_files *files, struct ferry_err *err) FERRY_MUST_CHECK;
+/* Whether a name may stand in a line: an interface's, as the kernel allows it, and [A-Za-z0-9._:@-] only. */
+bool ferry_frr_name_fits(const char *name);
+
+/* ---- What protocols do (announce.c, protocol.c). ---- */
+
+/* The lines of an op of kind announcement.  An AS number is only known from the running configuration; `router bgp`
+ * without one enters the default instance, which is why none is needed here. */
+int ferry_frr_announce_lines(const struct ferry_driver_config *config, const struct ferry_op *op,
+                             struct ferry_frr_files *files, struct ferry_err *err) FERRY_MUST_CHECK;
+/* What this router originates of a prefix: true, with the entry (native malloc'd in *ret_native where not NULL), or
+ * false. From the configuration alone. */
+bool ferry_frr_announce_find(const struct ferry_driver_config *config, const struct ferry_frr_config *running,
+                             const struct ferry_prefix *prefix, struct ferry_entry *ret,
+                             uint8_t **ret_native);
+/* Whether an announcement could be made or withdrawn: instance there, daemon alive, nothing else originates it. */
+int ferry_frr_announce_check(struct ferry_frr *d, const struct ferry_frr_config *running,
+                             const struct ferry_op *op, struct ferry_err *err) FERRY_MUST_CHECK;
+/* After the lines: 1 where the protocol says so too (it originates the prefix, or no longer), 0 not yet. */
+int ferry_frr_announce_settled(struct ferry_frr *d, const struct ferry_op *op,
+                               struct ferry_err *err) FERRY_MUST_CHECK;
+/* Whether a route of the RIB is one that BGP or OSPF made, and then the entry it stands for (next hops malloc'd in
+ * `ret->nexthops`): metric FERRY_DISTANCE_BGP or _OSPF, resolved legs, no native. */
+bool ferry_frr_protocol_entry(const struct ferry_frr_route *route, struct ferry_entry *ret);
+
+/* ---- The slots (driver.c, read.c, apply.c, check.c, persist.c, native.c). ---- */
+
+int ferry_frr_read(struct ferry_driver *driver, const struct ferry_query *query, struct ferry_fib *ret,
+                   struct ferry_err *err);
+int ferry_frr_check(struct ferry_driver *driver, struct ferry_op *ops, size_t n, struct ferry_err *err);
+int ferry_frr_apply(struct ferry_driver *driver, struct ferry_op *ops, size_t n, struct ferry_err *err);
+int ferry_frr_persist(struct ferry_driver *driver, struct ferry_err *err);
+int ferry_frr_announce(struct ferry_driver *driver, const struct ferry_op *ops, size_t n,
+                       struct ferry_err *err);
+int ferry_frr_native(const struct ferry_driver_config *config, const struct ferry_op *op, char *buf,
+                     size_t size);
+int ferry_frr_deadman(struct ferry_driver *driver, enum ferry_deadman_verb verb,
+                      const struct ferry_deadman *deadman, enum ferry_deadman_state *ret,
+                      unsigned *ret_left_s, struct ferry_err *err);
+
+#endif
