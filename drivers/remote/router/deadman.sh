@@ -1,0 +1,334 @@
+# deadman.sh: an undo that waits on the router, and the one record that confirm and timer race for.  docs/confirm.md.
+#
+#   ${FERRY_DEADMAN_DIR:-/var/lib/ferry/deadman}/ROUTER/ID/   mode 0700; on a disk: it must outlive a restart
+#       state    "armed BOOT DEADLINE" (1/100 s of /proc/uptime in that boot), "confirmed" or "fired"
+#       steps    "N DELAY KIND", a line a step; N: its text
+#       timer    waits and undoes; needs nothing but this directory
+#       pid      of the timer: "PID START", or "unit NAME"
+#       log, result
+#
+#  D1. `state` is read and changed under the lock ROUTER/lock alone, by renaming a file that was synced before: a full
+#      disk stops neither a confirm nor an undo.
+#  D2. Armed is left once: for confirmed by a confirm before the deadline, for fired by the timer after it.
+#  D3. Fired is durable before the first command of the undo.
+#  D4. A record of another boot is never confirmed: the router came back as it was saved, before the change.
+#
+# Answers of all verbs, one line: "armed SECONDS", "confirmed", "fired TEXT", "none".
+
+# What the verbs and the timer share; the timer takes it along into its record.
+dm_library() {
+    cat <<'LIBRARY'
+dm_sync() { sync "$@" 2>/dev/null || sync; }
+
+dm_lock() { exec 9<"$dir/lock" && flock -w 5 9; }
+
+dm_unlock() { exec 9<&-; }
+
+dm_now() {
+    read -r now _ </proc/uptime
+    now=$((${now%.*} * 100 + 1${now#*.} - 100))
+}
+
+# state, boot, deadline, left (1/100 s; 0: over), restarted.
+dm_load() {
+    state=none boot= deadline=0 left=0 restarted=
+    [ -f "$rec/state" ] || return 0
+    read -r state boot deadline <"$rec/state"
+    [ "$state" = armed ] || return 0
+    read -r this_boot </proc/sys/kernel/random/boot_id
+    dm_now
+    if [ "$boot" != "$this_boot" ]; then
+        restarted=yes deadline=$now
+    elif [ "$deadline" -gt "$now" ]; then
+        left=$((deadline - now))
+    fi
+}
+
+# From armed to confirmed or fired; the file was made ready when the record was.
+dm_become() {
+    mv -f "$rec/state.$1" "$rec/state" && dm_sync "$rec"
+}
+
+dm_sleep() { # 1/100 s
+    sleep "$(($1 / 100)).$(($1 % 100 / 10))$(($1 % 10))" 2>/dev/null || sleep $(($1 / 100 + 1))
+}
+
+# What a process cannot share with a later one of its number.
+dm_birth() {
+    birth=
+    read -r birth 2>/dev/null <"/proc/$1/stat" || return 1
+    birth=${birth##*) }
+    # shellcheck disable=SC2086
+    set -- $birth
+    birth=${20}
+}
+
+# Says what was not done and was not done before.
+dm_run_ip() {
+    out=$(LC_ALL=C ip -force -batch "$1" 2>&1) && return 0
+    bad=$(printf '%s\n' "$out" | grep -v -i -e '^$' -e '^Command failed' -e 'No such process' -e 'File exists' \
+        -e 'Cannot assign requested address' -e 'address not found' -e 'address already assigned' \
+        -e 'FIB table does not exist')
+    [ -n "$out" ] && [ -z "$bad" ] && return 0
+    printf '%s\n' "$out"
+    return 1
+}
+
+dm_run_vtysh() {
+    # shellcheck disable=SC2086
+    out=$(VTYSH_HISTFILE=/dev/null ${FERRY_VTYSH:-vtysh} -f "$1" 2>&1)
+    status=$?
+    bad=$(printf '%s\n' "$out" | grep '%' | grep -v 'Refusing to remove')
+    [ "$status" = 0 ] && [ -z "$bad" ] && return 0
+    printf 'exit %s: %s\n' "$status" "$out"
+    return 1
+}
+
+dm_undo() {
+    failed=
+    while read -r number delay kind; do
+        try=1
+        dm_now
+        due=$((deadline + delay * 100))
+        [ "$due" -gt "$now" ] && dm_sleep $((due - now))
+        until "dm_run_$kind" "$rec/$number" >>"$rec/log" 2>&1; do
+            [ $try -ge 5 ] && failed="$failed $number" && break
+            try=$((try + 1))
+            sleep 1
+        done
+        echo "step $number ($kind), tried $try times" >>"$rec/log"
+    done <"$rec/steps"
+    echo "${failed:+failed in step$failed}" | sed 's/^$/undone/' >"$rec/result"
+    dm_sync "$rec/result"
+}
+
+# The timer: until the deadline, or as long as others move it; then the undo, unless somebody confirmed.
+dm_timer() {
+    rec=${0%/*}
+    dir=${rec%/*}
+    dm_birth $$ && [ "$1" != unit ] && echo "$$ $birth" >"$rec/pid.new" && mv -f "$rec/pid.new" "$rec/pid"
+    while :; do
+        if ! dm_lock; then # somebody hangs while holding it: that is no confirm
+            sleep 1
+            continue
+        fi
+        dm_load
+        [ "$state" = armed ] || exit 0
+        [ "$left" -gt 0 ] || break
+        dm_unlock
+        [ "$left" -le 6000 ] || left=6000
+        dm_sleep "$left"
+    done
+    # Where not even a rename works, no confirm can be written either (D2): undo.
+    dm_become fired
+    dm_unlock
+    dm_undo
+}
+LIBRARY
+}
+
+# ---- The verbs. ----
+
+# ROUTER ID: dir, rec.  The library comes in here: other verbs do without.
+dm_enter() {
+    eval "$(dm_library)"
+    router=$1 id=$2
+    dir=${FERRY_DEADMAN_DIR:-/var/lib/ferry/deadman}/$router
+    rec=$dir/$id
+    case $router/$id in
+    */*/* | .* | */.*) echo "a router or transaction cannot be named $router/$id" >&2; return 1 ;;
+    esac
+}
+
+dm_systemd() { # and this is its own network: a unit would run in that one
+    [ -d /run/systemd/system ] && command -v systemd-run >/dev/null 2>&1 &&
+        [ "$(readlink /proc/self/ns/net)" = "$(readlink /proc/1/ns/net)" ] &&
+        [ "$(readlink /proc/self/ns/mnt)" = "$(readlink /proc/1/ns/mnt)" ]
+}
+
+dm_alive() {
+    [ -f "$rec/pid" ] && read -r pid start <"$rec/pid" || return 1
+    if [ "$pid" = unit ]; then
+        systemctl is-active --quiet "$start.timer" || systemctl is-active --quiet "$start.service"
+    else
+        dm_birth "$pid" && [ "$birth" = "$start" ]
+    fi
+}
+
+# Only with the lock, and only while armed: a timer that has begun to undo is not to be touched.
+dm_stop() {
+    dm_alive || return 0
+    if [ "$pid" = unit ]; then
+        systemctl stop "$start.timer" "$start.service" 2>/dev/null
+    else
+        kill -- "-$pid" 2>/dev/null || kill "$pid" 2>/dev/null
+    fi
+    return 0
+}
+
+# Starts the timer, which holds nothing of this session's, and looks that it is there.
+dm_start() {
+    rm -f "$rec/pid"
+    if dm_systemd; then
+        unit="ferry-deadman-$router-$id-$deadline"
+        seconds=$(((left + 99) / 100))
+        echo "unit $unit" >"$rec/pid"
+        systemd-run --quiet --collect --unit="$unit" --on-active="${seconds}s" --timer-property=AccuracySec=1s \
+            /bin/sh "$rec/timer" unit >&2 </dev/null 9<&- || return 1
+        dm_alive
+        return
+    fi
+    if command -v setsid >/dev/null 2>&1; then
+        setsid /bin/sh "$rec/timer" </dev/null >/dev/null 2>&1 3<&- 4<&- 5<&- 6<&- 7<&- 8<&- 9<&- &
+    else
+        (trap '' HUP; exec /bin/sh "$rec/timer") </dev/null >/dev/null 2>&1 3<&- 4<&- 5<&- 6<&- 7<&- 8<&- 9<&- &
+    fi
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        dm_alive && return 0
+        sleep 0.05 2>/dev/null || sleep 1
+    done
+    echo "the timer did not start" >&2
+    return 1
+}
+
+# Says how it stands.  An armed record whose timer has died gets a new one.
+dm_answer() {
+    dm_load
+    case $state in
+    armed)
+        [ "$left" -gt 0 ] || [ -z "$restarted" ] || { echo "fired the router was restarted"; return 0; }
+        dm_alive || dm_start || return 1
+        if [ "$left" -gt 0 ]; then
+            echo "armed $((left / 100))"
+        else
+            echo "fired the undo is about to begin"
+        fi ;;
+    fired) echo "fired $(cat "$rec/result" 2>/dev/null || echo 'the undo is not over')" ;;
+    none | confirmed) echo "$state" ;;
+    *) echo "the record $rec/state cannot be read" >&2; return 1 ;;
+    esac
+}
+
+dm_arm_state() { # in $1: armed, with the deadline $2 seconds from now
+    dm_now
+    deadline=$((now + $2 * 100)) left=$(($2 * 100))
+    read -r boot </proc/sys/kernel/random/boot_id
+    echo "armed $boot $deadline" >"$1/state.new" && dm_sync "$1/state.new" && mv -f "$1/state.new" "$1/state" &&
+        dm_sync "$1"
+}
+
+# Standard input: for each step "@step DELAY KIND LINES" and its lines; then "@end".
+dm_take_steps() {
+    awk -v d="$1" '
+        want > 0 && !/^@/ { print > file; want--; next }
+        want == 0 && /^@step [0-9]+ (ip|vtysh) [0-9]+$/ {
+            if (file) close(file)
+            file = d "/" ++n; want = $4; printf "" > file
+            print n, $2, $3 > (d "/steps"); next
+        }
+        want == 0 && /^@end$/ { ended = 1; exit }
+        { exit }
+        END { exit !ended }' && [ -f "$1/steps" ]
+}
+
+# Another transaction's undo would fight with this one's.
+dm_refuse_others() {
+    mine=$rec
+    for rec in "$dir"/*/; do
+        rec=${rec%/}
+        [ "$rec" != "$mine" ] || continue
+        dm_load
+        if [ "$state" = armed ] && [ -z "$restarted" ]; then
+            echo "the undo of transaction ${rec##*/} is armed on this router, $((left / 100)) s left" >&2
+            rec=$mine
+            return 1
+        fi
+    done
+    rec=$mine
+}
+
+# Keeps the last eight.
+dm_forget_old() {
+    ls -1 "$dir" | grep -v -e '^lock$' -e '\.new$' | sort | head -n -8 | while read -r old; do
+        rm -rf "${dir:?}/$old"
+    done
+}
+
+do_deadman_arm() { # ROUTER ID SECONDS
+    dm_enter "$1" "$2" || return 1
+    umask 077
+    mkdir -p "$dir" && : >>"$dir/lock" && dm_lock || return 1
+    dm_refuse_others || return 1
+    dm_load
+    case $state in
+    confirmed | fired) dm_answer; return ;;
+    armed) dm_stop ;; # asked twice: an answer was lost
+    esac
+    new=$rec.new
+    rm -rf "$new" && mkdir "$new" || return 1
+    dm_library >"$new/timer" && echo 'dm_timer "$1"' >>"$new/timer" &&
+        echo confirmed >"$new/state.confirmed" && echo fired >"$new/state.fired" || return 1
+    dm_take_steps "$new" || { echo "the undo did not arrive whole" >&2; rm -rf "$new"; return 1; }
+    dm_sync "$new"/* && dm_arm_state "$new" "$3" && rm -rf "$rec" && mv "$new" "$rec" && dm_sync "$dir" || return 1
+    if ! dm_start; then
+        rm -rf "$rec"
+        return 1
+    fi
+    dm_forget_old
+    dm_answer
+}
+
+dm_with_record() { # ROUTER ID: says none where there is nothing
+    dm_enter "$1" "$2" || return 1
+    [ -e "$dir/lock" ] || { echo none; return 2; }
+    dm_lock || return 1
+    dm_load
+}
+
+do_deadman_look() { # ROUTER ID
+    dm_with_record "$1" "$2" || return $(($? % 2))
+    dm_answer
+}
+
+do_deadman_extend() { # ROUTER ID SECONDS
+    dm_with_record "$1" "$2" || return $(($? % 2))
+    if [ "$state" = armed ] && [ "$left" -gt 0 ]; then
+        dm_arm_state "$rec" "$3" || return 1
+        dm_stop
+        dm_start || return 1
+    fi
+    dm_answer
+}
+
+do_deadman_confirm() { # ROUTER ID
+    dm_with_record "$1" "$2" || return $(($? % 2))
+    if [ "$state" = armed ] && [ "$left" -gt 0 ]; then # D2, D4
+        dm_become confirmed || return 1
+        dm_stop
+    fi
+    dm_answer
+}
+
+do_deadman_disarm() { # ROUTER ID
+    dm_with_record "$1" "$2" || return $(($? % 2))
+    if [ "$state" = armed ] && [ "$left" -gt 0 ]; then
+        dm_become confirmed || return 1 # whatever keeps the rest from going: nothing fires any more
+        dm_stop
+        rm -rf "$rec"
+    fi
+    dm_answer
+}
+
+# When the router starts, once routing and network are up: what was armed is undone now.
+do_deadman_boot() {
+    for rec in "${FERRY_DEADMAN_DIR:-/var/lib/ferry/deadman}"/*/*/; do
+        [ -f "$rec/state" ] || continue
+        rec=${rec%/}
+        id=${rec##*/} router=${rec%/*}
+        dm_enter "${router##*/}" "$id" && dm_lock || continue
+        dm_load
+        [ "$state" != armed ] || dm_alive || dm_start
+        dm_unlock
+        echo "$router $id $state"
+    done
+}
