@@ -430,6 +430,8 @@ static void turn(struct ferry_linux_apply *a, size_t i)
                                          op->after, &err);
     } else if (!op->after) {
         result = ferry_linux_apply_route(a, i, RTM_DELROUTE, 0, &op->prefix, op->before, &err);
+    } else if ((result = ferry_linux_route_writable(a->d, &op->prefix, op->before, &err)) < 0) {
+        ; /* a foreign route is replaced only where it could be written again */
     } else if (ferry_linux_same_key(op->before, op->after)) {
         result = ferry_linux_apply_route(a, i, RTM_NEWROUTE, NLM_F_REPLACE, &op->prefix, op->after, &err);
     } else { /* another tos: another key for the kernel; the new one first, so that there is no hole */

@@ -5,7 +5,6 @@
 #include <linux/netconf.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
 
 enum { PROBE_MS = 25 /* for all ARP probes of a batch together; nothing has been written yet */ };
 
@@ -46,13 +45,12 @@ static void refuse(struct checker *c, struct ferry_op *op, const char *fmt, ...)
 
 static void look_at_device(struct checker *c, struct asked *a)
 {
-    struct ifreq request = {0};
-    snprintf(request.ifr_name, sizeof request.ifr_name, "%s", a->dev);
-    if (ioctl(c->d->fd, SIOCGIFFLAGS, &request))
+    int flags = ferry_linux_ifflags(c->d, a->dev);
+    if (flags < 0)
         snprintf(a->why, sizeof a->why, "there is no interface %s", a->dev);
-    else if (!(request.ifr_flags & IFF_UP))
+    else if (!(flags & IFF_UP))
         snprintf(a->why, sizeof a->why, "interface %s is down", a->dev);
-    else if (!(request.ifr_flags & IFF_RUNNING))
+    else if (!(flags & IFF_RUNNING))
         snprintf(a->why, sizeof a->why, "interface %s has no carrier", a->dev);
 }
 

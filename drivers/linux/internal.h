@@ -16,8 +16,35 @@
 #include <netlink/socket.h>
 #include <string.h>
 
+struct ferry_linux_batch;
+struct ferry_linux_dump;
+struct ferry_linux_probe;
+struct ferry_linux_survey;
+
+/* Another way to hold the conversation than a socket of this machine: drivers/iproute lets `ip` hold it on the router.
+ * The messages are the kernel's either way, so that all that is decided about them is decided here, once.  Each
+ * function stands for ferry_linux_<name>. */
+struct ferry_linux;
+struct ferry_linux_means {
+    unsigned (*ifindex)(const struct ferry_linux *d, const char *name);
+    void (*ifname)(const struct ferry_linux *d, unsigned index, char ret[static FERRY_DEV_LEN]);
+    int (*ifflags)(const struct ferry_linux *d, const char *name);
+    int (*dump)(struct ferry_linux *d, const struct ferry_linux_dump *dump, struct ferry_err *err);
+    int (*ask)(struct ferry_linux *d, struct nlmsghdr *request,
+               void (*each)(void *ctx, struct nlmsghdr *answer), void *ctx, struct ferry_err *err);
+    int (*lan_probe)(struct ferry_linux *d, struct ferry_linux_probe *probes, size_t n, unsigned wait_ms,
+                     struct ferry_err *err);
+    /* A look begins, or begins again: what it will ask for is known. */
+    int (*look)(struct ferry_linux *d, const struct ferry_linux_survey *s, struct ferry_err *err);
+    /* Takes the messages of a batch; answers them with `last` at the latest. */
+    void (*send)(struct ferry_linux_batch *b, bool last);
+    /* -FERRY_EREFUSED where it has no words for the route. */
+    int (*writable)(const struct ferry_entry *entry, struct ferry_err *err);
+};
+
 struct ferry_linux {
-    struct ferry_driver_base base; /* first: the engine sees only this */
+    struct ferry_driver_base base;         /* first: the engine sees only this */
+    const struct ferry_linux_means *means; /* NULL: the socket */
     const struct ferry_env *env;
     char *router; /* for texts */
     char *netns;  /* or NULL */
@@ -36,6 +63,8 @@ struct ferry_linux {
 unsigned ferry_linux_ifindex(const struct ferry_linux *d, const char *name);
 /* "" where there is none. */
 void ferry_linux_ifname(const struct ferry_linux *d, unsigned index, char ret[static FERRY_DEV_LEN]);
+/* IFF_UP, IFF_RUNNING and others; -1 where there is none. */
+int ferry_linux_ifflags(const struct ferry_linux *d, const char *name);
 
 /* ---- Conversation (talk.c). ---- */
 
@@ -86,7 +115,7 @@ void ferry_linux_batch_init(struct ferry_linux_batch *b, struct ferry_linux *d,
 uint8_t *ferry_linux_batch_room(struct ferry_linux_batch *b, size_t bytes);
 /* The message written at the room is done. */
 void ferry_linux_batch_add(struct ferry_linux_batch *b, uint32_t tag);
-void ferry_linux_batch_flush(struct ferry_linux_batch *b);
+void ferry_linux_batch_flush(struct ferry_linux_batch *b); /* at the end: all is answered then */
 /* So that what follows, up to `messages` and `bytes`, travels in one send: the kernel then works on it
  * without a pause, and a killed process cannot leave a half of it behind. */
 void ferry_linux_batch_together(struct ferry_linux_batch *b, size_t messages, size_t bytes);
@@ -164,6 +193,9 @@ void ferry_linux_route_drop(struct ferry_linux_route *r, unsigned tag);
 int ferry_linux_route_write(struct ferry_linux *d, uint8_t *at, uint16_t type, uint16_t flags,
                             const struct ferry_prefix *prefix, const struct ferry_entry *entry,
                             struct ferry_err *err) FERRY_MUST_CHECK;
+/* Whether it could be written: -FERRY_EREFUSED where not. */
+int ferry_linux_route_writable(struct ferry_linux *d, const struct ferry_prefix *prefix,
+                               const struct ferry_entry *entry, struct ferry_err *err) FERRY_MUST_CHECK;
 /* Key attributes that entry fields do not show: two entries with the same can replace one another in the
  * kernel. */
 bool ferry_linux_same_key(const struct ferry_entry *a, const struct ferry_entry *b);

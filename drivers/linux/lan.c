@@ -66,13 +66,13 @@ static int open_member(void *ctx, struct ferry_err *err)
 
 int ferry_linux_lan_open(struct ferry_linux *d, struct ferry_err *err)
 {
-    return d->packet_fd ? 0 : ferry_linux_inside(d, open_packet, d, err);
+    return d->packet_fd || d->means ? 0 : ferry_linux_inside(d, open_packet, d, err);
 }
 
 void ferry_linux_lan_join(struct ferry_linux *d, unsigned ifindex, const struct ferry_addr *address)
 {
     struct ferry_err ignored;
-    if (address->family != AF_INET6 || !ifindex ||
+    if (address->family != AF_INET6 || !ifindex || d->means ||
         (!d->member_fd && ferry_linux_inside(d, open_member, d, &ignored) < 0))
         return;
     struct ipv6_mreq group = {.ipv6mr_interface = ifindex,
@@ -288,6 +288,8 @@ int ferry_linux_lan_probe(struct ferry_linux *d, struct ferry_linux_probe *probe
                           struct ferry_err *err)
 {
     FERRY_CLEANUP(close_fd) int fd = -1;
+    if (d->means)
+        return d->means->lan_probe(d, probes, n, wait_ms, err);
     int result = ferry_linux_inside(d, open_arp, &fd, err);
     for (size_t i = 0; i < n && result >= 0; i++) {
         unsigned ifindex;

@@ -18,6 +18,8 @@
 unsigned ferry_linux_ifindex(const struct ferry_linux *d, const char *name)
 {
     struct ifreq request = {0};
+    if (d->means)
+        return d->means->ifindex(d, name);
     snprintf(request.ifr_name, sizeof request.ifr_name, "%s", name);
     return *name && !ioctl(d->fd, SIOCGIFINDEX, &request) ? (unsigned)request.ifr_ifindex : 0;
 }
@@ -25,9 +27,22 @@ unsigned ferry_linux_ifindex(const struct ferry_linux *d, const char *name)
 void ferry_linux_ifname(const struct ferry_linux *d, unsigned index, char ret[static FERRY_DEV_LEN])
 {
     struct ifreq request = {.ifr_ifindex = (int)index};
+    if (d->means) {
+        d->means->ifname(d, index, ret);
+        return;
+    }
     ret[0] = '\0';
     if (index && !ioctl(d->fd, SIOCGIFNAME, &request))
         snprintf(ret, FERRY_DEV_LEN, "%s", request.ifr_name);
+}
+
+int ferry_linux_ifflags(const struct ferry_linux *d, const char *name)
+{
+    struct ifreq request = {0};
+    if (d->means)
+        return d->means->ifflags(d, name);
+    snprintf(request.ifr_name, sizeof request.ifr_name, "%s", name);
+    return ioctl(d->fd, SIOCGIFFLAGS, &request) ? -1 : (int)(unsigned short)request.ifr_flags;
 }
 
 struct visit {

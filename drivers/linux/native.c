@@ -68,9 +68,9 @@ static void say_lasting(struct ferry_text *t, const struct ferry_linux_address *
         ferry_say(t, " proto 0x%x", a->proto);
 }
 
-static void say_interface_address(struct ferry_text *t, const struct ferry_driver_config *config,
-                                  const char *verb, const struct ferry_linux_address *a,
-                                  const char *interface, bool nodad)
+void ferry_say_interface_address(struct ferry_text *t, const struct ferry_driver_config *config,
+                                 const char *verb, const struct ferry_linux_address *a, const char *interface,
+                                 bool nodad)
 {
     ferry_say_ip(t, config, false, "addr");
     ferry_say(t, " %s", verb);
@@ -104,9 +104,9 @@ static void say_addresses(struct ferry_text *t, const struct ferry_driver_config
     bool v6 = all[0].family == AF_INET6;
     for (size_t i = 0; i < n; i++) { /* as gateway.c does */
         const struct ferry_linux_address *a = &all[add == v6 ? n - 1 - i : i];
-        say_interface_address(t, config, add ? "add" : "del", a, interface, add && v6);
+        ferry_say_interface_address(t, config, add ? "add" : "del", a, interface, add && v6);
         if (add && v6 && !(a->flags & IFA_F_NODAD))
-            say_interface_address(t, config, "change", a, interface, false);
+            ferry_say_interface_address(t, config, "change", a, interface, false);
     }
 }
 

@@ -16,5 +16,11 @@ void ferry_say_address(struct ferry_text *t, const char *before, uint8_t family,
 /* One line: "ip route VERB …". */
 void ferry_say_route(struct ferry_text *t, const struct ferry_driver_config *config, const char *verb,
                      const struct ferry_prefix *prefix, const struct ferry_entry *e);
+/* What of the entry has no words: a short text, or NULL: all is said. */
+const char *ferry_say_route_unsaid(const struct ferry_entry *e);
+/* One line: "ip addr VERB …". */
+void ferry_say_interface_address(struct ferry_text *t, const struct ferry_driver_config *config,
+                                 const char *verb, const struct ferry_linux_address *a, const char *interface,
+                                 bool nodad);
 
 #endif

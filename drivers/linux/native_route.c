@@ -68,6 +68,7 @@ static void say_attribute(struct ferry_text *t, uint8_t family, const struct fer
                   {RT_SCOPE_SITE, "site"},
                   {RT_SCOPE_LINK, "link"},
                   {RT_SCOPE_HOST, "host"}};
+    const char *scope = NULL;
     uint32_t id = 0;
     switch (r->tag) {
     case RTA_PREFSRC:
@@ -93,9 +94,13 @@ static void say_attribute(struct ferry_text *t, uint8_t family, const struct fer
         ferry_say(t, " tos 0x%02x", *r->v);
         break;
     case FERRY_LINUX_SCOPE:
-        for (size_t i = 0; i < FERRY_COUNT(scopes); i++)
+        for (size_t i = 0; i < FERRY_COUNT(scopes) && !scope; i++)
             if (scopes[i].scope == *r->v)
-                ferry_say(t, " scope %s", scopes[i].name);
+                scope = scopes[i].name;
+        if (scope)
+            ferry_say(t, " scope %s", scope);
+        else
+            ferry_say(t, " scope %u", *r->v);
         break;
     default:
         break;
@@ -110,6 +115,9 @@ static uint16_t encap_type(const uint8_t *native, size_t n)
         memcpy(&type, r.v, sizeof type);
     return type;
 }
+
+/* <net/ip_tunnels.h> of the kernel: what ip has words for. */
+enum { ENCAP_CSUM = 0x01, ENCAP_KEY = 0x04, ENCAP_SEQ = 0x08, ENCAP_FLAGS = 0x0d };
 
 /* Of the encapsulations ip's own is said; the others are a comment. */
 static void say_encap(struct ferry_text *t, const uint8_t *native, size_t n)
@@ -132,6 +140,9 @@ static void say_encap(struct ferry_text *t, const uint8_t *native, size_t n)
         ferry_say(t, " tos %u", nla_get_u8(tb[LWTUNNEL_IP_TOS]));
     if (tb[LWTUNNEL_IP_TTL])
         ferry_say(t, " ttl %u", nla_get_u8(tb[LWTUNNEL_IP_TTL]));
+    unsigned flags = tb[LWTUNNEL_IP_FLAGS] ? be16toh(nla_get_u16(tb[LWTUNNEL_IP_FLAGS])) : 0;
+    ferry_say(t, "%s%s%s", flags & ENCAP_KEY ? " key" : "", flags & ENCAP_CSUM ? " csum" : "",
+              flags & ENCAP_SEQ ? " seq" : "");
 }
 
 static bool sayable(unsigned tag, uint16_t encap)
@@ -145,6 +156,60 @@ static bool sayable(unsigned tag, uint16_t encap)
         if (known[i] == tag)
             return true;
     return false;
+}
+
+static const char *unsaid_metrics(const uint8_t *v, int n)
+{
+    const struct nlattr *a = (const struct nlattr *)(const void *)v;
+    uint32_t locked = 0, there = 0;
+    for (; nla_ok(a, n); a = nla_next(a, &n)) {
+        unsigned type = (unsigned)nla_type(a);
+        uint32_t value = nla_len(a) >= 4 ? nla_get_u32(a) : 0;
+        if (type == RTAX_LOCK)
+            locked = value;
+        else if (type >= FERRY_COUNT(metric_names) || !metric_names[type])
+            return "a metric that ip does not know";
+        else if ((type == RTAX_RTT && value % 8) || (type == RTAX_RTTVAR && value % 4))
+            return "a round-trip time that is no whole number of milliseconds";
+        else if (type == RTAX_FEATURES && value & ~(uint32_t)RTAX_FEATURE_ECN)
+            return "a feature that ip does not know";
+        there |= 1u << type;
+    }
+    if (locked & ~there)
+        return "a lock on a metric that is not set";
+    return there & 1u << RTAX_RTO_MIN && !(locked & 1u << RTAX_RTO_MIN) ? "rto_min without a lock" : NULL;
+}
+
+static const char *unsaid_encap(const struct ferry_linux_record *r)
+{
+    const struct nlattr *a = (const struct nlattr *)(const void *)r->v;
+    for (int n = (int)r->len; nla_ok(a, n); a = nla_next(a, &n))
+        if (nla_type(a) > LWTUNNEL_IP_FLAGS || (nla_type(a) == LWTUNNEL_IP_FLAGS && nla_len(a) >= 2 &&
+                                                be16toh(nla_get_u16(a)) & ~(uint16_t)ENCAP_FLAGS))
+            return "options of its encapsulation";
+    return NULL;
+}
+
+const char *ferry_say_route_unsaid(const struct ferry_entry *e)
+{
+    struct ferry_linux_record r, own;
+    const char *why = NULL;
+    for (size_t at = 0; !why && ferry_linux_bytes_next(e->native, e->native_len, &at, &r);) {
+        if (!sayable(r.tag, encap_type(e->native, e->native_len)))
+            why = r.tag == RTA_ENCAP || r.tag == RTA_ENCAP_TYPE ? "its encapsulation"
+                  : r.tag == FERRY_LINUX_EXPIRES                ? "its lifetime"
+                  : r.tag == RTA_SRC                            ? "the source that it is for"
+                                                                : "an attribute";
+        else if (r.tag == RTA_METRICS)
+            why = unsaid_metrics(r.v, (int)r.len);
+        else if (r.tag == RTA_ENCAP)
+            why = unsaid_encap(&r);
+        else if (r.tag == FERRY_LINUX_LEGS &&
+                 ferry_linux_bytes_find(r.v + FERRY_LINUX_LEG_BYTES, r.len - FERRY_LINUX_LEG_BYTES, RTA_ENCAP,
+                                        &own))
+            why = "the encapsulation of one of its next hops";
+    }
+    return why;
 }
 
 /* ---- Routes. ---- */

@@ -264,8 +264,11 @@ int ferry_linux_survey_run(struct ferry_linux_survey *s, struct ferry_err *err)
         s->order[i] = (uint32_t)i;
     qsort_r(s->order, s->n_attachments, sizeof *s->order, by_prefix, s->attachments);
     for (int i = 0; i < TRIES; i++) {
+        int result = s->d->means ? s->d->means->look(s->d, s, err) : 0;
+        if (result < 0)
+            return result;
         forget(s); /* S1 */
-        int result = look_at_addresses(s, err);
+        result = look_at_addresses(s, err);
         if (!result && s->ready)
             s->ready(s->ctx);
         for (int f = 0; !result && f < 2; f++)

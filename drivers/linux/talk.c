@@ -164,6 +164,8 @@ int ferry_linux_dump(struct ferry_linux *d, const struct ferry_linux_dump *dump,
 {
     bool torn = false;
     int result;
+    if (d->means)
+        return d->means->dump(d, dump, err);
     dump->request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
     dump->request->nlmsg_seq = ++d->seq;
     result = send_bytes(d, dump->request, dump->request->nlmsg_len, err);
@@ -179,6 +181,8 @@ int ferry_linux_dump(struct ferry_linux *d, const struct ferry_linux_dump *dump,
 int ferry_linux_ask(struct ferry_linux *d, struct nlmsghdr *request,
                     void (*each)(void *ctx, struct nlmsghdr *answer), void *ctx, struct ferry_err *err)
 {
+    if (d->means)
+        return d->means->ask(d, request, each, ctx, err);
     request->nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
     request->nlmsg_seq = ++d->seq;
     int result = send_bytes(d, request, request->nlmsg_len, err);
@@ -223,17 +227,19 @@ void ferry_linux_batch_clear(struct ferry_linux_batch *b)
     b->bytes = NULL;
 }
 
+static void flush(struct ferry_linux_batch *b, bool last);
+
 uint8_t *ferry_linux_batch_room(struct ferry_linux_batch *b, size_t bytes)
 {
     if (b->n == FERRY_COUNT(b->tags) || b->n_bytes + bytes > FERRY_LINUX_BATCH_BYTES)
-        ferry_linux_batch_flush(b);
+        flush(b, false);
     return b->bytes + b->n_bytes;
 }
 
 void ferry_linux_batch_together(struct ferry_linux_batch *b, size_t messages, size_t bytes)
 {
     if (b->n + messages > FERRY_COUNT(b->tags) || b->n_bytes + bytes > FERRY_LINUX_BATCH_BYTES)
-        ferry_linux_batch_flush(b);
+        flush(b, false);
 }
 
 void ferry_linux_batch_add(struct ferry_linux_batch *b, uint32_t tag)
@@ -274,16 +280,22 @@ static int gather(struct ferry_linux_batch *b, uint32_t first, unsigned *next, s
     return 0;
 }
 
-void ferry_linux_batch_flush(struct ferry_linux_batch *b)
+static void flush(struct ferry_linux_batch *b, bool last)
 {
     unsigned next = 0;
+    if (b->d->means) {
+        b->d->means->send(b, last);
+        b->n = 0;
+        b->n_bytes = 0;
+        return;
+    }
     if (!b->n)
         return;
     if (b->lost) {
         report(b, &next, b->n, -2, "not sent: the connection had failed before");
     } else {
-        struct nlmsghdr *last = (struct nlmsghdr *)(b->bytes + b->last_offset);
-        last->nlmsg_flags |= NLM_F_ACK;
+        struct nlmsghdr *newest = (struct nlmsghdr *)(b->bytes + b->last_offset);
+        newest->nlmsg_flags |= NLM_F_ACK;
         int result = send_bytes(b->d, b->bytes, b->n_bytes, &b->why);
         if (!result)
             result = gather(b, ((struct nlmsghdr *)b->bytes)->nlmsg_seq, &next, &b->why);
@@ -294,4 +306,9 @@ void ferry_linux_batch_flush(struct ferry_linux_batch *b)
     }
     b->n = 0;
     b->n_bytes = 0;
+}
+
+void ferry_linux_batch_flush(struct ferry_linux_batch *b)
+{
+    flush(b, true);
 }

@@ -238,6 +238,8 @@ int ferry_linux_route_write(struct ferry_linux *d, uint8_t *at, uint16_t type, u
 {
     struct writer w = {.at = at, .n = NLMSG_LENGTH(sizeof(struct rtmsg))};
     struct nlmsghdr *h = (struct nlmsghdr *)at;
+    if (d->means && d->means->writable(entry, err) < 0)
+        return -FERRY_EREFUSED;
     memset(at, 0, w.n);
     struct rtmsg *rtm = NLMSG_DATA(h);
     h->nlmsg_type = type;
@@ -260,6 +262,16 @@ int ferry_linux_route_write(struct ferry_linux *d, uint8_t *at, uint16_t type, u
         result = ferry_refuse(err, "native", "the route is too large for one message");
     h->nlmsg_len = (uint32_t)w.n;
     return result < 0 ? result : (int)w.n;
+}
+
+int ferry_linux_route_writable(struct ferry_linux *d, const struct ferry_prefix *prefix,
+                               const struct ferry_entry *entry, struct ferry_err *err)
+{
+    uint8_t scratch[FERRY_LINUX_MESSAGE_MAX];
+    if (!entry->native_len)
+        return 0;
+    int bytes = ferry_linux_route_write(d, scratch, RTM_NEWROUTE, 0, prefix, entry, err);
+    return bytes < 0 ? bytes : 0;
 }
 
 bool ferry_linux_same_key(const struct ferry_entry *a, const struct ferry_entry *b)
