@@ -104,6 +104,7 @@ dm_undo() {
 
 # The timer: until the deadline, or as long as others move it; then the undo, unless somebody confirmed.
 dm_timer() {
+    umask 077
     rec=${0%/*}
     dir=${rec%/*}
     dm_birth $$ && [ "$1" != unit ] && echo "$$ $birth" >"$rec/pid.new" && mv -f "$rec/pid.new" "$rec/pid"
@@ -183,9 +184,11 @@ dm_start() {
     else
         (trap '' HUP; exec /bin/sh "$rec/timer") </dev/null >/dev/null 2>&1 3<&- 4<&- 5<&- 6<&- 7<&- 8<&- 9<&- &
     fi
-    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    tries=0
+    while [ $tries -lt 200 ]; do
         dm_alive && return 0
-        sleep 0.05 2>/dev/null || sleep 1
+        tries=$((tries + 1))
+        sleep 0.01 2>/dev/null || sleep 1
     done
     echo "the timer did not start" >&2
     return 1
