@@ -3,7 +3,8 @@
  * What runs on the router is one shell script, `ferry-router` (router/<part>.sh, joined when Ferry is built), with a
  * verb and at most a few plain words; all else goes through its standard input.  Where the script is installed on the
  * router as the forced command of Ferry's key (docs/router-setup.md), only VERB and words are sent; else the script
- * itself is, as the command.  Words match [A-Za-z0-9_./:@%+=,-]+ and nothing else is ever sent as a command.
+ * itself is, as the command.  Words match [A-Za-z0-9_./:@%+=,-]+, have at most 255 bytes and begin with "-" only where
+ * that is all; nothing else is ever sent as a command.
  *
  * Nothing here is believed on an exit code alone: a call has succeeded when its output ended with the script's end
  * mark, the channel reached its end, and the exit status arrived.
@@ -51,18 +52,21 @@ struct ferry_remote_reply {
 };
 void ferry_remote_reply_clear(struct ferry_remote_reply *reply);
 /* 0: the verb ran to its end, `ret->status` says how it ended.  -FERRY_EIO: nothing was run.  -FERRY_EUNKNOWN: it was
- * sent, and what came of it is not known.  After either the connection is closed by the caller. */
+ * sent, and what came of it is not known.  The verb is run only when the whole input has come.  After either the connection is closed by the caller. */
 int ferry_remote_call(struct ferry_remote *remote, const struct ferry_remote_call *call,
                       struct ferry_remote_reply *ret, struct ferry_err *err) FERRY_MUST_CHECK;
 
-/* A verb that is started early and fed later: what would cost time in the outage is paid before it. */
+/* A verb that is started early and fed later: what would cost time in the outage is paid before it.  It sees the end of
+ * its input when the connection breaks, too: a verb that must not act on half of it calls ferry_whole (router/core.sh),
+ * and what is sent last is the line "! whole". */
 struct ferry_remote_process;
 int ferry_remote_start(struct ferry_remote *remote, const char *verb, const char *word,
                        struct ferry_remote_process **ret, struct ferry_err *err) FERRY_MUST_CHECK;
 /* Sends bytes.  -FERRY_EIO where the process is gone before anything was taken; else -FERRY_EUNKNOWN. */
 int ferry_remote_send(struct ferry_remote_process *p, const void *bytes, size_t n, unsigned timeout_ms,
                       struct ferry_err *err) FERRY_MUST_CHECK;
-/* Reads until `mark` has come, which is left out, as are all bytes before the call.  `ret` is malloc'd. */
+/* Reads until `mark` has come.  `ret` (malloc'd) is what came since the mark before it, or since the verb began; the mark is
+ * left out. */
 int ferry_remote_expect(struct ferry_remote_process *p, const char *mark, size_t most_bytes,
                         unsigned timeout_ms, char **ret, size_t *ret_n,
                         struct ferry_err *err) FERRY_MUST_CHECK;
@@ -70,5 +74,8 @@ int ferry_remote_expect(struct ferry_remote_process *p, const char *mark, size_t
 int ferry_remote_finish(struct ferry_remote_process *p, unsigned timeout_ms, size_t most_bytes,
                         struct ferry_remote_reply *ret, struct ferry_err *err) FERRY_MUST_CHECK;
 void ferry_remote_kill(struct ferry_remote_process *p); /* takes NULL: ends and frees it, waits for nothing */
+
+/* The script itself, as it is sent: for what must stay on the router when the connection is gone. */
+const char *ferry_remote_script(void);
 
 #endif

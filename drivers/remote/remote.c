@@ -1,0 +1,78 @@
+/* A connection's life: opened, asked who is there, closed.
+ * SPDX-License-Identifier: MIT */
+#include "remote/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const struct ferry_remote_facts *ferry_remote_facts(const struct ferry_remote *remote)
+{
+    return &remote->facts;
+}
+
+const char *ferry_remote_script(void)
+{
+    return ferry_router_script;
+}
+
+void ferry_remote_close(struct ferry_remote *remote)
+{
+    if (!remote)
+        return;
+    while (remote->processes)
+        ferry_remote_kill(remote->processes);
+    if (remote->transport)
+        remote->transport->close(remote);
+    ferry_driver_config_clear(&remote->config);
+    free(remote->name);
+    free(remote);
+}
+
+static void close_pointer(struct ferry_remote **remote)
+{
+    ferry_remote_close(*remote);
+}
+
+/* Reads what do_hello says, a line each; `hash`: of the script that said it. */
+static void read_facts(char *text, struct ferry_remote_facts *facts, char *hash, size_t size)
+{
+    char *save = NULL;
+    for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        if (!strncmp(line, "router ", 7))
+            snprintf(hash, size, "%s", line + 7);
+        facts->root |= !strcmp(line, "uid 0");
+        facts->vtysh |= !strcmp(line, "has vtysh");
+        facts->systemd_run |= !strcmp(line, "has systemd-run");
+        if (!strncmp(line, "boot ", 5))
+            snprintf(facts->boot_id, sizeof facts->boot_id, "%s", line + 5);
+    }
+}
+
+static int hello(struct ferry_remote *remote, char *hash, size_t size, struct ferry_err *err)
+{
+    FERRY_CLEANUP(ferry_remote_reply_clear) struct ferry_remote_reply reply = {0};
+    const struct ferry_remote_call call = {.verb = "hello", .most_bytes = 64 * 1024};
+    int result = ferry_remote_call(remote, &call, &reply, err);
+    if (result < 0)
+        return -FERRY_EIO; /* hello writes nothing */
+    if (reply.status)
+        return ferry_error(err, FERRY_EIO, "hello ended with status %d", reply.status);
+    read_facts(reply.out, &remote->facts, hash, size);
+    return 0;
+}
+
+int ferry_remote_open(const struct ferry_env *env, const struct ferry_driver_config *config,
+                      const char *router, struct ferry_remote **ret, struct ferry_err *err)
+{
+    char hash[32] = "";
+    FERRY_CLEANUP(close_pointer) struct ferry_remote *remote = ferry_calloc(1, sizeof *remote);
+    remote->env = env;
+    remote->config = ferry_driver_config_copy(config);
+    remote->name = ferry_strdup(router);
+    remote->transport = &ferry_remote_local;
+    int result = hello(remote, hash, sizeof hash, err);
+    if (result < 0)
+        return result;
+    *ret = FERRY_STEAL(remote);
+    return 0;
+}
