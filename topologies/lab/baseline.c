@@ -22,10 +22,10 @@ struct baseline {
 };
 
 static void add_route(struct ferry_lab_place *p, const struct ferry_prefix *prefix,
-                      const struct ferry_entry *e)
+                      const struct ferry_entry *e, bool dynamic)
 {
     FERRY_GROW(p->routes, p->n_routes);
-    p->routes[p->n_routes++] = (struct ferry_lab_route){.prefix = *prefix, .entry = e};
+    p->routes[p->n_routes++] = (struct ferry_lab_route){.prefix = *prefix, .entry = e, .dynamic = dynamic};
 }
 
 static void use_table(struct ferry_lab_place *p, uint32_t table)
@@ -67,7 +67,23 @@ static void attach(struct baseline *b, const struct ferry_subnet *subnet, const 
                             .protocol = RTPROT_STATIC,
                             .n_nexthops = 1,
                             .nexthops = &nh};
-    add_route(p, &subnet->prefix, ferry_pool_entry(b->layout->pool, &e));
+    if (p->machine == FERRY_LAB_FRR) {
+        e.metric = FERRY_METRIC_ROUTE; /* zebra's, of every route that it makes */
+    }
+    add_route(p, &subnet->prefix, ferry_pool_entry(b->layout->pool, &e), false);
+}
+
+/* Whether a router learns of a network: it and all that have the network speak the same protocol. */
+static bool is_dynamic(const struct ferry_topology *t, size_t router, const struct ferry_prefix *prefix,
+                       const uint32_t *gateways, size_t n)
+{
+    enum ferry_routing routing = t->routers[router].driver.routing;
+    bool same =
+        routing == FERRY_ROUTING_BGP || (routing == FERRY_ROUTING_OSPF && prefix->addr.family == AF_INET);
+    for (size_t i = 0; i < n; i++) {
+        same &= t->routers[gateways[i]].driver.routing == routing;
+    }
+    return same;
 }
 
 /* Routes for `prefix` on every router that has a path to one of `gateways`. */
@@ -86,7 +102,7 @@ static int route_to(struct baseline *b, const struct ferry_prefix *prefix, const
         if (b->place_of[i] == FERRY_NONE || !e || e->type != FERRY_UNICAST) {
             continue;
         }
-        add_route(&b->layout->places[b->place_of[i]], prefix, e);
+        add_route(&b->layout->places[b->place_of[i]], prefix, e, is_dynamic(b->t, i, prefix, gateways, n));
     }
     return 0;
 }

@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "layout.h"
+#include "machine.h"
 #include "run.h"
 #include <stdarg.h>
 #include <string.h>
@@ -67,6 +68,10 @@ static void tell_process(void *ctx, size_t index, pid_t pid, const char *name)
 static int remove_recorded(const struct ferry_lab_record *record, const struct teller *teller, int lock_fd,
                            struct ferry_err *err)
 {
+    int r = ferry_lab_machines_end(record, err);
+    if (r < 0) {
+        return r;
+    }
     FERRY_AUTOFREE char *script = NULL;
     size_t len, removed = 0;
     FILE *out = open_memstream(&script, &len);
@@ -84,8 +89,9 @@ static int remove_recorded(const struct ferry_lab_record *record, const struct t
     }
     fclose(out);
     ferry_lab_processes(inodes, record->n_netns, tell_process, (void *)teller);
-    int r = ferry_lab_batch(NULL, NULL, script, lock_fd, err);
-    if (r < 0 || (r = ferry_lab_record_remove(record->name, err)) < 0) {
+    if ((r = ferry_lab_batch(NULL, NULL, script, lock_fd, err)) < 0 ||
+        (record->files && (r = ferry_lab_files_remove(record->name, err)) < 0) ||
+        (r = ferry_lab_record_remove(record->name, err)) < 0) {
         return r;
     }
     tell(teller, "%zu namespace%s removed", removed, removed == 1 ? "" : "s");
@@ -180,6 +186,7 @@ static struct ferry_lab_record *new_record(const struct ferry_topology *t,
     struct ferry_lab_record *record = ferry_calloc(1, sizeof *record);
     record->name = ferry_strdup(t->name);
     memcpy(record->topology_sha256, t->sha256, sizeof record->topology_sha256);
+    record->files = ferry_lab_has_machines(layout);
     record->n_netns = layout->n_places;
     record->netns = ferry_calloc(layout->n_places + 1, sizeof *record->netns);
     for (size_t i = 0; i < layout->n_places; i++) {
@@ -293,8 +300,21 @@ static int configure(const struct ferry_lab_layout *layout, int lock_fd, struct 
     return r;
 }
 
-static int build(const struct ferry_lab_layout *layout, struct ferry_lab_record *record, int lock_fd,
-                 const struct teller *teller, struct ferry_err *err)
+static int start_machines(const struct ferry_topology *t, const struct ferry_lab_layout *layout,
+                          struct ferry_lab_record *record, const struct teller *teller, struct ferry_err *err)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < layout->n_places; i++) {
+        n += layout->places[i].machine != FERRY_LAB_KERNEL;
+    }
+    tell(teller, "starting the daemons of %zu router%s", n, n == 1 ? "" : "s");
+    int r = ferry_lab_files_make(t, layout, err);
+    return r < 0 ? r : ferry_lab_machines_start(layout, record, err);
+}
+
+static int build(const struct ferry_topology *t, const struct ferry_lab_layout *layout,
+                 struct ferry_lab_record *record, int lock_fd, const struct teller *teller,
+                 struct ferry_err *err)
 {
     size_t addresses = 0, routes = 0;
     for (size_t i = 0; i < layout->n_places; i++) {
@@ -314,6 +334,9 @@ static int build(const struct ferry_lab_layout *layout, struct ferry_lab_record 
     if ((r = configure(layout, lock_fd, err)) < 0) {
         return r;
     }
+    if (record->files && (r = start_machines(t, layout, record, teller, err)) < 0) {
+        return r;
+    }
     for (size_t i = 0; i < record->n_netns; i++) {
         record->netns[i].inode = ferry_lab_netns_inode(record->netns[i].name);
     }
@@ -329,7 +352,8 @@ int ferry_lab_up(const struct ferry_topology *t, ferry_lab_progress *progress, v
     FERRY_CLEANUP(layout_cleanup) struct ferry_lab_layout *layout = NULL;
     FERRY_CLEANUP(record_cleanup) struct ferry_lab_record *record = NULL;
     int r = need_root(err);
-    if (r < 0 || (r = ferry_lab_layout_new(t, &layout, err)) < 0 || (r = ferry_lab_lock(&lock, err)) < 0 ||
+    if (r < 0 || (r = ferry_lab_layout_new(t, &layout, err)) < 0 ||
+        (r = ferry_lab_files_check(layout, err)) < 0 || (r = ferry_lab_lock(&lock, err)) < 0 ||
         (r = refuse_taken(t, layout, err)) < 0) {
         return r;
     }
@@ -340,7 +364,7 @@ int ferry_lab_up(const struct ferry_topology *t, ferry_lab_progress *progress, v
     if ((r = ferry_lab_record_save(record, err)) < 0) {
         return r;
     }
-    if ((r = build(layout, record, lock, &teller, err)) == 0) {
+    if ((r = build(t, layout, record, lock, &teller, err)) == 0) {
         return 0;
     }
     struct ferry_err why;

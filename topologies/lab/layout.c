@@ -11,6 +11,7 @@
 #include "layout.h"
 
 #include "base/mem.h"
+#include "model/driver_config.h"
 #include <netinet/in.h>
 #include <string.h>
 
@@ -78,19 +79,60 @@ static const struct ferry_interface *end_interface(const struct ferry_topology *
 
 /* ---- Routers and links ---- */
 
+static bool has_address(const struct ferry_router *router, const struct ferry_addr *addr)
+{
+    for (size_t i = 0; i < router->n_interfaces; i++) {
+        for (size_t a = 0; a < router->interfaces[i].n_addresses; a++) {
+            if (ferry_addr_equal(&router->interfaces[i].addresses[a].addr, addr)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+const char *ferry_lab_router_netns(const struct ferry_router *router)
+{
+    const struct ferry_driver_config *driver = &router->driver;
+    struct ferry_addr addr;
+    struct ferry_err ignored;
+    if (!strcmp(driver->type, "sim") || !driver->netns) {
+        return NULL;
+    }
+    if (!ferry_driver_by_ssh(driver)) {
+        return strcmp(driver->type, "netlink") ? NULL : driver->netns;
+    }
+    if (!driver->host || ferry_addr_parse(driver->host, &addr, &ignored) < 0) {
+        return NULL; /* a name: nobody here resolves it */
+    }
+    if (!strncmp(driver->host, "127.", 4) || !strcmp(driver->host, "::1")) {
+        return driver->netns;
+    }
+    return has_address(router, &addr) ? router->name : NULL;
+}
+
+static enum ferry_lab_machine router_machine(const struct ferry_router *router)
+{
+    return !strcmp(router->driver.type, "frr")       ? FERRY_LAB_FRR
+           : !strcmp(router->driver.type, "iproute") ? FERRY_LAB_SSHD
+                                                     : FERRY_LAB_KERNEL;
+}
+
 static int add_routers(struct builder *b, struct ferry_err *err)
 {
     const struct ferry_topology *t = b->t;
     for (size_t r = 0; r < t->n_routers; r++) {
         const struct ferry_router *router = &t->routers[r];
         b->place_of[r] = FERRY_NONE;
-        if (strcmp(router->driver.type, "netlink") || !router->driver.netns) {
+        const char *netns = ferry_lab_router_netns(router);
+        if (!netns) {
             b->layout->n_left_out++;
             continue;
         }
-        uint32_t place =
-            add_place(b->layout, FERRY_LAB_ROUTER, ferry_strdup(router->driver.netns), router->name);
+        uint32_t place = add_place(b->layout, FERRY_LAB_ROUTER, ferry_strdup(netns), router->name);
         b->place_of[r] = place;
+        b->layout->places[place].router = router;
+        b->layout->places[place].machine = router_machine(router);
         for (size_t i = 0; i < router->n_interfaces; i++) {
             const struct ferry_interface *interface = &router->interfaces[i];
             add_interface(&b->layout->places[place], interface->name);
@@ -100,8 +142,11 @@ static int add_routers(struct builder *b, struct ferry_err *err)
         }
     }
     if (b->layout->n_places == 0) {
-        return ferry_refuse(err, "no-netns",
-                            "no router of %s has the driver netlink with a netns: nothing to build", t->name);
+        return ferry_refuse(
+            err, "no-netns",
+            "no router of %s is a namespace of this machine (driver netlink with a netns, frr or "
+            "iproute over SSH with one): nothing to build",
+            t->name);
     }
     return 0;
 }

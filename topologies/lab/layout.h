@@ -13,6 +13,9 @@
 
 enum ferry_lab_role { FERRY_LAB_ROUTER, FERRY_LAB_LAN, FERRY_LAB_HOST };
 
+/* What runs in a place: nothing (the kernel forwards), or daemons in a mount, UTS and PID namespace of its own. */
+enum ferry_lab_machine { FERRY_LAB_KERNEL, FERRY_LAB_SSHD, FERRY_LAB_FRR };
+
 struct ferry_lab_address {
     struct ferry_prefix address; /* address + length */
     char dev[FERRY_DEV_LEN];
@@ -22,6 +25,7 @@ struct ferry_lab_address {
 struct ferry_lab_route {
     struct ferry_prefix prefix;
     const struct ferry_entry *entry; /* interned in the layout's pool */
+    bool dynamic;                    /* BGP or OSPF makes it; its next hops are the protocol's business */
 };
 
 /* A port of the LAN namespace: the other end of a router's or host's interface. */
@@ -35,6 +39,8 @@ struct ferry_lab_place {
     char *netns;
     enum ferry_lab_role role;
     char *of; /* name of the router, host or topology */
+    enum ferry_lab_machine machine;
+    const struct ferry_router *router; /* of a router; points into the topology */
     bool forwards;
     char (*interfaces)[FERRY_DEV_LEN]; /* of routers and hosts; a LAN's are its bridges and ports */
     size_t n_interfaces;
@@ -71,6 +77,11 @@ static inline void ferry_lab_set_dev(char dev[static FERRY_DEV_LEN], const char 
     memcpy(dev, name, n);
     memset(dev + n, 0, FERRY_DEV_LEN - n);
 }
+
+/* The namespace that is the router in a lab, or NULL: the lab leaves it out.  A driver's `netns` is that, but for a
+ * router that is reached by one of its own addresses: there it is where one connects from, and the router is the
+ * namespace of its own name. */
+const char *ferry_lab_router_netns(const struct ferry_router *router);
 
 /* -FERRY_EREFUSED: rule "no-netns" or "netns-shared".  -FERRY_EINPUT: a host at a link's interface. */
 int ferry_lab_layout_new(const struct ferry_topology *t, struct ferry_lab_layout **ret,

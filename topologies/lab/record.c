@@ -4,7 +4,8 @@
  *  1. The record lists every namespace before it is created; what it does not list is not the lab's.
  *  2. Once the lab is complete it also holds their inodes: a namespace that someone else has made since under
  *     the same name is told apart and left alone.
- *  3. The lock is a flock on one file.  Children inherit it, so that `lab down` after a `kill -9` of `lab up`
+ *  3. It lists the first process of each machine before that process does anything, with its start time.
+ *  4. The lock is a flock on one file.  Children inherit it, so that `lab down` after a `kill -9` of `lab up`
  *     waits for the last of them.
  *
  * SPDX-License-Identifier: MIT */
@@ -52,6 +53,10 @@ void ferry_lab_record_free(struct ferry_lab_record *record)
     for (size_t i = 0; i < record->n_netns; i++) {
         free(record->netns[i].name);
     }
+    for (size_t i = 0; i < record->n_processes; i++) {
+        free(record->processes[i].netns);
+    }
+    free(record->processes);
     free(record->netns);
     free(record->name);
     free(record);
@@ -68,6 +73,38 @@ static const char *text_of(json_object *o, const char *key)
     return json_object_object_get_ex(o, key, &v) && json_object_is_type(v, json_type_string)
                ? json_object_get_string(v)
                : NULL;
+}
+
+static void load_processes(json_object *root, struct ferry_lab_record *record)
+{
+    json_object *list, *pid, *start;
+    record->files = json_object_object_get_ex(root, "processes", &list);
+    for (size_t i = 0; record->files && i < json_object_array_length(list); i++) {
+        json_object *item = json_object_array_get_idx(list, i);
+        const char *netns = text_of(item, "namespace");
+        if (netns && json_object_object_get_ex(item, "pid", &pid) &&
+            json_object_object_get_ex(item, "start", &start)) {
+            FERRY_GROW(record->processes, record->n_processes);
+            record->processes[record->n_processes++] =
+                (struct ferry_lab_record_process){.netns = ferry_strdup(netns),
+                                                  .pid = json_object_get_int(pid),
+                                                  .start = (uint64_t)json_object_get_int64(start)};
+        }
+    }
+}
+
+static json_object *processes_json(const struct ferry_lab_record *record)
+{
+    json_object *list = json_object_new_array();
+    for (size_t i = 0; i < record->n_processes; i++) {
+        const struct ferry_lab_record_process *p = &record->processes[i];
+        json_object *item = json_object_new_object();
+        json_object_object_add(item, "namespace", json_object_new_string(p->netns));
+        json_object_object_add(item, "pid", json_object_new_int(p->pid));
+        json_object_object_add(item, "start", json_object_new_int64((int64_t)p->start));
+        json_object_array_add(list, item);
+    }
+    return list;
 }
 
 int ferry_lab_record_load(const char *topology_name, struct ferry_lab_record **ret, struct ferry_err *err)
@@ -104,6 +141,7 @@ int ferry_lab_record_load(const char *topology_name, struct ferry_lab_record **r
             .name = ferry_strdup(name),
             .inode = json_object_object_get_ex(item, "inode", &v) ? (ino_t)json_object_get_int64(v) : 0};
     }
+    load_processes(root, record);
     *ret = FERRY_STEAL(record);
     return 0;
 }
@@ -126,6 +164,9 @@ static char *record_text(const struct ferry_lab_record *record)
         json_object_array_add(list, item);
     }
     json_object_object_add(root, "namespaces", list);
+    if (record->files) {
+        json_object_object_add(root, "processes", processes_json(record));
+    }
     return ferry_asprintf("%s\n", json_object_to_json_string_ext(root, JSON_C_TO_STRING_PRETTY |
                                                                            JSON_C_TO_STRING_SPACED |
                                                                            JSON_C_TO_STRING_NOSLASHESCAPE));

@@ -91,8 +91,8 @@ static void explain(const char *netns, const char *said, const char *script, str
                 len ? script : "", *what ? what : "failed and said nothing");
 }
 
-static int spawn_ip(const char *const *argv, int in, int out, int said, int lock_fd, pid_t *ret,
-                    struct ferry_err *err)
+static int spawn(const char *const *argv, int in, int out, int said, int lock_fd, pid_t *ret,
+                 struct ferry_err *err)
 {
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
@@ -103,14 +103,40 @@ static int spawn_ip(const char *const *argv, int in, int out, int said, int lock
         posix_spawn_file_actions_adddup2(&actions, lock_fd, LOCK_FD_IN_CHILD);
     }
     /* Debian's sudo has /usr/sbin in its path, su has not: say where it is if need be. */
-    int r = posix_spawnp(ret, "ip", &actions, NULL, (char *const *)argv, environ);
-    if (r == ENOENT) {
+    int r = posix_spawnp(ret, argv[0], &actions, NULL, (char *const *)argv, environ);
+    if (r == ENOENT && !strcmp(argv[0], "ip")) {
         r = posix_spawn(ret, "/usr/sbin/ip", &actions, NULL, (char *const *)argv, environ);
     }
     posix_spawn_file_actions_destroy(&actions);
     if (r) {
-        return ferry_error(err, FERRY_EIO, "cannot start ip (package iproute2): %s", strerror(r));
+        return ferry_error(err, FERRY_EIO, "cannot start %s: %s", argv[0], strerror(r));
     }
+    return 0;
+}
+
+/* Runs a program to its end: what it printed (malloc'd), what it complained of, how it ended. */
+static int run(const char *const *argv, const char *input, int lock_fd, char **ret_out, char **ret_said,
+               int *ret_status, struct ferry_err *err)
+{
+    FERRY_CLEANUP(close_fd) int in = memory_file(input, err);
+    FERRY_CLEANUP(close_fd) int out = in < 0 ? -1 : memory_file(NULL, err);
+    FERRY_CLEANUP(close_fd) int said = out < 0 ? -1 : memory_file(NULL, err);
+    if (said < 0) {
+        return -FERRY_EIO;
+    }
+    pid_t pid;
+    int r = spawn(argv, in, out, said, lock_fd, &pid, err), status = 0;
+    if (r < 0) {
+        return r;
+    }
+    while (waitpid(pid, &status, 0) < 0) {
+        if (errno != EINTR) {
+            return ferry_error(err, FERRY_EIO, "waiting for %s: %s", argv[0], strerror(errno));
+        }
+    }
+    *ret_status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    *ret_said = memory_text(said);
+    *ret_out = memory_text(out);
     return 0;
 }
 
@@ -126,29 +152,37 @@ int ferry_lab_ip(const char *netns, const char *const *args, const char *script,
     while (*args && n < FERRY_COUNT(argv) - 1) {
         argv[n++] = *args++;
     }
-    FERRY_CLEANUP(close_fd) int in = memory_file(script, err);
-    FERRY_CLEANUP(close_fd) int out = in < 0 ? -1 : memory_file(NULL, err);
-    FERRY_CLEANUP(close_fd) int said = out < 0 ? -1 : memory_file(NULL, err);
-    if (said < 0) {
-        return -FERRY_EIO;
-    }
-    pid_t pid;
-    int r = spawn_ip(argv, in, out, said, lock_fd, &pid, err), status = 0;
+    FERRY_AUTOFREE char *out = NULL, *said = NULL;
+    int status, r = run(argv, script, lock_fd, &out, &said, &status, err);
     if (r < 0) {
         return r;
     }
-    while (waitpid(pid, &status, 0) < 0) {
-        if (errno != EINTR) {
-            return ferry_error(err, FERRY_EIO, "waiting for ip: %s", strerror(errno));
-        }
-    }
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-        FERRY_AUTOFREE char *text = memory_text(said);
-        explain(netns, text, script, err);
+    if (status != 0) {
+        explain(netns, said, script, err);
         return -FERRY_EIO;
     }
     if (ret_out) {
-        *ret_out = memory_text(out);
+        *ret_out = FERRY_STEAL(out);
+    }
+    return 0;
+}
+
+int ferry_lab_run(const char *const *argv, const char *in, char **ret_out, int *ret_status,
+                  struct ferry_err *err)
+{
+    FERRY_AUTOFREE char *out = NULL, *said = NULL;
+    int status, r = run(argv, in, -1, &out, &said, &status, err);
+    if (r < 0) {
+        return r;
+    }
+    if (!ret_status && status != 0) {
+        return ferry_error(err, FERRY_EIO, "%s: %.300s", argv[0], *said ? said : out);
+    }
+    if (ret_status) {
+        *ret_status = status;
+    }
+    if (ret_out) {
+        *ret_out = FERRY_STEAL(out);
     }
     return 0;
 }

@@ -7,6 +7,7 @@
 
 #include <ferry/err.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <sys/types.h>
 
@@ -17,6 +18,10 @@
  * killed parent until the child is done.  -FERRY_EIO with what ip said. */
 int ferry_lab_ip(const char *netns, const char *const *args, const char *script, int lock_fd, char **ret_out,
                  struct ferry_err *err) FERRY_MUST_CHECK;
+/* Runs a program (argv[0] in the PATH) in the same way; `in` (may be NULL) on its standard input.  Its exit status in
+ * `ret_status` (NULL: anything but 0 is -FERRY_EIO). */
+int ferry_lab_run(const char *const *argv, const char *in, char **ret_out, int *ret_status,
+                  struct ferry_err *err) FERRY_MUST_CHECK;
 /* `ip -batch -`; nothing is run for an empty script.  `family`: "-4", "-6" or NULL. */
 int ferry_lab_batch(const char *netns, const char *family, const char *script, int lock_fd,
                     struct ferry_err *err) FERRY_MUST_CHECK;
@@ -49,12 +54,22 @@ struct ferry_lab_record_netns {
     ino_t inode; /* 0 until it is known */
 };
 
+/* The first process of a machine, which takes the others with it. */
+struct ferry_lab_record_process {
+    char *netns;
+    pid_t pid;
+    uint64_t start; /* field 22 of /proc/PID/stat: a pid alone may be somebody else's by now */
+};
+
 struct ferry_lab_record {
     char *name;
     char topology_sha256[65];
     bool complete; /* false: `lab up` works, or was cut short */
     struct ferry_lab_record_netns *netns;
     size_t n_netns;
+    bool files; /* FERRY_LAB_DIR/NAME is the lab's */
+    struct ferry_lab_record_process *processes;
+    size_t n_processes;
 };
 void ferry_lab_record_free(struct ferry_lab_record *record);
 /* 1: there is none. */

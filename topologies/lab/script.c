@@ -64,6 +64,9 @@ static void script_route(const struct ferry_lab_route *route, FILE *out)
 void ferry_lab_script_config(const struct ferry_lab_place *place, FILE *out)
 {
     char text[FERRY_PREFIX_STRLEN];
+    if (place->machine == FERRY_LAB_FRR) {
+        return; /* its own daemons set them */
+    }
     for (size_t i = 0; i < place->n_addresses; i++) {
         const struct ferry_lab_address *a = &place->addresses[i];
         fprintf(out, "address add %s dev %s%s%s\n", ferry_prefix_text(&a->address, text), a->dev,

@@ -1,0 +1,55 @@
+/* Routers that run daemons: FRR, and an SSH server, each router like a machine of its own.
+ *
+ * A machine is a mount, UTS and PID namespace beside its network namespace.  All that it sees of this machine's files it
+ * sees as they are, but for those that a router has for itself: /etc/frr, /run, /var/lib, /var/log/frr, /var/tmp, the
+ * home of root.  Those stand in FERRY_LAB_DIR/TOPOLOGY/NETNS, which is /run/lab inside.  Its first process starts the
+ * daemons, and takes all others with it when it ends: nothing of a machine outlives it.
+ *
+ *   machine.c   starting and ending        files.c   what stands in the directory
+ *   frr.c       frr.conf                   ready.c   waiting until it works, and its baseline
+ *
+ * SPDX-License-Identifier: MIT */
+#ifndef FERRY_LAB_MACHINE_H
+#define FERRY_LAB_MACHINE_H
+
+#include "layout.h"
+#include "run.h"
+
+#define FERRY_LAB_FIRST_AS 65001u /* of the first site; RFC 6996: for private use */
+
+/* ---- files.c ---- */
+
+/* -FERRY_EREFUSED, rule "packages": a program is missing that this lab needs. */
+int ferry_lab_files_check(const struct ferry_lab_layout *layout, struct ferry_err *err) FERRY_MUST_CHECK;
+/* Makes FERRY_LAB_DIR/TOPOLOGY (0700) with the keys and a directory for each machine. */
+int ferry_lab_files_make(const struct ferry_topology *t, const struct ferry_lab_layout *layout,
+                         struct ferry_err *err) FERRY_MUST_CHECK;
+/* Removes the directory and what is in it; nothing to do where it is not there. */
+int ferry_lab_files_remove(const char *topology_name, struct ferry_err *err) FERRY_MUST_CHECK;
+/* FERRY_LAB_DIR/TOPOLOGY/NETNS/NAME, malloc'd. */
+char *ferry_lab_file(const char *topology_name, const char *netns, const char *name);
+/* Its text, or NULL. */
+char *ferry_lab_file_read(const char *path);
+int ferry_lab_file_write(const char *path, const char *text, mode_t mode,
+                         struct ferry_err *err) FERRY_MUST_CHECK;
+
+/* ---- frr.c ---- */
+
+void ferry_lab_frr_config(const struct ferry_topology *t, const struct ferry_lab_place *place, FILE *out);
+
+/* ---- machine.c ---- */
+
+bool ferry_lab_has_machines(const struct ferry_lab_layout *layout);
+/* Starts all of them; each first process is in the record, saved, before it does anything.  Returns when each has
+ * started its daemons. */
+int ferry_lab_machines_start(const struct ferry_lab_layout *layout, struct ferry_lab_record *record,
+                             struct ferry_err *err) FERRY_MUST_CHECK;
+/* Ends those of the record that are still there, with all that runs in them, and waits until they are gone. */
+int ferry_lab_machines_end(const struct ferry_lab_record *record, struct ferry_err *err) FERRY_MUST_CHECK;
+/* Whether it is still the process of the record. */
+bool ferry_lab_process_lives(const struct ferry_lab_record_process *process);
+/* The recorded process of a namespace, or NULL. */
+const struct ferry_lab_record_process *ferry_lab_process_of(const struct ferry_lab_record *record,
+                                                            const char *netns);
+
+#endif
