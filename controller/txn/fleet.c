@@ -115,9 +115,21 @@ static int call(struct ferry_fleet_router *router, struct ferry_work *work)
         return ops->announce ? ops->announce(router->driver, work->ops, work->n_ops, &work->err) : 0;
     case FERRY_JOB_PERSIST:
         return ops->persist ? ops->persist(router->driver, &work->err) : 0;
+    case FERRY_JOB_DEADMAN:
+        if (!ops->deadman)
+            return ferry_error(&work->err, FERRY_ESUPPORT, "a %s router has no dead-man", ops->type);
+        return ops->deadman(router->driver, work->deadman_verb, work->deadman, &work->deadman_state,
+                            &work->deadman_left_s, &work->err);
     default:
         return ferry_error(&work->err, FERRY_EIO, "unknown verb %d", work->verb);
     }
+}
+
+bool ferry_fleet_has_deadman(const struct ferry_fleet *fleet, uint32_t router)
+{
+    const char *type = fleet->routers[router].config.type;
+    const struct ferry_driver_ops *ops = type ? fleet->config.find(type) : NULL;
+    return ops && ops->deadman;
 }
 
 void ferry_fleet_execute(struct ferry_fleet *fleet, struct ferry_fleet_router *router,

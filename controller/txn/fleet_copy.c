@@ -117,12 +117,27 @@ static const struct ferry_query *copy_query(struct copier *c, const struct ferry
     return copy;
 }
 
+static const struct ferry_deadman *copy_deadman(struct copier *c, const struct ferry_deadman *deadman)
+{
+    struct ferry_deadman *copy = duplicate(c->arena, deadman, sizeof *deadman);
+    struct ferry_deadman_step *steps =
+        duplicate(c->arena, deadman->steps, deadman->n_steps * sizeof *deadman->steps);
+    copy->id = duplicate(c->arena, deadman->id, strlen(deadman->id) + 1);
+    for (size_t i = 0; i < deadman->n_steps; i++)
+        steps[i].ops = copy_ops(c, deadman->steps[i].ops, deadman->steps[i].n_ops);
+    copy->steps = steps;
+    return copy;
+}
+
 void ferry_work_copy(struct ferry_arena *arena, struct ferry_job *job, struct ferry_work *ret)
 {
     struct copier c = {.arena = arena};
     *ret = (struct ferry_work){.verb = job->verb, .job = job};
     if (job->verb == FERRY_JOB_READ) {
         ret->query = copy_query(&c, job->query);
+    } else if (job->verb == FERRY_JOB_DEADMAN) {
+        ret->deadman_verb = job->deadman_verb;
+        ret->deadman = copy_deadman(&c, job->deadman);
     } else if (job->verb != FERRY_JOB_PERSIST) {
         ret->ops = copy_ops(&c, job->ops, job->n_ops);
         ret->n_ops = job->n_ops;
@@ -134,6 +149,8 @@ void ferry_work_return(struct ferry_work *work)
     struct ferry_job *job = work->job;
     job->result = work->result;
     job->err = work->err;
+    job->deadman_state = work->deadman_state;
+    job->deadman_left_s = work->deadman_left_s;
     if (job->verb == FERRY_JOB_READ) {
         job->fib = work->fib;
         work->fib = (struct ferry_fib){0};

@@ -23,6 +23,10 @@ struct ferry_work {
     struct ferry_fib fib;
     struct ferry_op *ops;
     size_t n_ops;
+    enum ferry_deadman_verb deadman_verb;
+    const struct ferry_deadman *deadman;
+    enum ferry_deadman_state deadman_state;
+    unsigned deadman_left_s;
     int result;
     struct ferry_err err;
     struct ferry_job *job; /* the caller's; not for the worker */

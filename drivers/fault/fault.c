@@ -35,9 +35,9 @@ struct verdict {
 static struct ferry_fault_script *_Atomic installed;
 
 static const char *const call_names[] = {
-    [FERRY_FAULT_ANY] = "any",           [FERRY_FAULT_OPEN] = "open",   [FERRY_FAULT_READ] = "read",
-    [FERRY_FAULT_CHECK] = "check",       [FERRY_FAULT_APPLY] = "apply", [FERRY_FAULT_PERSIST] = "persist",
-    [FERRY_FAULT_ANNOUNCE] = "announce",
+    [FERRY_FAULT_ANY] = "any",           [FERRY_FAULT_OPEN] = "open",       [FERRY_FAULT_READ] = "read",
+    [FERRY_FAULT_CHECK] = "check",       [FERRY_FAULT_APPLY] = "apply",     [FERRY_FAULT_PERSIST] = "persist",
+    [FERRY_FAULT_ANNOUNCE] = "announce", [FERRY_FAULT_DEADMAN] = "deadman",
 };
 
 static const char *const kind_names[] = {
@@ -331,6 +331,23 @@ static int fault_announce(struct ferry_driver *driver, const struct ferry_op *op
     return plain_done(&verdict, driver->inner_ops->announce(driver->inner, ops, n, err), err);
 }
 
+/* A router without a dead-man says so; ferry_fleet_has_deadman cannot see that through this one. */
+static int fault_deadman(struct ferry_driver *driver, enum ferry_deadman_verb verb,
+                         const struct ferry_deadman *deadman, enum ferry_deadman_state *ret,
+                         unsigned *ret_left_s, struct ferry_err *err)
+{
+    int r = 0;
+    if (!driver->inner_ops->deadman)
+        return ferry_error(err, FERRY_ESUPPORT, "a %s router has no dead-man", driver->inner_ops->type);
+    struct verdict verdict = count(driver->script, driver->env, FERRY_FAULT_DEADMAN, driver->router);
+    if (verdict.kind == FERRY_FAULT_NOT_APPLIED)
+        *ret = FERRY_DEADMAN_NONE;
+    if (!plain_call(&verdict, &r, err))
+        return r;
+    return plain_done(&verdict,
+                      driver->inner_ops->deadman(driver->inner, verb, deadman, ret, ret_left_s, err), err);
+}
+
 static int fault_native(const struct ferry_driver_config *config, const struct ferry_op *op, char *buf,
                         size_t size)
 {
@@ -351,6 +368,7 @@ static const struct ferry_driver_ops fault_ops = {
     .persist = fault_persist,
     .announce = fault_announce,
     .native = fault_native,
+    .deadman = fault_deadman,
 };
 
 void ferry_fault_install(struct ferry_fault_script *script)

@@ -29,6 +29,7 @@ enum ferry_fault_call {
     FERRY_FAULT_APPLY,
     FERRY_FAULT_PERSIST,
     FERRY_FAULT_ANNOUNCE,
+    FERRY_FAULT_DEADMAN, /* NOT_APPLIED: it says that it has none */
 };
 const char *ferry_fault_call_name(enum ferry_fault_call call);
 

@@ -23,7 +23,7 @@
 
 /* ---- Writing. ---- */
 
-static void put_string(FILE *f, const char *s)
+void ferry_sim_put_string(FILE *f, const char *s)
 {
     fputc('"', f);
     for (; *s; s++) {
@@ -58,7 +58,7 @@ static void put_nexthops(FILE *f, const struct ferry_entry *e)
     for (size_t i = 0; i < e->n_nexthops; i++) {
         const struct ferry_nexthop *hop = &e->nexthops[i];
         fputs(i ? ", {\"dev\": " : "{\"dev\": ", f);
-        put_string(f, hop->dev);
+        ferry_sim_put_string(f, hop->dev);
         if (hop->via.family) {
             fputs(", ", f);
             put_addr(f, "via", &hop->via);
@@ -70,7 +70,7 @@ static void put_nexthops(FILE *f, const struct ferry_entry *e)
     fputc(']', f);
 }
 
-static void put_route(FILE *f, const struct ferry_prefix *prefix, const struct ferry_entry *e)
+void ferry_sim_put_route(FILE *f, const struct ferry_prefix *prefix, const struct ferry_entry *e)
 {
     char text[FERRY_PREFIX_STRLEN], protocol[16];
     fprintf(f, "{\"prefix\": \"%s\", \"type\": \"%s\"", ferry_prefix_text(prefix, text),
@@ -85,14 +85,14 @@ static void put_route(FILE *f, const struct ferry_prefix *prefix, const struct f
     fputc('}', f);
 }
 
-static void put_gateway(FILE *f, const struct ferry_sim_slot *slot)
+void ferry_sim_put_gateway(FILE *f, const struct ferry_sim_slot *slot)
 {
     const struct ferry_sim_place *place = &slot->place;
     char text[FERRY_PREFIX_STRLEN];
     fprintf(f, "{\"prefix\": \"%s\"", ferry_prefix_text(&slot->prefix, text));
     if (!place->any) {
         fputs(", \"interface\": ", f);
-        put_string(f, place->interface);
+        ferry_sim_put_string(f, place->interface);
         fputs(", ", f);
         put_addr(f, place->via.family ? "via" : "address", place->via.family ? &place->via : &place->address);
     }
@@ -105,11 +105,11 @@ static void put_gateway(FILE *f, const struct ferry_sim_slot *slot)
 static void put_document(FILE *f, const char *router, const struct ferry_sim_table *table)
 {
     fputs("{\"ferry\": 1, \"kind\": \"sim\", \"router\": ", f);
-    put_string(f, router);
+    ferry_sim_put_string(f, router);
     fputs(",\n\"interfaces\": [", f);
     for (size_t i = 0; i < table->n_devices; i++) {
         fputs(i ? ", " : "", f);
-        put_string(f, table->devices[i]);
+        ferry_sim_put_string(f, table->devices[i]);
     }
     const char *between = "\n";
     fputs("],\n\"gateways\": [", f);
@@ -117,7 +117,7 @@ static void put_document(FILE *f, const char *router, const struct ferry_sim_tab
         if (!table->slots[i]->attached)
             continue;
         fputs(between, f);
-        put_gateway(f, table->slots[i]);
+        ferry_sim_put_gateway(f, table->slots[i]);
         between = ",\n";
     }
     between = "\n";
@@ -125,7 +125,7 @@ static void put_document(FILE *f, const char *router, const struct ferry_sim_tab
     for (size_t i = 0; i < table->n; i++) {
         for (size_t r = 0; r < table->slots[i]->n_routes; r++) {
             fputs(between, f);
-            put_route(f, &table->slots[i]->prefix, &table->slots[i]->routes[r]);
+            ferry_sim_put_route(f, &table->slots[i]->prefix, &table->slots[i]->routes[r]);
             between = ",\n";
         }
     }
@@ -153,7 +153,7 @@ int ferry_sim_table_save(const char *path, const char *router, const struct ferr
 
 /* ---- Reading. ---- */
 
-static int get_prefix(struct ferry_json *doc, uint32_t v, struct ferry_prefix *ret, struct ferry_err *err)
+int ferry_sim_get_prefix(struct ferry_json *doc, uint32_t v, struct ferry_prefix *ret, struct ferry_err *err)
 {
     const char *text;
     struct ferry_err why;
@@ -289,14 +289,14 @@ static void entry_done(struct ferry_entry *e)
     free((void *)e->native);
 }
 
-static int load_route(struct ferry_json *doc, uint32_t v, struct ferry_sim_table *table,
-                      struct ferry_err *err)
+int ferry_sim_load_route(struct ferry_json *doc, uint32_t v, struct ferry_sim_table *table,
+                         struct ferry_err *err)
 {
     FERRY_CLEANUP(entry_done) struct ferry_entry e = {0};
     struct ferry_prefix prefix;
     int r = ferry_json_want(doc, v, FERRY_JSON_OBJECT, err);
     if (r == 0)
-        r = get_prefix(doc, v, &prefix, err);
+        r = ferry_sim_get_prefix(doc, v, &prefix, err);
     if (r == 0)
         r = get_entry(doc, v, &e, err);
     if (r == 0)
@@ -304,8 +304,8 @@ static int load_route(struct ferry_json *doc, uint32_t v, struct ferry_sim_table
     return r;
 }
 
-static int load_gateway(struct ferry_json *doc, uint32_t v, struct ferry_sim_table *table,
-                        struct ferry_err *err)
+int ferry_sim_load_gateway(struct ferry_json *doc, uint32_t v, struct ferry_sim_table *table,
+                           struct ferry_err *err)
 {
     FERRY_CLEANUP(entry_done) struct ferry_entry e = {.type = FERRY_GATEWAY};
     struct ferry_sim_place place = {0};
@@ -313,7 +313,7 @@ static int load_gateway(struct ferry_json *doc, uint32_t v, struct ferry_sim_tab
     int64_t rt_table = 0;
     int r = ferry_json_want(doc, v, FERRY_JSON_OBJECT, err);
     if (r == 0)
-        r = get_prefix(doc, v, &prefix, err);
+        r = ferry_sim_get_prefix(doc, v, &prefix, err);
     if (r == 0)
         r = get_dev(doc, v, "interface", place.interface, err);
     if (r == 0)
@@ -354,13 +354,13 @@ static int load_document(struct ferry_json *doc, struct ferry_sim_table *table, 
     }
     FERRY_JSON_EACH(doc, gateways, v)
     {
-        r = load_gateway(doc, v, table, err);
+        r = ferry_sim_load_gateway(doc, v, table, err);
         if (r < 0)
             return r;
     }
     FERRY_JSON_EACH(doc, routes, v)
     {
-        r = load_route(doc, v, table, err);
+        r = ferry_sim_load_route(doc, v, table, err);
         if (r < 0)
             return r;
     }

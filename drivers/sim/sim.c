@@ -18,7 +18,8 @@
 struct ferry_driver {
     struct ferry_driver_base base;
     char *router;
-    char *path;
+    char *path, *deadman_path;
+    const struct ferry_env *env;
     const struct ferry_fib *initial;
     struct ferry_sim_table table;
     struct stat seen; /* the file that `table` is of; st_ino 0: none */
@@ -31,6 +32,7 @@ static void sim_close(struct ferry_driver *driver)
     ferry_sim_table_clear(&driver->table);
     free(driver->router);
     free(driver->path);
+    free(driver->deadman_path);
     free(driver);
 }
 
@@ -64,7 +66,7 @@ static int load(struct ferry_driver *driver, struct ferry_err *err)
 }
 
 /* Invariant 1. */
-static int refresh(struct ferry_driver *driver, struct ferry_err *err)
+static int reload(struct ferry_driver *driver, struct ferry_err *err)
 {
     struct stat now = {0};
     if (stat(driver->path, &now) != 0)
@@ -72,6 +74,30 @@ static int refresh(struct ferry_driver *driver, struct ferry_err *err)
     return now.st_ino == driver->seen.st_ino && (!now.st_ino || same_file(&now, &driver->seen))
                ? 0
                : load(driver, err);
+}
+
+static int save(struct ferry_driver *driver, struct ferry_err *err);
+
+static void deadman_cleanup(struct ferry_sim_deadman *d)
+{
+    ferry_sim_deadman_clear(d);
+}
+
+/* A simulated router has no process of its own: its timer is whoever looks at it first after the deadline. */
+static int refresh(struct ferry_driver *driver, struct ferry_err *err)
+{
+    FERRY_CLEANUP(deadman_cleanup) struct ferry_sim_deadman d = {0};
+    int r = reload(driver, err);
+    if (r == 0)
+        r = ferry_sim_deadman_load(driver->deadman_path, &d, err);
+    if (r < 0 || !ferry_sim_deadman_fire(&d, driver->env->realtime_us(driver->env->ctx), &driver->table))
+        return r;
+    r = save(driver, err);
+    if (r == 0)
+        r = ferry_sim_deadman_save(driver->deadman_path, &d, err);
+    else
+        driver->seen = (struct stat){.st_ino = (ino_t)-1}; /* load again at the next call */
+    return r;
 }
 
 static int make_directory(const char *path, struct ferry_err *err)
@@ -91,7 +117,6 @@ static int sim_open(const struct ferry_env *env, const struct ferry_driver_confi
                     const char *state_dir, const struct ferry_fib *initial, struct ferry_driver **ret,
                     struct ferry_err *err)
 {
-    (void)env;
     (void)config;
     if (!state_dir)
         return ferry_error(err, FERRY_EIO, "a simulated router needs a state directory");
@@ -101,6 +126,8 @@ static int sim_open(const struct ferry_env *env, const struct ferry_driver_confi
     driver->base.ops = &ferry_driver_sim;
     driver->router = ferry_strdup(router);
     driver->path = ferry_asprintf("%s/sim/%s.json", state_dir, router);
+    driver->deadman_path = ferry_asprintf("%s/sim/%s.deadman", state_dir, router);
+    driver->env = env;
     driver->initial = initial;
     int r = load(driver, err);
     if (r < 0)
@@ -266,10 +293,11 @@ static void refuse_all(struct ferry_op *ops, size_t n, const struct ferry_err *w
     }
 }
 
-static int save(struct ferry_driver *driver, struct ferry_err *err)
+/* STATE_DIR/sim */
+static int make_directories(struct ferry_driver *driver, struct ferry_err *err)
 {
     FERRY_AUTOFREE char *directory = ferry_strdup(driver->path);
-    char *slash = strrchr(directory, '/'); /* STATE_DIR/sim */
+    char *slash = strrchr(directory, '/');
     *slash = '\0';
     char *parent_end = strrchr(directory, '/');
     *parent_end = '\0';
@@ -277,6 +305,12 @@ static int save(struct ferry_driver *driver, struct ferry_err *err)
     *parent_end = '/';
     if (r == 0)
         r = make_directory(directory, err);
+    return r;
+}
+
+static int save(struct ferry_driver *driver, struct ferry_err *err)
+{
+    int r = make_directories(driver, err);
     if (r == 0)
         r = ferry_sim_table_save(driver->path, driver->router, &driver->table, err);
     if (r == 0 && stat(driver->path, &driver->seen) != 0)
@@ -314,6 +348,47 @@ static int sim_persist(struct ferry_driver *driver, struct ferry_err *err)
     return refresh(driver, err);
 }
 
+/* ---- The dead-man. ---- */
+
+/* What is armed for another transaction must neither be lost nor fight with this one's. */
+static int arm(struct ferry_driver *driver, struct ferry_sim_deadman *d, const struct ferry_deadman *deadman,
+               struct ferry_err *err)
+{
+    if (d->id && strcmp(d->id, deadman->id) != 0 && d->state == FERRY_DEADMAN_ARMED)
+        return ferry_error(err, FERRY_EIO, "the undo of transaction %s is armed on this router", d->id);
+    ferry_sim_deadman_arm(d, deadman);
+    return make_directories(driver, err);
+}
+
+static int sim_deadman(struct ferry_driver *driver, enum ferry_deadman_verb verb,
+                       const struct ferry_deadman *deadman, enum ferry_deadman_state *ret,
+                       unsigned *ret_left_s, struct ferry_err *err)
+{
+    FERRY_CLEANUP(deadman_cleanup) struct ferry_sim_deadman d = {0};
+    uint64_t now = driver->env->realtime_us(driver->env->ctx);
+    int r = refresh(driver, err); /* fires what is due */
+    if (r == 0)
+        r = ferry_sim_deadman_load(driver->deadman_path, &d, err);
+    if (r == 0 && verb == FERRY_DEADMAN_ARM)
+        r = arm(driver, &d, deadman, err);
+    if (r < 0)
+        return r;
+    bool mine = d.id && strcmp(d.id, deadman->id) == 0, armed = mine && d.state == FERRY_DEADMAN_ARMED;
+    if (armed && (verb == FERRY_DEADMAN_ARM || verb == FERRY_DEADMAN_EXTEND))
+        d.deadline_us = now + 1000000ull * deadman->seconds;
+    if (armed && verb == FERRY_DEADMAN_CONFIRM)
+        d.state = FERRY_DEADMAN_CONFIRMED;
+    if (armed && verb == FERRY_DEADMAN_DISARM)
+        mine = (d.state = FERRY_DEADMAN_NONE); /* false */
+    if (armed && verb != FERRY_DEADMAN_LOOK)
+        r = ferry_sim_deadman_save(driver->deadman_path, &d, err);
+    if (r < 0)
+        return r;
+    *ret = mine ? d.state : FERRY_DEADMAN_NONE;
+    *ret_left_s = *ret == FERRY_DEADMAN_ARMED ? (unsigned)((d.deadline_us - now) / 1000000) : 0;
+    return 0;
+}
+
 const struct ferry_driver_ops ferry_driver_sim = {
     .type = "sim",
     .open = sim_open,
@@ -323,4 +398,5 @@ const struct ferry_driver_ops ferry_driver_sim = {
     .apply = sim_apply,
     .persist = sim_persist,
     .native = ferry_sim_native,
+    .deadman = sim_deadman,
 };

@@ -3,6 +3,7 @@
 #define FERRY_DRIVERS_SIM_TABLE_H
 
 #include <ferry/driver.h>
+#include <stdio.h>
 
 /* Where a subnet is attached.  `any`: nobody said where (see sim.h). */
 struct ferry_sim_place {
@@ -63,5 +64,45 @@ int ferry_sim_table_load(const char *path, struct ferry_sim_table *ret,
                          struct ferry_err *err) FERRY_MUST_CHECK;
 int ferry_sim_table_save(const char *path, const char *router, const struct ferry_sim_table *table,
                          struct ferry_err *err) FERRY_MUST_CHECK;
+/* Its parts, for the dead-man's file. */
+struct ferry_json;
+void ferry_sim_put_string(FILE *f, const char *s);
+void ferry_sim_put_route(FILE *f, const struct ferry_prefix *prefix, const struct ferry_entry *e);
+void ferry_sim_put_gateway(FILE *f, const struct ferry_sim_slot *slot);
+int ferry_sim_get_prefix(struct ferry_json *doc, uint32_t v, struct ferry_prefix *ret,
+                         struct ferry_err *err) FERRY_MUST_CHECK;
+int ferry_sim_load_route(struct ferry_json *doc, uint32_t v, struct ferry_sim_table *table,
+                         struct ferry_err *err) FERRY_MUST_CHECK;
+int ferry_sim_load_gateway(struct ferry_json *doc, uint32_t v, struct ferry_sim_table *table,
+                           struct ferry_err *err) FERRY_MUST_CHECK;
+
+/* ---- The dead-man (deadman.c). ---- */
+
+/* An undo in waiting: what to take away and what to put there, step by step. */
+struct ferry_sim_deadman {
+    char *id; /* NULL: there is none */
+    enum ferry_deadman_state state;
+    uint64_t deadline_us; /* since 1970 UTC: whoever looks at the simulated router after it is its timer */
+    struct ferry_sim_undo {
+        unsigned delay_s;
+        struct ferry_sim_table put; /* all its routes and attachments */
+        struct ferry_sim_key {
+            struct ferry_prefix prefix;
+            bool gateway;
+            uint32_t table, metric;
+        } * gone;
+        size_t n_gone;
+    } * steps;
+    size_t n_steps, n_done;
+};
+void ferry_sim_deadman_clear(struct ferry_sim_deadman *d);
+/* From a file; empty where there is no such file. */
+int ferry_sim_deadman_load(const char *path, struct ferry_sim_deadman *ret,
+                           struct ferry_err *err) FERRY_MUST_CHECK;
+int ferry_sim_deadman_save(const char *path, const struct ferry_sim_deadman *d,
+                           struct ferry_err *err) FERRY_MUST_CHECK;
+void ferry_sim_deadman_arm(struct ferry_sim_deadman *d, const struct ferry_deadman *deadman);
+/* Runs what is due at `now_us`.  False: nothing was. */
+bool ferry_sim_deadman_fire(struct ferry_sim_deadman *d, uint64_t now_us, struct ferry_sim_table *table);
 
 #endif

@@ -42,11 +42,22 @@ void ferry_fleet_free(struct ferry_fleet *fleet);
 /* One router's part of a batch. */
 struct ferry_job {
     uint32_t router;
-    enum { FERRY_JOB_READ, FERRY_JOB_CHECK, FERRY_JOB_APPLY, FERRY_JOB_ANNOUNCE, FERRY_JOB_PERSIST } verb;
+    enum {
+        FERRY_JOB_READ,
+        FERRY_JOB_CHECK,
+        FERRY_JOB_APPLY,
+        FERRY_JOB_ANNOUNCE,
+        FERRY_JOB_PERSIST,
+        FERRY_JOB_DEADMAN,
+    } verb;
     const struct ferry_query *query; /* READ */
     struct ferry_fib fib;            /* READ: result */
     struct ferry_op *ops;            /* CHECK, APPLY, ANNOUNCE */
     size_t n_ops;
+    enum ferry_deadman_verb deadman_verb; /* DEADMAN, with its results: */
+    const struct ferry_deadman *deadman;
+    enum ferry_deadman_state deadman_state;
+    unsigned deadman_left_s;
     int result; /* the driver's, or of opening it */
     struct ferry_err err;
 };
@@ -55,6 +66,8 @@ struct ferry_job {
  * nothing was sent (no driver, not reachable, silent) result is negative and outcomes are REFUSED; where
  * the deadline passed they are UNKNOWN.  A driver whose connection failed is opened anew for the next job. */
 void ferry_fleet_run(struct ferry_fleet *fleet, struct ferry_job *jobs, size_t n);
+/* Whether the router's driver has a dead-man at all. */
+bool ferry_fleet_has_deadman(const struct ferry_fleet *fleet, uint32_t router);
 /* Reads all rows of `live`; unreachable routers are marked there, not an error. */
 int ferry_fleet_read_live(struct ferry_fleet *fleet, struct ferry_live *live,
                           struct ferry_err *err) FERRY_MUST_CHECK;
