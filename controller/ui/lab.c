@@ -61,6 +61,11 @@ static struct json_object *space_json(const struct ferry_lab_space *s)
     json_object_object_add(o, "routes", json_object_new_int64((int64_t)s->routes));
     json_object_object_add(o, "routes_found", json_object_new_int64((int64_t)s->routes_found));
     json_object_object_add(o, "processes", json_object_new_int64(s->processes));
+    if (s->daemons) {
+        json_object_object_add(o, "daemons", json_object_new_int64(s->daemons));
+        json_object_object_add(o, "daemons_up", json_object_new_int64(s->daemons_up));
+        json_object_object_add(o, "config_same", json_object_new_boolean(s->config_same));
+    }
     return o;
 }
 
@@ -82,8 +87,8 @@ static void print_status_json(const struct ferry_topology *t, const struct ferry
 static void print_status(const struct ui *ui, const struct ferry_topology *t,
                          const struct ferry_lab_status *status)
 {
-    static const char *const columns[] = {"NETNS",     "ROLE",   "OF",        "UP",
-                                          "ADDRESSES", "ROUTES", "PROCESSES", NULL};
+    static const char *const columns[] = {"NETNS",  "ROLE",      "OF",      "UP",     "ADDRESSES",
+                                          "ROUTES", "PROCESSES", "DAEMONS", "CONFIG", NULL};
     printf("lab %s: %s%s%s\n", t->name, ferry_lab_state_name(status->state),
            status->state == FERRY_LAB_UP ? status->baseline ? ", at its baseline" : ", not at its baseline"
                                          : "",
@@ -94,16 +99,20 @@ static void print_status(const struct ui *ui, const struct ferry_topology *t,
     struct libscols_table *table = ui_table_new(ui, stdout, columns);
     for (size_t i = 0; i < status->n_spaces; i++) {
         const struct ferry_lab_space *s = &status->spaces[i];
-        bool whole = s->present && s->interfaces_up == s->interfaces;
+        bool whole = s->present && s->interfaces_up == s->interfaces && s->daemons_up == s->daemons;
         FERRY_AUTOFREE char *up =
             s->present ? ferry_asprintf("%u/%u", s->interfaces_up, s->interfaces) : NULL;
         FERRY_AUTOFREE char *addresses = ferry_asprintf("%zu/%zu", s->addresses_found, s->addresses);
         FERRY_AUTOFREE char *routes = ferry_asprintf("%zu/%zu", s->routes_found, s->routes);
         FERRY_AUTOFREE char *processes = ferry_asprintf("%u", s->processes);
-        ui_table_row(
-            table,
-            (const char *[]){s->netns, s->role, s->of, up ? up : "missing", addresses, routes, processes},
-            whole ? UI_PLAIN : UI_RED);
+        FERRY_AUTOFREE char *daemons = s->daemons ? ferry_asprintf("%u/%u", s->daemons_up, s->daemons) : NULL;
+        ui_table_row(table,
+                     (const char *[]){s->netns, s->role, s->of, up ? up : "missing", addresses, routes,
+                                      processes, daemons,
+                                      !s->daemons      ? NULL
+                                      : s->config_same ? "baseline"
+                                                       : "changed"},
+                     whole ? UI_PLAIN : UI_RED);
     }
     ui_table_print(table);
 }

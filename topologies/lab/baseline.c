@@ -102,7 +102,13 @@ static int route_to(struct baseline *b, const struct ferry_prefix *prefix, const
         if (b->place_of[i] == FERRY_NONE || !e || e->type != FERRY_UNICAST) {
             continue;
         }
-        add_route(&b->layout->places[b->place_of[i]], prefix, e, is_dynamic(b->t, i, prefix, gateways, n));
+        bool dynamic = is_dynamic(b->t, i, prefix, gateways, n);
+        if (dynamic) {
+            struct ferry_entry learnt = *e;
+            learnt.protocol = b->t->routers[i].driver.routing == FERRY_ROUTING_BGP ? RTPROT_BGP : RTPROT_OSPF;
+            e = ferry_pool_entry(b->layout->pool, &learnt);
+        }
+        add_route(&b->layout->places[b->place_of[i]], prefix, e, dynamic);
     }
     return 0;
 }

@@ -309,7 +309,11 @@ static int start_machines(const struct ferry_topology *t, const struct ferry_lab
     }
     tell(teller, "starting the daemons of %zu router%s", n, n == 1 ? "" : "s");
     int r = ferry_lab_files_make(t, layout, err);
-    return r < 0 ? r : ferry_lab_machines_start(layout, record, err);
+    if (r < 0 || (r = ferry_lab_machines_start(layout, record, err)) < 0) {
+        return r;
+    }
+    tell(teller, "waiting until their routes are there");
+    return ferry_lab_settle(layout, record, err);
 }
 
 static int build(const struct ferry_topology *t, const struct ferry_lab_layout *layout,

@@ -48,6 +48,9 @@ struct ferry_lab_space {
     size_t addresses, addresses_found;  /* expected at the baseline; of them found */
     size_t routes, routes_found;        /* baseline routes of protocol static; of them found unchanged */
     unsigned processes;                 /* that live in it now */
+    /* Of a router that runs daemons; zero and true of others. */
+    unsigned daemons, daemons_up; /* expected; of them alive and answering */
+    bool config_same;             /* FRR's running-config, and what BGP and OSPF made, are the baseline's */
 };
 
 struct ferry_lab_status {

@@ -6,12 +6,13 @@
  * daemons, and takes all others with it when it ends: nothing of a machine outlives it.
  *
  *   machine.c   starting and ending        files.c   what stands in the directory
- *   frr.c       frr.conf                   ready.c   waiting until it works, and its baseline
+ *   frr.c       frr.conf                   ready.c   asking a machine; waiting until it works; its baseline
  *
  * SPDX-License-Identifier: MIT */
 #ifndef FERRY_LAB_MACHINE_H
 #define FERRY_LAB_MACHINE_H
 
+#include "lab.h"
 #include "layout.h"
 #include "run.h"
 
@@ -51,5 +52,18 @@ bool ferry_lab_process_lives(const struct ferry_lab_record_process *process);
 /* The recorded process of a namespace, or NULL. */
 const struct ferry_lab_record_process *ferry_lab_process_of(const struct ferry_lab_record *record,
                                                             const char *netns);
+
+/* ---- ready.c ---- */
+
+/* Runs a vtysh command in the machine of that process.  -FERRY_EIO after 10 s too. */
+int ferry_lab_vtysh(const struct ferry_lab_record_process *process, const char *command, char **ret,
+                    struct ferry_err *err) FERRY_MUST_CHECK;
+/* Waits until every router holds its baseline, saves FRR's configurations, and keeps what they and the learnt routes
+ * are then. */
+int ferry_lab_settle(const struct ferry_lab_layout *layout, const struct ferry_lab_record *record,
+                     struct ferry_err *err) FERRY_MUST_CHECK;
+/* Fills in the daemons of a place, and whether its configuration is the one that was kept. */
+void ferry_lab_look_daemons(const struct ferry_lab_place *place, const struct ferry_lab_record *record,
+                            struct ferry_lab_space *space);
 
 #endif
