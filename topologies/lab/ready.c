@@ -41,7 +41,7 @@ static int inside(const struct ferry_lab_record_process *process, const char *co
                   struct ferry_err *err)
 {
     FERRY_AUTOFREE char *pid = ferry_asprintf("%d", (int)process->pid);
-    const char *argv[16] = {"timeout", "-k", "1", "10", "nsenter", "-t", pid, "-m", "-u", "-n", "-p", "--"};
+    const char *argv[32] = {"timeout", "-k", "1", "10", "nsenter", "-t", pid, "-m", "-u", "-n", "-p", "--"};
     for (size_t n = 12; *words && n < FERRY_COUNT(argv) - 1; n++) {
         argv[n] = *words++;
     }
