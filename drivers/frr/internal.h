@@ -27,6 +27,9 @@ struct ferry_frr {
     struct ferry_remote_process *writer; /* a started `vtysh -f` that awaits its lines; NULL: none */
     uint64_t writer_since_us;            /* monotonic */
     bool lost;                           /* the connection failed: nothing more is sent */
+    /* What this driver was asked to announce (check): nothing else is held against the neighbours' deafness. */
+    struct ferry_prefix *announced;
+    size_t n_announced; /* driver.c frees it */
 };
 
 /* ---- Text that grows (text.c). ---- */
@@ -150,26 +153,40 @@ int ferry_frr_lines(const struct ferry_driver_config *config, const struct ferry
 /* Whether a name may stand in a line: an interface's, as the kernel allows it, and [A-Za-z0-9._:@-] only. */
 bool ferry_frr_name_fits(const char *name);
 
-/* ---- What protocols do (announce.c, protocol.c). ---- */
+/* ---- What protocols do (announce.c, neighbours.c, protocol.c). ---- */
 
-/* The lines of an op of kind announcement.  An AS number is only known from the running configuration; `router bgp`
- * without one enters the default instance, which is why none is needed here. */
+/* The lines of an op of kind announcement, all in the first file.  They go *before* the lines of the same batch's
+ * gateways: redistribution looks at a prefix-list in the moment in which the address comes or goes, and else only 5 s
+ * later.  `router bgp` without an AS number enters the only instance: none is needed here. */
 int ferry_frr_announce_lines(const struct ferry_driver_config *config, const struct ferry_op *op,
                              struct ferry_frr_files *files, struct ferry_err *err) FERRY_MUST_CHECK;
 /* What this router originates of a prefix: true, with the entry (native malloc'd in *ret_native where not NULL), or
- * false. From the configuration alone. */
+ * false. From the configuration alone, whether the statement has an effect now or not: a `network` becomes active as
+ * soon as any static route of the prefix is selected, a pin too. */
 bool ferry_frr_announce_find(const struct ferry_driver_config *config, const struct ferry_frr_config *running,
                              const struct ferry_prefix *prefix, struct ferry_entry *ret,
                              uint8_t **ret_native);
-/* Whether an announcement could be made or withdrawn: instance there, daemon alive, nothing else originates it. */
+/* Whether an announcement could be made or withdrawn: instance there, daemon alive, somebody to hear it. */
 int ferry_frr_announce_check(struct ferry_frr *d, const struct ferry_frr_config *running,
                              const struct ferry_op *op, struct ferry_err *err) FERRY_MUST_CHECK;
-/* After the lines: 1 where the protocol says so too (it originates the prefix, or no longer), 0 not yet. */
+/* After the lines: 1 where the protocol says so too, 0 not yet.  Of a withdrawal always 1: without its statement
+ * nothing originates the prefix again, and waiting for bgpd's 50 ms would only lengthen the outage. */
 int ferry_frr_announce_settled(struct ferry_frr *d, const struct ferry_op *op,
                                struct ferry_err *err) FERRY_MUST_CHECK;
-/* Whether a route of the RIB is one that BGP or OSPF made, and then the entry it stands for (next hops malloc'd in
- * `ret->nexthops`): metric FERRY_DISTANCE_BGP or _OSPF, resolved legs, no native. */
-bool ferry_frr_protocol_entry(const struct ferry_frr_route *route, struct ferry_entry *ret);
+/* Called by apply for every op before its lines.  Of a route that Ferry takes away again where it has made an
+ * announcement (which the plan does last): waits until a neighbour was told, at most some seconds, and
+ * refuses where none was.  0 at once for every other op. */
+int ferry_frr_announce_heard(struct ferry_frr *d, const struct ferry_op *op,
+                             struct ferry_err *err) FERRY_MUST_CHECK;
+/* Called by check once, with all ops, where the router's `routing` is a protocol: whether Ferry's static routes would
+ * be redistributed into one, which would make every pinned router an origin. */
+int ferry_frr_protocol_check(const struct ferry_frr *d, const struct ferry_frr_config *running,
+                             struct ferry_err *err) FERRY_MUST_CHECK;
+/* Whether a route of the RIB is one that BGP or OSPF made and that leads elsewhere, and then the entry it stands for
+ * (next hops malloc'd in `ret->nexthops`): metric FERRY_DISTANCE_BGP or _OSPF (its own distance where that would
+ * change its place among the static routes of the prefix), resolved legs, no native. */
+bool ferry_frr_protocol_entry(const struct ferry_frr_config *running, const struct ferry_frr_route *route,
+                              struct ferry_entry *ret);
 
 /* ---- The slots (driver.c, read.c, apply.c, check.c, persist.c, native.c). ---- */
 
