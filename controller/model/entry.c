@@ -156,7 +156,9 @@ const char *ferry_entry_text(const struct ferry_entry *e, char *buf, size_t size
         return buf;
     for (size_t i = 0; i < e->n_nexthops; i++)
         add_nexthop(&t, &e->nexthops[i], e->n_nexthops > 1);
-    if (e->type != FERRY_GATEWAY) {
+    if (e->type == FERRY_ANNOUNCEMENT)
+        add(&t, " protocol %s", ferry_protocol_name(e->protocol, protocol));
+    else if (e->type != FERRY_GATEWAY) {
         add(&t, " metric %" PRIu32 " protocol %s", e->metric, ferry_protocol_name(e->protocol, protocol));
         if (e->table != FERRY_TABLE_MAIN)
             add(&t, " table %" PRIu32, e->table);

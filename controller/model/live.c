@@ -8,6 +8,7 @@
 #include <ferry/fib.h>
 
 #include "base/mem.h"
+#include "model/live_routing.h"
 #include "model/map.h"
 
 #include <inttypes.h>
@@ -303,8 +304,11 @@ static int grow_tree(struct ferry_live *live, const uint32_t *key, size_t n_gate
     FERRY_AUTOFREE const struct ferry_entry **entries = ferry_calloc(t->n_routers, sizeof *entries);
     int r = ferry_spf(t, key + 2, n_gateways, (uint8_t)key[0], key[1], FERRY_METRIC_ROUTE, RTPROT_STATIC,
                       live->pool, entries, err);
-    for (size_t i = 0; r == 0 && i < t->n_routers; i++)
-        stacks[i] = entries[i] ? ferry_pool_stack(live->pool, &entries[i], 1) : NULL;
+    bool spoken[3] = {false};
+    for (size_t i = 0; i < n_gateways; i++)
+        spoken[t->routers[key[2 + i]].driver.routing] = true;
+    for (uint32_t i = 0; r == 0 && i < t->n_routers; i++)
+        stacks[i] = ferry_live_expected(live, i, entries[i], spoken);
     return r;
 }
 
@@ -428,8 +432,9 @@ static const struct ferry_entry *seen_from_outside(const struct row *row, uint32
     const struct ferry_stack *stack = live->stacks[row->router * live->n_subnets + column];
     const struct ferry_subnet *subnet = &live->topology->subnets[live->subnets[column]];
     const struct ferry_gateway *gateway = gateway_on(subnet, row->router);
-    if (!stack || stack->entries[0]->type != FERRY_GATEWAY)
-        return stack ? stack->entries[0] : NULL;
+    const struct ferry_entry *best = ferry_stack_best(stack);
+    if (!best || best->type != FERRY_GATEWAY)
+        return best;
     if (gateway->address.addr.family)
         return connected_route(live, row->router, gateway->interface, gateway->address.addr.family);
     struct ferry_nexthop hop = {.router = FERRY_NO_ROUTER, .via = gateway->via, .weight = 1};

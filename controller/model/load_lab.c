@@ -85,9 +85,31 @@ static void load_places(struct ferry_loader *l, uint32_t object, struct ferry_la
     }
 }
 
+/* "bird": {"as": N, "networks": [PREFIX, …]}: a router that no topology controls. */
+static void load_bird(struct ferry_loader *l, uint32_t object, struct ferry_lab_host *host)
+{
+    static const char *const keys[] = {"as", "networks", NULL};
+    uint32_t bird = FERRY_JSON_NONE, array = FERRY_JSON_NONE;
+    int64_t as = 0;
+    if (ferry_json_opt(l->doc, object, "bird", FERRY_JSON_OBJECT, &bird, &l->err) < 0 ||
+        bird == FERRY_JSON_NONE || ferry_json_keys(l->doc, bird, keys, &l->err) < 0 ||
+        ferry_json_need_int(l->doc, bird, "as", 1, UINT32_MAX, &as, &l->err) < 0 ||
+        ferry_json_opt(l->doc, bird, "networks", FERRY_JSON_ARRAY, &array, &l->err) < 0)
+        return;
+    host->bird_as = (uint32_t)as;
+    host->bird_networks = ferry_calloc(ferry_json_count(l->doc, array), sizeof *host->bird_networks);
+    FERRY_JSON_EACH(l->doc, array, v)
+    {
+        struct ferry_prefix network;
+        if (ferry_load_full(l) || !ferry_load_address(l, v, &network))
+            return;
+        host->bird_networks[host->n_bird_networks++] = ferry_prefix_network(&network);
+    }
+}
+
 static void load_host(struct ferry_loader *l, uint32_t object, uint32_t index)
 {
-    static const char *const keys[] = {"name", "address", "addresses", "via", "at", NULL};
+    static const char *const keys[] = {"name", "address", "addresses", "via", "at", "bird", NULL};
     struct ferry_lab_host *host = &l->t->lab_hosts[index];
     if (ferry_json_want(l->doc, object, FERRY_JSON_OBJECT, &l->err) < 0)
         return;
@@ -102,6 +124,7 @@ static void load_host(struct ferry_loader *l, uint32_t object, uint32_t index)
     load_addresses(l, object, host);
     load_vias(l, object, host);
     load_places(l, object, host);
+    load_bird(l, object, host);
 }
 
 void ferry_load_lab(struct ferry_loader *l, uint32_t object)

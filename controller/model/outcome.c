@@ -1,4 +1,4 @@
-/* What became of an op: the names of outcomes (contract §4), and the text.  SPDX-License-Identifier: MIT */
+/* Ops: the kinds of their keys, the names of outcomes (contract §4), and the text of what became of one.  SPDX-License-Identifier: MIT */
 #include <ferry/driver.h>
 
 #include "base/mem.h"
@@ -19,6 +19,25 @@ const char *ferry_outcome_name(enum ferry_outcome outcome)
         break;
     }
     return "unknown";
+}
+
+enum ferry_kind ferry_entry_kind(const struct ferry_entry *e)
+{
+    return e->type == FERRY_GATEWAY        ? FERRY_KIND_GATEWAY
+           : e->type == FERRY_ANNOUNCEMENT ? FERRY_KIND_ANNOUNCEMENT
+                                           : FERRY_KIND_ROUTE;
+}
+
+const char *ferry_kind_name(enum ferry_kind kind)
+{
+    static const char *const names[] = {"route", "gateway", "announcement"};
+    return (unsigned)kind < FERRY_COUNT(names) ? names[kind] : "unknown";
+}
+
+bool ferry_entry_has_key(const struct ferry_entry *e, enum ferry_kind kind, uint32_t table, uint32_t metric)
+{
+    return ferry_entry_kind(e) == kind &&
+           (kind != FERRY_KIND_ROUTE || (e->table == table && e->metric == metric));
 }
 
 void ferry_op_why(struct ferry_op *op, const char *fmt, ...)

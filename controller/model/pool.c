@@ -122,6 +122,8 @@ static int compare_entries(const struct ferry_entry *a, const struct ferry_entry
 {
     int c = ORDER(b->type == FERRY_GATEWAY, a->type == FERRY_GATEWAY);
     if (c == 0)
+        c = ORDER(a->type == FERRY_ANNOUNCEMENT, b->type == FERRY_ANNOUNCEMENT);
+    if (c == 0)
         c = ORDER(a->metric, b->metric);
     if (c == 0)
         c = ORDER(a->table, b->table);
@@ -198,6 +200,11 @@ const struct ferry_entry *ferry_pool_entry(struct ferry_pool *pool, const struct
 }
 
 /* ---- Stacks. ---- */
+
+const struct ferry_entry *ferry_stack_best(const struct ferry_stack *stack)
+{
+    return stack && stack->entries[0]->type != FERRY_ANNOUNCEMENT ? stack->entries[0] : NULL;
+}
 
 static int compare_pointers(const void *a, const void *b)
 {

@@ -103,6 +103,7 @@ void ferry_topology_free(struct ferry_topology *t)
         free(t->lab_hosts[i].addresses);
         free(t->lab_hosts[i].via);
         free(t->lab_hosts[i].at);
+        free(t->lab_hosts[i].bird_networks);
     }
     ferry_topology_index_free(t->index);
     free(t->sites);

@@ -58,7 +58,7 @@ static void mix_covers(const struct ferry_live *live, const uint32_t *move_of, c
         const struct ferry_conflict *c = &live->conflicts[i];
         if (c->relation != FERRY_COVERING || move_of[c->subnet] == FERRY_NONE)
             continue;
-        if (live->stacks[c->router * live->n_subnets + columns[move_of[c->subnet]]])
+        if (ferry_stack_best(live->stacks[c->router * live->n_subnets + columns[move_of[c->subnet]]]))
             continue;
         struct key *key = &keys[move_of[c->subnet]];
         uint64_t h = ferry_hash_u64(c->router, c->prefix.len);
@@ -76,7 +76,7 @@ static void mix_columns(const struct ferry_live *live, const uint32_t *columns, 
         for (size_t m = 0; m < n; m++) {
             uint32_t c = columns[m];
             mix(&keys[m], pointer(stacks[c]));
-            if (!stacks[c])
+            if (!ferry_stack_best(stacks[c]))
                 mix(&keys[m], pointer(covers[c]));
         }
     }
@@ -106,7 +106,7 @@ static void verify(const struct ferry_live *live, const struct ferry_move *moves
         const struct ferry_entry *const *covers = live->covers + v * live->n_subnets;
         for (uint32_t m = 0; m < n; m++) {
             uint32_t c = columns[m], first = columns[leader[m]];
-            if (stacks[c] != stacks[first] || (!stacks[c] && covers[c] != covers[first]))
+            if (stacks[c] != stacks[first] || (!ferry_stack_best(stacks[c]) && covers[c] != covers[first]))
                 leader[m] = m;
         }
     }

@@ -113,7 +113,7 @@ static int check_held(struct nest *nest, struct ferry_err *err)
         if (nest->column_of[inner] != FERRY_NONE)
             continue;
         for (uint32_t v = 0; v < nest->t->n_routers; v++)
-            if (!has[v] && live->stacks[(size_t)v * live->n_subnets + column])
+            if (!has[v] && ferry_stack_best(live->stacks[(size_t)v * live->n_subnets + column]))
                 return refuse(nest, live->subnets[column], inner, v, err);
     }
     return 0;
@@ -125,7 +125,7 @@ static int check_pair(const struct nest *nest, uint32_t outer, uint32_t inner, s
     uint32_t o = nest->column_of[outer], c = nest->column_of[inner];
     for (uint32_t v = 0; v < nest->t->n_routers; v++) {
         size_t row = (size_t)v * live->n_subnets;
-        if (!live->stacks[row + c] && live->stacks[row + o] &&
+        if (!ferry_stack_best(live->stacks[row + c]) && ferry_stack_best(live->stacks[row + o]) &&
             ferry_topology_table(nest->t, v, outer) == ferry_topology_table(nest->t, v, inner))
             return refuse(nest, outer, inner, v, err);
     }

@@ -26,14 +26,16 @@ struct walk {
 bool ui_is_attached(const struct ferry_live *live, size_t router, size_t column)
 {
     const struct ferry_stack *stack = live->stacks[router * live->n_subnets + column];
-    return stack && stack->entries[0]->type == FERRY_GATEWAY;
+    const struct ferry_entry *best = ferry_stack_best(stack);
+    return best && best->type == FERRY_GATEWAY;
 }
 
 /* What forwards on a router: the best entry, or what it falls to. */
 static const struct ferry_entry *forwards(const struct walk *w, size_t router)
 {
     size_t at = router * w->live->n_subnets + w->column;
-    return w->live->stacks[at] ? w->live->stacks[at]->entries[0] : w->live->covers[at];
+    const struct ferry_entry *best = ferry_stack_best(w->live->stacks[at]);
+    return best ? best : w->live->covers[at];
 }
 
 static enum verdict judge(struct walk *w, uint32_t router);

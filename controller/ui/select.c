@@ -245,7 +245,7 @@ uint32_t ui_active_site(const struct ferry_live *live, size_t column, bool *ret_
     *ret_several = false;
     for (size_t r = 0; r < live->topology->n_routers; r++) {
         const struct ferry_stack *stack = live->stacks[r * live->n_subnets + column];
-        if (!stack || stack->entries[0]->type != FERRY_GATEWAY)
+        if (!stack || stack->entries[0]->type != FERRY_GATEWAY) /* an announcement alone is no attachment */
             continue;
         if (site != FERRY_NONE && site != live->topology->routers[r].site)
             *ret_several = true;

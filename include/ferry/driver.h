@@ -12,6 +12,10 @@
 #include <ferry/fib.h>
 
 enum ferry_kind { FERRY_KIND_ROUTE, FERRY_KIND_GATEWAY, FERRY_KIND_ANNOUNCEMENT };
+enum ferry_kind ferry_entry_kind(const struct ferry_entry *e);
+const char *ferry_kind_name(enum ferry_kind kind); /* "route", "gateway", "announcement" */
+/* Whether an entry stands under this key; of gateways and announcements a router has one a prefix. */
+bool ferry_entry_has_key(const struct ferry_entry *e, enum ferry_kind kind, uint32_t table, uint32_t metric);
 
 /* UNKNOWN is 0, so that a forgotten initialisation is safe. */
 enum ferry_outcome {

@@ -85,6 +85,8 @@ struct ferry_stack {
     uint32_t n;
     const struct ferry_entry *entries[];
 };
+/* The entry that forwards; NULL for NULL, and where there are announcements alone. */
+const struct ferry_entry *ferry_stack_best(const struct ferry_stack *stack);
 
 /* Interns entries and stacks: equal values are the same pointer, valid until the pool is freed.
  * Not safe for use by several threads at once. */

@@ -99,8 +99,9 @@ void ferry_query_free(struct ferry_query *query);
 int ferry_live_set(struct ferry_live *live, uint32_t router, const struct ferry_fib *fib,
                    struct ferry_err *err) FERRY_MUST_CHECK;
 /* Fills every row from the topology alone: subnet i of the columns attached at site `active[i]` (all gateways
- * there) and routed there by shortest paths, metric FERRY_METRIC_ROUTE, protocol static.  What --offline
- * plans from, and what a sim router starts as (there with active = home). */
+ * there) and routed there by shortest paths: metric FERRY_METRIC_ROUTE (FRR: FERRY_DISTANCE_ROUTE), protocol static;
+ * where gateways originate it in BGP or OSPF, those announce it and routers that speak the same hold its route.  What
+ * --offline plans from, and what a sim router starts as (there with active = home). */
 int ferry_live_offline(struct ferry_live *live, const uint32_t *active,
                        struct ferry_err *err) FERRY_MUST_CHECK;
 
