@@ -3,7 +3,8 @@
  *   {"ferry": 1, "kind": "sim", "router": NAME, "interfaces": [NAME, …],
  *    "gateways": [{"prefix", "interface", "address" | "via", "table", "native"}, …],
  *    "routes": [{"prefix", "type", "table", "metric", "protocol", "nexthops": [{"via", "dev", "weight",
- * "onlink"}], "native"}, …]}
+ * "onlink"}], "native"}, …],
+ *    "announcements": [{"prefix", "protocol", "native"}, …]}
  *
  * Members that say nothing (table main, weight 1, no native bytes …) are left out.  A gateway that names no
  * place is taken for whichever is asked about.
@@ -102,6 +103,24 @@ void ferry_sim_put_gateway(FILE *f, const struct ferry_sim_slot *slot)
     fputc('}', f);
 }
 
+/* Left out where there are none. */
+static void put_announcements(FILE *f, const struct ferry_sim_table *table)
+{
+    char text[FERRY_PREFIX_STRLEN], protocol[16];
+    const char *between = "],\n\"announcements\": [\n";
+    for (size_t i = 0; i < table->n; i++) {
+        const struct ferry_sim_slot *slot = table->slots[i];
+        if (!slot->announced)
+            continue;
+        fprintf(f, "%s{\"prefix\": \"%s\", \"protocol\": \"%s\"", between,
+                ferry_prefix_text(&slot->prefix, text),
+                ferry_protocol_name(slot->announcement.protocol, protocol));
+        put_native(f, &slot->announcement);
+        fputc('}', f);
+        between = ",\n";
+    }
+}
+
 static void put_document(FILE *f, const char *router, const struct ferry_sim_table *table)
 {
     fputs("{\"ferry\": 1, \"kind\": \"sim\", \"router\": ", f);
@@ -129,6 +148,7 @@ static void put_document(FILE *f, const char *router, const struct ferry_sim_tab
             between = ",\n";
         }
     }
+    put_announcements(f, table);
     fputs("]}\n", f);
 }
 
@@ -275,7 +295,7 @@ static int get_entry(struct ferry_json *doc, uint32_t v, struct ferry_entry *e, 
     e->type = ferry_entry_type_parse(type);
     e->table = (uint32_t)table;
     e->metric = (uint32_t)metric;
-    if (!e->type || e->type == FERRY_GATEWAY)
+    if (!e->type || ferry_entry_kind(e) != FERRY_KIND_ROUTE)
         return ferry_json_error(doc, v, err, "'%s' is not a type of route", type);
     r = get_nexthops(doc, v, e, err);
     if (r == 0)
@@ -332,9 +352,26 @@ int ferry_sim_load_gateway(struct ferry_json *doc, uint32_t v, struct ferry_sim_
     return 0;
 }
 
+static int load_announcement(struct ferry_json *doc, uint32_t v, struct ferry_sim_table *table,
+                             struct ferry_err *err)
+{
+    FERRY_CLEANUP(entry_done) struct ferry_entry e = {.type = FERRY_ANNOUNCEMENT};
+    struct ferry_prefix prefix;
+    int r = ferry_json_want(doc, v, FERRY_JSON_OBJECT, err);
+    if (r == 0)
+        r = ferry_sim_get_prefix(doc, v, &prefix, err);
+    if (r == 0)
+        r = get_protocol(doc, v, &e.protocol, err);
+    if (r == 0)
+        r = get_native(doc, v, &e, err);
+    if (r == 0)
+        ferry_sim_table_announce(table, &prefix, &e);
+    return r;
+}
+
 static int load_document(struct ferry_json *doc, struct ferry_sim_table *table, struct ferry_err *err)
 {
-    uint32_t interfaces = FERRY_JSON_NONE, gateways, routes;
+    uint32_t interfaces = FERRY_JSON_NONE, announcements = FERRY_JSON_NONE, gateways, routes;
     int r = ferry_json_want(doc, FERRY_JSON_ROOT, FERRY_JSON_OBJECT, err);
     if (r == 0)
         r = ferry_json_opt(doc, FERRY_JSON_ROOT, "interfaces", FERRY_JSON_ARRAY, &interfaces, err);
@@ -342,6 +379,8 @@ static int load_document(struct ferry_json *doc, struct ferry_sim_table *table, 
         r = ferry_json_need(doc, FERRY_JSON_ROOT, "gateways", FERRY_JSON_ARRAY, &gateways, err);
     if (r == 0)
         r = ferry_json_need(doc, FERRY_JSON_ROOT, "routes", FERRY_JSON_ARRAY, &routes, err);
+    if (r == 0)
+        r = ferry_json_opt(doc, FERRY_JSON_ROOT, "announcements", FERRY_JSON_ARRAY, &announcements, err);
     if (r < 0)
         return r;
     FERRY_JSON_EACH(doc, interfaces, v)
@@ -361,6 +400,12 @@ static int load_document(struct ferry_json *doc, struct ferry_sim_table *table, 
     FERRY_JSON_EACH(doc, routes, v)
     {
         r = ferry_sim_load_route(doc, v, table, err);
+        if (r < 0)
+            return r;
+    }
+    FERRY_JSON_EACH(doc, announcements, v)
+    {
+        r = load_announcement(doc, v, table, err);
         if (r < 0)
             return r;
     }

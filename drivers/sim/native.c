@@ -75,15 +75,31 @@ static void put_gateway(struct text *t, const struct ferry_op *op)
         op->interface ? op->interface : "?", v6 && add ? " nodad" : "");
 }
 
+/* As FRR would be told; who speaks which AS or area is the router's own business. */
+static void put_announcement(struct text *t, const struct ferry_op *op)
+{
+    const struct ferry_entry *e = op->after ? op->after : op->before;
+    char protocol[16], prefix[FERRY_PREFIX_STRLEN];
+    if (e)
+        put(t, "vtysh -c 'configure terminal' -c 'router %s' -c '%snetwork %s'\n",
+            ferry_protocol_name(e->protocol, protocol), op->after ? "" : "no ",
+            ferry_prefix_text(&op->prefix, prefix));
+}
+
 int ferry_sim_native(const struct ferry_driver_config *config, const struct ferry_op *op, char *buf,
                      size_t size)
 {
     struct text t = {.buf = buf, .size = size};
+    char prefix[FERRY_PREFIX_STRLEN];
     (void)config;
     if (size)
         *buf = '\0';
     if (op->kind == FERRY_KIND_GATEWAY)
         put_gateway(&t, op);
+    else if (op->kind == FERRY_KIND_ANNOUNCEMENT)
+        put_announcement(&t, op);
+    else if (ferry_entry_dynamic(op->before) || ferry_entry_dynamic(op->after))
+        put(&t, "# %s: its routing protocol follows by itself\n", ferry_prefix_text(&op->prefix, prefix));
     else if (op->after)
         put_route(&t, op->before ? "replace" : "add", op, op->after);
     else if (op->before)

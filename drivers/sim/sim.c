@@ -196,7 +196,7 @@ static bool route_is_possible(const struct ferry_sim_table *table, struct ferry_
     const struct ferry_entry *e = op->after;
     if (!e)
         return true;
-    if (e->type == FERRY_GATEWAY || (e->type == FERRY_UNICAST) != (e->n_nexthops > 0)) {
+    if (ferry_entry_kind(e) != FERRY_KIND_ROUTE || (e->type == FERRY_UNICAST) != (e->n_nexthops > 0)) {
         refuse(op, "a unicast route needs next hops, others have none", "");
         return false;
     }
@@ -266,12 +266,31 @@ static void apply_gateway(struct ferry_sim_table *table, struct ferry_op *op, bo
     op->outcome = FERRY_DONE;
 }
 
+static void apply_announcement(struct ferry_sim_table *table, struct ferry_op *op, bool write)
+{
+    const struct ferry_sim_slot *slot = ferry_sim_table_find(table, &op->prefix);
+    const struct ferry_entry *found = slot && slot->announced ? &slot->announcement : NULL;
+    if (!ferry_entry_equal(found, op->before, FERRY_CMP_EXACT)) {
+        stale(op, write, NULL, found, NULL);
+        return;
+    }
+    if (op->after && op->after->type != FERRY_ANNOUNCEMENT) {
+        refuse(op, "what is no announcement cannot stand for one", "");
+        return;
+    }
+    if (write)
+        ferry_sim_table_announce(table, &op->prefix, op->after);
+    op->outcome = FERRY_DONE;
+}
+
 static void one(struct ferry_sim_table *table, struct ferry_op *op, bool write)
 {
     op->outcome = FERRY_UNKNOWN;
     ferry_op_clear(op);
     if (op->kind == FERRY_KIND_GATEWAY)
         apply_gateway(table, op, write);
+    else if (op->kind == FERRY_KIND_ANNOUNCEMENT)
+        apply_announcement(table, op, write);
     else
         apply_route(table, op, write);
 }

@@ -1,6 +1,6 @@
 /* What a simulated router holds; see table.h.
  *
- *  1. A slot is never empty: it has a route or an attachment.
+ *  1. A slot is never empty: it has a route, an attachment or an announcement.
  *  2. lengths[] counts exactly the slots.
  *
  * SPDX-License-Identifier: MIT */
@@ -43,6 +43,7 @@ static void slot_free(struct ferry_sim_slot *slot)
         entry_clear(&slot->routes[i]);
     free(slot->routes);
     entry_clear(&slot->attachment);
+    entry_clear(&slot->announcement);
     free(slot);
 }
 
@@ -99,7 +100,7 @@ static void drop_if_empty(struct ferry_sim_table *table, const struct ferry_pref
 {
     size_t i = position(table, prefix);
     struct ferry_sim_slot *slot = table->slots[i];
-    if (slot->n_routes || slot->attached)
+    if (slot->n_routes || slot->attached || slot->announced)
         return;
     --*length_count(table, prefix);
     table->n--;
@@ -205,6 +206,10 @@ void ferry_sim_table_seed(struct ferry_sim_table *table, const struct ferry_fib_
         for (size_t i = 0; i < e->n_nexthops; i++)
             ferry_sim_table_add_device(table, e->nexthops[i].dev);
     }
+    if (e->type == FERRY_ANNOUNCEMENT) {
+        ferry_sim_table_announce(table, &item->prefix, e);
+        return;
+    }
     if (e->type != FERRY_GATEWAY) {
         ferry_sim_table_set(table, &item->prefix, e->table ? e->table : FERRY_TABLE_MAIN, e->metric, e);
         return;
@@ -217,6 +222,20 @@ void ferry_sim_table_seed(struct ferry_sim_table *table, const struct ferry_fib_
         *(inside ? &place.address : &place.via) = hop->via;
     }
     ferry_sim_table_attach(table, &item->prefix, &place, e);
+}
+
+void ferry_sim_table_announce(struct ferry_sim_table *table, const struct ferry_prefix *prefix,
+                              const struct ferry_entry *e)
+{
+    struct ferry_sim_slot *slot = e ? find_or_add(table, prefix) : ferry_sim_table_find(table, prefix);
+    if (!slot)
+        return;
+    entry_clear(&slot->announcement);
+    slot->announced = e != NULL;
+    if (e)
+        entry_copy(&slot->announcement, e);
+    else
+        drop_if_empty(table, prefix);
 }
 
 struct ferry_sim_place ferry_sim_place_of(const struct ferry_gateway *gateway, const char *interface,

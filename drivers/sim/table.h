@@ -22,6 +22,8 @@ struct ferry_sim_slot {
     bool attached;
     struct ferry_sim_place place;  /* where `attached` */
     struct ferry_entry attachment; /* FERRY_GATEWAY with its native bytes */
+    bool announced;
+    struct ferry_entry announcement; /* where `announced` */
 };
 
 /* Slots sorted by ferry_prefix_compare, so that what lies within a prefix stands right after it. */
@@ -43,6 +45,9 @@ void ferry_sim_table_set(struct ferry_sim_table *table, const struct ferry_prefi
 /* Attaches (copies), or detaches where `e` is NULL. */
 void ferry_sim_table_attach(struct ferry_sim_table *table, const struct ferry_prefix *prefix,
                             const struct ferry_sim_place *place, const struct ferry_entry *e);
+/* Announces (copies), or withdraws where `e` is NULL. */
+void ferry_sim_table_announce(struct ferry_sim_table *table, const struct ferry_prefix *prefix,
+                              const struct ferry_entry *e);
 /* Takes over one item of `initial`. */
 void ferry_sim_table_seed(struct ferry_sim_table *table, const struct ferry_fib_item *item);
 /* Whether a route may name the device: unknown devices are refused where any are known. */
