@@ -4,6 +4,8 @@
  * SPDX-License-Identifier: MIT */
 #include "plan/planner.h"
 
+#include "model/live_routing.h"
+
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,29 +28,37 @@ void ferry_work_clear(struct ferry_work *work)
 uint32_t ferry_gateway_metric(const struct ferry_work *work, uint32_t router)
 {
     enum { CONNECTED6 = 256 /* IP6_RT_PRIO_ADDRCONF, net/ip6_route.h */, LOWEST6 = 1 };
-    if (work->subnet->prefix.addr.family == AF_INET)
+    bool distances = ferry_driver_has_distances(&work->t->routers[router].driver);
+    if (!distances && work->subnet->prefix.addr.family == AF_INET)
         return 0;
     for (size_t i = 0; i < work->subnet->n_gateways; i++) {
         const struct ferry_gateway *g = &work->subnet->gateways[i];
         if (g->router == router && g->via.family)
             return LOWEST6;
     }
+    if (distances) /* of what is connected */
+        return 0;
     uint32_t table = ferry_topology_table(work->t, router, work->live->subnets[work->class->column]);
     return table == FERRY_TABLE_MAIN ? CONNECTED6 : LOWEST6;
 }
 
-/* The plan's own copy, with plain gateways: what an attachment looks like in detail differs from subnet to
- * subnet and is kept with the subnet. */
-static const struct ferry_stack *adopt(struct ferry_work *work, const struct ferry_stack *stack)
+/* The plan's own copy, with plain gateways (what an attachment looks like in detail differs from subnet to
+ * subnet and is kept with the subnet) and without what a protocol changes by itself and nobody follows. */
+static const struct ferry_stack *adopt(struct ferry_work *work, const struct ferry_stack *stack,
+                                       bool announcements)
 {
     static const struct ferry_entry plain = {.type = FERRY_GATEWAY};
+    uint32_t n = 0;
     if (!stack)
         return NULL;
     FERRY_AUTOFREE const struct ferry_entry **entries = ferry_calloc(stack->n, sizeof *entries);
-    for (uint32_t i = 0; i < stack->n; i++)
-        entries[i] = ferry_pool_entry(work->pool,
-                                      stack->entries[i]->type == FERRY_GATEWAY ? &plain : stack->entries[i]);
-    return ferry_pool_stack(work->pool, entries, stack->n);
+    for (uint32_t i = 0; i < stack->n; i++) {
+        const struct ferry_entry *e = stack->entries[i];
+        if ((i && ferry_entry_dynamic(e)) || (!announcements && e->type == FERRY_ANNOUNCEMENT))
+            continue;
+        entries[n++] = ferry_pool_entry(work->pool, e->type == FERRY_GATEWAY ? &plain : e);
+    }
+    return ferry_pool_stack(work->pool, entries, n);
 }
 
 static int check_reachable(const struct ferry_live *live, struct ferry_err *err)
@@ -134,8 +144,9 @@ int ferry_work_check(struct ferry_work *work, struct ferry_err *err)
     const struct ferry_live *live = work->live;
     for (uint32_t v = 0; v < work->n; v++) {
         size_t at = (size_t)v * live->n_subnets + work->class->column;
-        work->nodes[v].stack = adopt(work, live->stacks[at]);
-        if (!live->stacks[at] && live->covers[at])
+        work->nodes[v].held = adopt(work, live->stacks[at], true);
+        work->nodes[v].stack = adopt(work, live->stacks[at], false);
+        if (!work->nodes[v].stack && live->covers[at])
             work->nodes[v].cover = ferry_pool_entry(work->pool, live->covers[at]);
     }
     int r = check_reachable(live, err);
@@ -149,5 +160,5 @@ int ferry_work_check(struct ferry_work *work, struct ferry_err *err)
         if (r < 0)
             return r;
     }
-    return 0;
+    return ferry_work_protocols(work, err);
 }

@@ -6,9 +6,13 @@
  *  2. A live route is replaced under its own key.
  *  3. At a gateway no route stronger than the attachment coexists with it.
  *  4. Every blackhole of Ferry's is taken away in settle.
+ *  5. Where a router speaks a protocol, what stands above the protocol's route stays above whatever it brings,
+ *     from the pins to the last stage.
  *
  * SPDX-License-Identifier: MIT */
 #include "plan/planner.h"
+
+#include "model/live_routing.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -73,8 +77,8 @@ static void emit(struct diff *d, uint32_t slot, uint32_t v, enum ferry_kind kind
                                .change = {.router = v,
                                           .group = d->group,
                                           .kind = kind,
-                                          .table = kind == FERRY_KIND_GATEWAY ? table(d, v) : key->table,
-                                          .metric = kind == FERRY_KIND_GATEWAY ? 0 : key->metric,
+                                          .table = kind == FERRY_KIND_ROUTE ? key->table : table(d, v),
+                                          .metric = kind == FERRY_KIND_ROUTE ? key->metric : 0,
                                           .before = before,
                                           .after = after,
                                           .why = why}};
@@ -99,6 +103,33 @@ static const struct ferry_entry *route(const struct diff *d, const struct ferry_
     return ferry_pool_entry(d->work->pool, &e);
 }
 
+/* ---- Metrics. ---- */
+
+static const struct ferry_driver_config *driver(const struct diff *d, uint32_t v)
+{
+    return &d->work->t->routers[v].driver;
+}
+
+/* Of a route where there was none. */
+static uint32_t usual_metric(const struct diff *d, uint32_t v)
+{
+    return ferry_driver_has_distances(driver(d, v)) ? FERRY_DISTANCE_ROUTE : FERRY_METRIC_ROUTE;
+}
+
+/* Of a blackhole; invariant 5. */
+static uint32_t usual_drop(const struct diff *d, uint32_t v)
+{
+    if (driver(d, v)->routing != FERRY_ROUTING_STATIC)
+        return ferry_routing_distance(driver(d, v)->routing) - 1;
+    return ferry_driver_has_distances(driver(d, v)) ? FERRY_DISTANCE_DROP : FERRY_METRIC_DROP;
+}
+
+/* The weakest that a blackhole can be. */
+static uint32_t last_metric(const struct diff *d, uint32_t v)
+{
+    return ferry_driver_has_distances(driver(d, v)) ? usual_drop(d, v) : UINT32_MAX;
+}
+
 static bool is_ours(const struct ferry_entry *e)
 {
     return e->type == FERRY_BLACKHOLE && e->protocol == FERRY_PROTOCOL;
@@ -119,16 +150,16 @@ static int find_drop(const struct diff *d, uint32_t v, uint32_t floor, struct dr
                      struct ferry_err *err)
 {
     const struct ferry_stack *stack = d->work->nodes[v].stack;
-    uint32_t i = 1, n = stack ? stack->n : 0, metric = FERRY_METRIC_DROP;
+    uint32_t i = 1, n = stack ? stack->n : 0, usual = usual_drop(d, v), metric = usual;
     struct drop drop = {0};
-    if (floor == UINT32_MAX)
+    if (floor >= last_metric(d, v))
         return ferry_refuse(err, "no-metric", "%s: on %s no metric is left for a blackhole under metric %u",
                             d->work->subject, d->work->t->routers[v].name, floor);
     while (i < n && stack->entries[i]->metric <= floor)
         i++; /* would be stronger than what it has to stay under */
     const struct ferry_entry *next = i < n ? stack->entries[i] : NULL;
     drop.removed = i;
-    if (next && is_ours(next)) {
+    if (next && is_ours(next) && next->metric <= last_metric(d, v)) {
         drop.entry = next;
         drop.found = true;
         *ret = drop;
@@ -136,9 +167,9 @@ static int find_drop(const struct diff *d, uint32_t v, uint32_t floor, struct dr
     }
     if (next && next->metric == floor + 1)
         drop.replaced = next;
-    if (floor >= FERRY_METRIC_DROP || drop.replaced)
+    if (floor >= usual || drop.replaced)
         metric = floor + 1;
-    else if (next && next->metric <= FERRY_METRIC_DROP)
+    else if (next && next->metric <= usual)
         metric = next->metric - 1;
     struct ferry_entry e = {
         .type = FERRY_BLACKHOLE, .table = table(d, v), .metric = metric, .protocol = FERRY_PROTOCOL};
@@ -176,6 +207,16 @@ static void emit_leftovers(struct diff *d, uint32_t v, uint32_t from, const stru
 
 /* ---- The four kinds of routers. ---- */
 
+static void emit_unpin(struct diff *d, uint32_t v, const struct ferry_entry *last)
+{
+    char protocol[16];
+    const struct ferry_node *node = &d->work->nodes[v];
+    if (node->foretold && last)
+        emit_route(d, FERRY_SLOT_UNPIN, v, last, NULL,
+                   say(d, "unpin: leave %s to %s again, once it goes the same way", d->work->subject,
+                       ferry_protocol_name(node->foretold->protocol, protocol)));
+}
+
 static int diff_old_gateway(struct diff *d, uint32_t v, struct ferry_err *err)
 {
     struct ferry_work *w = d->work;
@@ -188,14 +229,16 @@ static int diff_old_gateway(struct diff *d, uint32_t v, struct ferry_err *err)
     int r = find_drop(d, v, floor ? floor : 1, &drop, err);
     if (r < 0)
         return r;
-    uint32_t metric = drop.entry->metric > FERRY_METRIC_ROUTE ? FERRY_METRIC_ROUTE : drop.entry->metric - 1;
+    uint32_t usual = usual_metric(d, v), metric = drop.entry->metric > usual ? usual : drop.entry->metric - 1;
+    const struct ferry_entry *last = route(d, node->fresh, table(d, v), metric);
     emit_drop(d, 0, v, &drop);
     emit(d, FERRY_SLOT_DETACH, v, FERRY_KIND_GATEWAY, gateway, NULL,
          say(d, "let go of %s at %s", w->subject, w->t->sites[w->class->from].name));
     emit_route(
-        d, FERRY_SLOT_ATTACH, v, NULL, route(d, node->fresh, table(d, v), metric),
+        d, FERRY_SLOT_ATTACH, v, NULL, last,
         say(d, "reach %s through %s from now on", w->subject, through(d, node->fresh, names, sizeof names)));
     emit_leftovers(d, v, drop.removed, drop.entry);
+    emit_unpin(d, v, last);
     return 0;
 }
 
@@ -211,7 +254,7 @@ static const struct ferry_entry *diff_pin(struct diff *d, uint32_t v, uint32_t *
     if (!node->pinned && w->round[v] == FERRY_NONE)
         return live;
     const struct ferry_entry *pin =
-        route(d, w->whole[v], table(d, v), live ? live->metric : FERRY_METRIC_ROUTE);
+        route(d, w->whole[v], table(d, v), live ? live->metric : usual_metric(d, v));
     uint32_t slot = w->round[v] == FERRY_NONE ? 0 : w->round[v];
     emit_route(d, slot, v, live, pin,
                say(d, "reach %s through %s explicitly until the old gateway lets go", w->subject,
@@ -225,7 +268,7 @@ static int diff_critical(struct diff *d, uint32_t v, struct ferry_err *err)
 {
     struct ferry_work *w = d->work;
     const struct ferry_node *node = &w->nodes[v];
-    uint32_t slot, floor = 0, metric = FERRY_METRIC_ROUTE;
+    uint32_t slot, floor = 0, metric = usual_metric(d, v);
     struct drop drop = {0};
     char names[160];
     const struct ferry_entry *pin = diff_pin(d, v, &slot);
@@ -248,7 +291,9 @@ static int diff_critical(struct diff *d, uint32_t v, struct ferry_err *err)
         emit(d, FERRY_SLOT_ATTACH, v, FERRY_KIND_GATEWAY, NULL, ferry_pool_entry(w->pool, &plain),
              say(d, "take up %s at %s", w->subject, w->t->sites[w->class->to].name));
     } else {
-        emit_route(d, FERRY_SLOT_ATTACH, v, NULL, route(d, node->fresh, table(d, v), metric),
+        const struct ferry_entry *last = route(d, node->fresh, table(d, v), metric);
+        emit_unpin(d, v, last);
+        emit_route(d, FERRY_SLOT_ATTACH, v, NULL, last,
                    say(d, "reach %s through %s, the new way", w->subject,
                        through(d, node->fresh, names, sizeof names)));
     }
@@ -260,16 +305,44 @@ static void diff_plain(struct diff *d, uint32_t v)
 {
     struct ferry_work *w = d->work;
     const struct ferry_node *node = &w->nodes[v];
-    const struct ferry_entry *live = node->stack ? node->stack->entries[0] : NULL;
+    const struct ferry_entry *live = node->stack ? node->stack->entries[0] : NULL, *last = live;
     char names[160];
-    if (w->round[v] != FERRY_NONE)
-        emit_route(d, w->round[v], v, live,
-                   route(d, node->fresh, table(d, v), live ? live->metric : FERRY_METRIC_ROUTE),
+    if (w->round[v] != FERRY_NONE) {
+        last = route(d, node->fresh, table(d, v), live ? live->metric : usual_metric(d, v));
+        emit_route(d, w->round[v], v, live, last,
                    say(d,
                        node->delivers ? "reach %s through %s now, before the old gateway lets go"
                                       : "reach %s through %s: it had no way until now",
                        w->subject, through(d, node->fresh, names, sizeof names)));
+    }
+    emit_unpin(d, v, last);
     emit_leftovers(d, v, 1, NULL);
+}
+
+/* ---- What routers announce and learn. ---- */
+
+static void emit_protocol(struct diff *d, uint32_t v)
+{
+    struct ferry_work *w = d->work;
+    const struct ferry_node *node = &w->nodes[v];
+    enum ferry_routing routing = driver(d, v)->routing;
+    char protocol[16], names[160];
+    if (node->pin)
+        emit_route(d, FERRY_SLOT_PIN, v, NULL, node->pin,
+                   say(d, "pin: hold %s on its way through %s, whatever %s does meanwhile", w->subject,
+                       through(d, node->pin, names, sizeof names), ferry_routing_name(routing)));
+    if (node->announced)
+        emit(d, FERRY_SLOT_DETACH, v, FERRY_KIND_ANNOUNCEMENT, node->announced, NULL,
+             say(d, "announce %s in %s no more", w->subject,
+                 ferry_protocol_name(node->announced->protocol, protocol)));
+    if (node->is_new && w->announces && routing != FERRY_ROUTING_STATIC) {
+        struct ferry_entry e = {.type = FERRY_ANNOUNCEMENT, .protocol = ferry_routing_protocol(routing)};
+        emit(d, FERRY_SLOT_ATTACH, v, FERRY_KIND_ANNOUNCEMENT, NULL, ferry_pool_entry(w->pool, &e),
+             say(d, "announce %s in %s from now on", w->subject, ferry_routing_name(routing)));
+    }
+    if (node->learnt != node->foretold) /* interned */
+        emit_route(d, FERRY_SLOT_ATTACH, v, node->learnt, node->foretold,
+                   say(d, "%s follows by itself, beneath what is pinned", ferry_routing_name(routing)));
 }
 
 static void warn_pathless(const struct diff *d)
@@ -295,6 +368,7 @@ int ferry_work_diff(struct ferry_work *work, struct ferry_plan *plan, uint32_t g
     for (uint32_t v = 0; v < work->n; v++) {
         const struct ferry_node *node = &work->nodes[v];
         int r = 0;
+        emit_protocol(&d, v);
         if (node->is_old)
             r = diff_old_gateway(&d, v, err);
         else if (node->critical)

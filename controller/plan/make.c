@@ -1,8 +1,8 @@
 /* The planner's front: moves and a live state in, a plan out.
  *
  * Every class is planned by itself (goal.c, order.c, diff.c) and the stages are merged: prepare round i of
- * all classes, then one detach, one attach and one settle.  Classes never share a key, so that what is safe
- * for each is safe for all.
+ * all classes, then one detach, one attach and one settle; around them, where routers speak BGP or OSPF, one
+ * that pins and one that unpins.  Classes never share a key, so that what is safe for each is safe for all.
  *
  * SPDX-License-Identifier: MIT */
 #include "plan/class.h"
@@ -98,7 +98,7 @@ static void add_group(struct ferry_plan *plan, const struct ferry_work *work, co
     for (uint32_t i = 0; i < class->n_moves; i++)
         add_subnet(group, work->live, plan->pool, columns[class->moves[i]]);
     for (uint32_t v = 0; v < work->n; v++) {
-        group->initial[v] = work->nodes[v].stack;
+        group->initial[v] = work->nodes[v].held;
         group->covers[v].entry = work->nodes[v].cover;
     }
 }
@@ -152,13 +152,15 @@ static void add_stages(struct ferry_plan *plan, const struct ferry_slotted_list 
 {
     uint32_t n_prepare = 0;
     for (size_t i = 0; i < list->n; i++)
-        if (list->v[i].slot < FERRY_SLOT_DETACH && list->v[i].slot >= n_prepare)
+        if (list->v[i].slot < FERRY_SLOT_PIN && list->v[i].slot >= n_prepare)
             n_prepare = list->v[i].slot + 1;
+    add_stage(plan, FERRY_PREPARE, list, FERRY_SLOT_PIN);
     for (uint32_t slot = 0; slot < n_prepare; slot++)
         add_stage(plan, FERRY_PREPARE, list, slot);
     add_stage(plan, FERRY_DETACH, list, FERRY_SLOT_DETACH);
     add_stage(plan, FERRY_ATTACH, list, FERRY_SLOT_ATTACH);
     add_stage(plan, FERRY_SETTLE, list, FERRY_SLOT_SETTLE);
+    add_stage(plan, FERRY_SETTLE, list, FERRY_SLOT_UNPIN);
 }
 
 /* ---- All together. ---- */
@@ -202,6 +204,8 @@ static int plan_class(struct making *m, struct ferry_plan *plan, struct ferry_cl
         return 0;
     }
     r = ferry_work_goal(&work, err);
+    if (r == 0)
+        r = ferry_work_foretell(&work, plan, err);
     if (r < 0)
         return r;
     for (uint32_t i = 0; i < class->n_moves; i++) {

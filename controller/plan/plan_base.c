@@ -129,10 +129,7 @@ const struct ferry_stack *ferry_change_apply(struct ferry_pool *pool, const stru
     FERRY_AUTOFREE const struct ferry_entry **entries = ferry_calloc((size_t)n + 1, sizeof *entries);
     for (uint32_t i = 0; i < n; i++) {
         const struct ferry_entry *e = stack->entries[i];
-        bool gateway = e->type == FERRY_GATEWAY;
-        if (change->kind == FERRY_KIND_GATEWAY
-                ? !gateway
-                : gateway || e->metric != change->metric || e->table != change->table)
+        if (!ferry_entry_has_key(e, change->kind, change->table, change->metric))
             entries[k++] = e;
     }
     if (change->after)

@@ -177,21 +177,22 @@ static int parse_kind(struct parsing *p, uint32_t v, enum ferry_kind *ret, struc
     int r = ferry_json_need_string(p->doc, v, "kind", &kind, err);
     if (r < 0)
         return r;
-    if (strcmp(kind, "route") && strcmp(kind, "gateway"))
-        return ferry_json_error(p->doc, ferry_json_get(p->doc, v, "kind"), err,
-                                "'%.40s' is none of route, gateway", kind);
-    *ret = kind[0] == 'r' ? FERRY_KIND_ROUTE : FERRY_KIND_GATEWAY;
+    *ret = FERRY_KIND_ROUTE;
+    while (strcmp(kind, ferry_kind_name(*ret)) != 0)
+        if ((*ret)++ == FERRY_KIND_ANNOUNCEMENT)
+            return ferry_json_error(p->doc, ferry_json_get(p->doc, v, "kind"), err,
+                                    "'%.40s' is none of route, gateway, announcement", kind);
     return 0;
 }
 
-/* A route's metric must be there; the table may be left out where it is main, a gateway's also where the
- * group has routes on that router (0 until place_gateways). */
+/* A route's metric must be there; the table may be left out where it is main, that of others also where the
+ * group has routes on that router (0 until place_others). */
 static int parse_change_key(struct parsing *p, uint32_t v, struct ferry_change *c, struct ferry_err *err)
 {
-    bool gateway = c->kind == FERRY_KIND_GATEWAY;
-    int64_t metric = 0, table = gateway ? 0 : FERRY_TABLE_MAIN;
-    int r = gateway ? ferry_json_opt_int(p->doc, v, "metric", 0, 0, &metric, err)
-                    : ferry_json_need_int(p->doc, v, "metric", 0, UINT32_MAX, &metric, err);
+    bool route = c->kind == FERRY_KIND_ROUTE;
+    int64_t metric = 0, table = route ? FERRY_TABLE_MAIN : 0;
+    int r = route ? ferry_json_need_int(p->doc, v, "metric", 0, UINT32_MAX, &metric, err)
+                  : ferry_json_opt_int(p->doc, v, "metric", 0, 0, &metric, err);
     if (r == 0)
         r = ferry_json_opt_int(p->doc, v, "table", 1, UINT32_MAX, &table, err);
     c->metric = (uint32_t)metric;
@@ -203,7 +204,7 @@ static int parse_sides(struct parsing *p, uint32_t v, struct ferry_change *c, st
 {
     static const char *const names[] = {"before", "after"};
     const struct ferry_entry **const sides[] = {&c->before, &c->after};
-    struct parse_key key = {.gateway = c->kind == FERRY_KIND_GATEWAY, .table = c->table, .metric = c->metric};
+    struct parse_key key = {.kind = c->kind, .table = c->table, .metric = c->metric};
     for (size_t i = 0; i < FERRY_COUNT(names); i++) {
         uint32_t at = ferry_json_get(p->doc, v, names[i]);
         if (at == FERRY_JSON_NONE)
@@ -310,15 +311,15 @@ static int parse_stages(struct parsing *p, struct ferry_err *err)
     return 0;
 }
 
-/* A gateway without a table: it is that of the group's routes on that router, or main. */
-static void place_gateways(struct ferry_plan *plan)
+/* A gateway or announcement without a table: it is that of the group's routes on that router, or main. */
+static void place_others(struct ferry_plan *plan)
 {
     FERRY_AUTOFREE uint32_t *tables = ferry_calloc(plan->n_groups * plan->n_routers, sizeof *tables);
     for (size_t g = 0; g < plan->n_groups; g++)
         for (size_t r = 0; r < plan->n_routers; r++) {
             const struct ferry_stack *stack = plan->groups[g].initial[r];
             for (uint32_t i = 0; stack && i < stack->n; i++)
-                if (stack->entries[i]->type != FERRY_GATEWAY)
+                if (ferry_entry_kind(stack->entries[i]) == FERRY_KIND_ROUTE)
                     tables[g * plan->n_routers + r] = stack->entries[i]->table;
         }
     for (int pass = 0; pass < 2; pass++)
@@ -439,7 +440,7 @@ static int parse_document(struct parsing *p, bool *ret_id_matches, struct ferry_
     if (r == 0)
         r = parse_stages(p, err);
     if (r == 0)
-        place_gateways(p->plan);
+        place_others(p->plan);
     if (r == 0)
         r = parse_warnings(p, err);
     if (r == 0)

@@ -17,7 +17,7 @@ struct parsing {
 
 /* The key that a change gives to its entries. */
 struct parse_key {
-    bool gateway;
+    enum ferry_kind kind;
     uint32_t table, metric;
 };
 

@@ -3,6 +3,7 @@
 
 #include "base/hash.h"
 
+#include <linux/rtnetlink.h>
 #include <string.h>
 
 enum { NATIVE_MAX = 65536, NEXTHOPS_MAX = 1024, STACK_MAX = 1024 }; /* far above what a kernel has */
@@ -177,13 +178,36 @@ static int parse_type(struct parsing *p, uint32_t v, const struct parse_key *key
     enum ferry_entry_type type = ferry_entry_type_parse(name);
     if (!type)
         return ferry_json_error(
-            p->doc, at, err, "'%.40s' is none of gateway, unicast, blackhole, unreachable, prohibit", name);
-    if (key && key->gateway != (type == FERRY_GATEWAY))
-        return ferry_json_error(p->doc, at, err,
-                                key->gateway ? "a gateway change holds gateways, not routes"
-                                             : "a route change holds routes, not gateways");
+            p->doc, at, err,
+            "'%.40s' is none of gateway, unicast, blackhole, unreachable, prohibit, announcement", name);
+    if (key && key->kind != ferry_entry_kind(&(struct ferry_entry){.type = type}))
+        return ferry_json_error(p->doc, at, err, "a %s change holds %ss alone", ferry_kind_name(key->kind),
+                                ferry_kind_name(key->kind));
     *ret = type;
     return 0;
+}
+
+static int parse_protocol(struct parsing *p, uint32_t v, uint8_t *ret, struct ferry_err *err)
+{
+    uint32_t at = ferry_json_get(p->doc, v, "protocol");
+    if (at == FERRY_JSON_NONE)
+        return 0;
+    const char *name;
+    struct ferry_err why;
+    int r = ferry_json_string(p->doc, at, &name, err);
+    if (r < 0)
+        return r;
+    if (ferry_protocol_parse(name, ret, &why) < 0)
+        return ferry_json_error(p->doc, at, err, "%s", why.text);
+    return 0;
+}
+
+static int parse_announcement(struct parsing *p, uint32_t v, struct ferry_entry *e, struct ferry_err *err)
+{
+    int r = parse_protocol(p, v, &e->protocol, err);
+    if (r == 0 && e->protocol != RTPROT_BGP && e->protocol != RTPROT_OSPF)
+        return ferry_json_error(p->doc, v, err, "an announcement needs a 'protocol': bgp or ospf");
+    return r;
 }
 
 /* Metric, table and protocol: by default those of the change's key, main and Ferry's own. */
@@ -201,28 +225,33 @@ static int parse_route_fields(struct parsing *p, uint32_t v, const struct parse_
     e->metric = (uint32_t)metric;
     e->table = (uint32_t)table;
     e->protocol = FERRY_PROTOCOL;
-    uint32_t at = ferry_json_get(p->doc, v, "protocol");
-    if (at == FERRY_JSON_NONE)
-        return 0;
-    const char *name;
-    struct ferry_err why;
-    r = ferry_json_string(p->doc, at, &name, err);
+    return parse_protocol(p, v, &e->protocol, err);
+}
+
+/* What may stand in an entry of each kind, and what does. */
+static int parse_fields(struct parsing *p, uint32_t v, const struct parse_key *key, struct ferry_entry *e,
+                        struct ferry_err *err)
+{
+    static const char *const of_route[] = {"type", "metric", "protocol", "table", "nexthops", "native", NULL};
+    static const char *const of_gateway[] = {"type", "metric", "native", NULL};
+    static const char *const of_announcement[] = {"type", "protocol", "native", NULL};
+    static const char *const *const known[] = {of_route, of_gateway, of_announcement};
+    enum ferry_kind kind = ferry_entry_kind(e);
+    int64_t zero = 0;
+    int r = ferry_json_keys(p->doc, v, known[kind], err);
     if (r < 0)
         return r;
-    if (ferry_protocol_parse(name, &e->protocol, &why) < 0)
-        return ferry_json_error(p->doc, at, err, "%s", why.text);
-    return 0;
+    return kind == FERRY_KIND_GATEWAY        ? ferry_json_opt_int(p->doc, v, "metric", 0, 0, &zero, err)
+           : kind == FERRY_KIND_ANNOUNCEMENT ? parse_announcement(p, v, e, err)
+                                             : parse_route_fields(p, v, key, e, err);
 }
 
 int parse_entry(struct parsing *p, uint32_t v, const struct parse_key *key, const struct ferry_entry **ret,
                 struct ferry_err *err)
 {
-    static const char *const of_route[] = {"type", "metric", "protocol", "table", "nexthops", "native", NULL};
-    static const char *const of_gateway[] = {"type", "metric", "native", NULL};
     struct ferry_entry e = {0};
     FERRY_AUTOFREE struct ferry_nexthop *hops = NULL;
     FERRY_AUTOFREE uint8_t *native = NULL;
-    int64_t zero = 0;
     if (key && ferry_json_type(p->doc, v) == FERRY_JSON_NULL) {
         *ret = NULL;
         return 0;
@@ -231,10 +260,7 @@ int parse_entry(struct parsing *p, uint32_t v, const struct parse_key *key, cons
     if (r == 0)
         r = parse_type(p, v, key, &e.type, err);
     if (r == 0)
-        r = ferry_json_keys(p->doc, v, e.type == FERRY_GATEWAY ? of_gateway : of_route, err);
-    if (r == 0)
-        r = e.type == FERRY_GATEWAY ? ferry_json_opt_int(p->doc, v, "metric", 0, 0, &zero, err)
-                                    : parse_route_fields(p, v, key, &e, err);
+        r = parse_fields(p, v, key, &e, err);
     if (r == 0 && e.type == FERRY_UNICAST)
         r = parse_nexthops(p, v, &hops, &e.n_nexthops, err);
     if (r < 0)
@@ -270,8 +296,8 @@ int parse_stack(struct parsing *p, uint32_t v, const struct ferry_stack **ret, s
         if (r < 0)
             return r;
         for (uint32_t i = 0; i < n; i++)
-            if ((entries[i]->type == FERRY_GATEWAY) == (entries[n]->type == FERRY_GATEWAY) &&
-                entries[i]->table == entries[n]->table && entries[i]->metric == entries[n]->metric)
+            if (ferry_entry_has_key(entries[i], ferry_entry_kind(entries[n]), entries[n]->table,
+                                    entries[n]->metric))
                 return ferry_json_error(p->doc, child, err, "there is an entry with this key already");
         n++;
     }

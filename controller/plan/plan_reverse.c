@@ -48,6 +48,10 @@ static void end_states(struct states *states)
 
 static const char *reverse_why(const struct ferry_change *c)
 {
+    if (c->kind == FERRY_KIND_ANNOUNCEMENT)
+        return c->before ? "announce it again" : "announce it no more";
+    if (ferry_entry_dynamic(c->before) || ferry_entry_dynamic(c->after))
+        return "the protocol goes back by itself";
     if (c->kind == FERRY_KIND_GATEWAY)
         return c->before ? "take the gateway up again" : "let the gateway go again";
     if (!c->before)

@@ -227,10 +227,11 @@ static void write_new_entry(struct out *o, const struct ferry_plan *plan, const 
     char protocol[16];
     open_(o, "{", true);
     member(o, "type", ferry_entry_type_name(e->type));
-    member_number(o, "metric", e->metric);
+    if (e->type != FERRY_ANNOUNCEMENT)
+        member_number(o, "metric", e->metric);
     if (e->type != FERRY_GATEWAY) {
         member(o, "protocol", ferry_protocol_name(e->protocol, protocol));
-        if (e->table != FERRY_TABLE_MAIN)
+        if (e->type != FERRY_ANNOUNCEMENT && e->table != FERRY_TABLE_MAIN)
             member_number(o, "table", e->table);
     }
     if (e->type == FERRY_UNICAST) {
@@ -404,12 +405,9 @@ static void write_change(struct out *o, const struct ferry_plan *plan, const str
     open_(o, "{", true);
     member(o, "router", plan->routers[c->router].name);
     member(o, "group", plan->groups[c->group].id);
-    if (c->kind == FERRY_KIND_GATEWAY) {
-        member(o, "kind", "gateway");
-    } else {
-        member(o, "kind", "route");
+    member(o, "kind", ferry_kind_name(c->kind));
+    if (c->kind == FERRY_KIND_ROUTE)
         member_number(o, "metric", c->metric);
-    }
     if (c->table && c->table != FERRY_TABLE_MAIN)
         member_number(o, "table", c->table);
     key(o, "before");

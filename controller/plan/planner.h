@@ -3,6 +3,7 @@
  *   make.c    ferry_plan_make: classes in, one merged plan out
  *   class.c   which subnets share everything: one plan a class
  *   check.c   what is refused before anything is planned, conflict.c: longer prefixes inside
+ *   protocol.c  routers that speak BGP or OSPF: what they announce, learn now, and will learn
  *   goal.c    where every router forwards before, in the middle and after
  *   order.c   in how few rounds one forwarding becomes another
  *   diff.c    the changes of every router, each with its stage
@@ -62,7 +63,13 @@ int ferry_goals_get(struct ferry_goals *goals, const bool *gateways, uint8_t fam
                     const struct ferry_entry *const **ret, struct ferry_err *err) FERRY_MUST_CHECK;
 
 struct ferry_node {
-    const struct ferry_stack *stack; /* what it holds; NULL: nothing */
+    const struct ferry_stack *held; /* what it holds: the plan's initial state */
+    /* The same without announcements, and with the pin on top: what the rest of the planner works on. */
+    const struct ferry_stack *stack;
+    const struct ferry_entry *announced; /* the announcement that it makes now, or NULL */
+    const struct ferry_entry *learnt;    /* the protocol's route that forwards now, or NULL */
+    const struct ferry_entry *foretold;  /* the protocol's route that forwards in the end, or NULL */
+    const struct ferry_entry *pin;   /* laid over what a protocol may change, in the first stage; or NULL */
     const struct ferry_entry *cover; /* what it falls to; NULL: nothing */
     const struct ferry_entry *fresh; /* towards the new gateways; NULL: no path; a gateway entry at them */
     bool is_old, is_new;             /* a gateway now; a gateway then */
@@ -86,12 +93,19 @@ struct ferry_work {
     uint32_t *round; /* of the change of a router's live route, or FERRY_NONE */
     uint32_t n_rounds;
     uint32_t n_old; /* attached gateways */
-    char *subject;  /* "app", or "app and 9 more" */
+    bool
+        announces; /* the new gateways that speak a protocol announce; else they originate it by themselves */
+    char *subject; /* "app", or "app and 9 more" */
 };
 
 void ferry_work_clear(struct ferry_work *work);
 /* Reads the class's columns into `nodes`, refusing what cannot be planned (check.c). */
 int ferry_work_check(struct ferry_work *work, struct ferry_err *err) FERRY_MUST_CHECK;
+/* Refuses what is announced or learnt in other ways than the topology says, and pins (protocol.c). */
+int ferry_work_protocols(struct ferry_work *work, struct ferry_err *err) FERRY_MUST_CHECK;
+/* What protocols will make of the move: announced at the new gateways, learnt elsewhere.  After ferry_work_goal. */
+int ferry_work_foretell(struct ferry_work *work, struct ferry_plan *plan,
+                        struct ferry_err *err) FERRY_MUST_CHECK;
 /* Fills in old, whole, mid and the rounds. */
 int ferry_work_goal(struct ferry_work *work, struct ferry_err *err) FERRY_MUST_CHECK;
 /* Longer prefixes inside the moving columns (conflict.c). */
@@ -102,10 +116,12 @@ uint32_t ferry_gateway_metric(const struct ferry_work *work, uint32_t router);
 
 /* ---- Changes with their stage. ---- */
 
-/* Slots: the prepare rounds count from 0, then: */
+/* Slots: before the first round come the pins; the prepare rounds count from 0, then: */
+#define FERRY_SLOT_PIN    UINT32_C(0xffffffef)
 #define FERRY_SLOT_DETACH UINT32_C(0xfffffff0)
 #define FERRY_SLOT_ATTACH UINT32_C(0xfffffff1)
 #define FERRY_SLOT_SETTLE UINT32_C(0xfffffff2)
+#define FERRY_SLOT_UNPIN  UINT32_C(0xfffffff3)
 
 struct ferry_slotted {
     uint32_t slot;

@@ -32,6 +32,7 @@ const char *ferry_violation_name(enum ferry_violation v)
         [FERRY_TWO_SITES] = "two-sites", [FERRY_LOST] = "lost",
         [FERRY_FALLS] = "falls",         [FERRY_MISMATCH] = "mismatch",
         [FERRY_FOREIGN] = "foreign",     [FERRY_UNFINISHED] = "unfinished",
+        [FERRY_UNPINNED] = "unpinned",
     };
     return (size_t)v < FERRY_COUNT(names) ? names[v] : "unknown";
 }
@@ -81,7 +82,7 @@ static void add_events(const struct prover *p, struct ferry_counterexample *c, u
 {
     const struct prove_row *row = &p->rows[router];
     for (uint32_t i = 0; i < top; i++)
-        if (row->slots[i].now)
+        if (row->slots[i].now && row->slots[i].rank != PROVE_ANNOUNCEMENT)
             add_event(p, c, row->slots[i].change);
     if (fired)
         add_event(p, c, row->slots[top].change);
@@ -140,11 +141,19 @@ static void check_loop(struct prover *p, const struct prove_graph *g)
     offer(p, &c);
 }
 
-/* The slot of an attachment of the prefix itself, or NULL. */
 static const struct prove_slot *gateway_slot(const struct prover *p, uint32_t router)
 {
-    const struct prove_row *row = &p->rows[router];
-    return row->n && row->slots[0].layer == 0 && row->slots[0].rank == 0 ? &row->slots[0] : NULL;
+    return prove_slot_of(p, router, PROVE_GATEWAY);
+}
+
+/* What makes packets come here: the gateway or the announcement, whichever is there with fewer changes; or NULL. */
+static const struct prove_slot *origin_slot(const struct prover *p, uint32_t router)
+{
+    const struct prove_slot *gateway = gateway_slot(p, router),
+                            *announcement = prove_slot_of(p, router, PROVE_ANNOUNCEMENT);
+    if (!gateway || (announcement && announcement->now && !gateway->now))
+        return announcement;
+    return gateway;
 }
 
 static void check_two_sites(struct prover *p)
@@ -152,12 +161,12 @@ static void check_two_sites(struct prover *p)
     size_t n = 0;
     FERRY_AUTOFREE uint32_t *at = ferry_calloc(p->plan->n_routers, sizeof *at);
     for (uint32_t r = 0; r < p->plan->n_routers; r++)
-        if (gateway_slot(p, r) && (gateway_slot(p, r)->now || gateway_slot(p, r)->after))
+        if (origin_slot(p, r) && (origin_slot(p, r)->now || origin_slot(p, r)->after))
             at[n++] = r;
     uint32_t best[2] = {0, 0}, best_cost = PROVE_NONE;
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < i; k++) {
-            uint32_t cost = (uint32_t)!gateway_slot(p, at[i])->now + (uint32_t)!gateway_slot(p, at[k])->now;
+            uint32_t cost = (uint32_t)!origin_slot(p, at[i])->now + (uint32_t)!origin_slot(p, at[k])->now;
             if (cost >= best_cost || strcmp(prove_site(p->plan, p->class->group, at[i]),
                                             prove_site(p->plan, p->class->group, at[k])) == 0)
                 continue;
@@ -169,9 +178,16 @@ static void check_two_sites(struct prover *p)
         return;
     struct ferry_counterexample c = candidate(p, FERRY_TWO_SITES);
     for (size_t i = 0; i < 2; i++) {
+        const struct prove_slot *slot = origin_slot(p, best[i]);
+        bool announced = slot->rank == PROVE_ANNOUNCEMENT;
         add_router(&c, best[i]);
-        add_events(p, &c, best[i], 0, !gateway_slot(p, best[i])->now);
-        finding(&c, "%s %s (%s)", i ? " and" : "attached at", prove_site(p->plan, p->class->group, best[i]),
+        if (!slot->now)
+            add_event(p, &c, slot->change);
+        finding(&c, "%s%s %s (%s)",
+                i           ? " and"
+                : announced ? "announced at"
+                            : "attached at",
+                i && announced ? " announced at" : "", prove_site(p->plan, p->class->group, best[i]),
                 name_of(p, best[i]));
     }
     finding(&c, " at once");
@@ -255,6 +271,23 @@ static void check_falls(struct prover *p, const struct prove_graph *g)
     }
 }
 
+static void check_unpinned(struct prover *p, const struct prove_graph *g)
+{
+    char text[160];
+    for (uint32_t r = 0; r < g->n; r++)
+        for (uint32_t i = g->first[r]; i < g->first[r + 1]; i++) {
+            const struct prove_option *o = &g->options[i];
+            if (o->layer != 0 || !prove_exposed(p, r, o->entry))
+                continue;
+            struct ferry_counterexample c = candidate(p, FERRY_UNPINNED);
+            finding(&c, "%s is not held still while its routing protocol changes: %s", name_of(p, r),
+                    ferry_entry_text(o->entry, text, sizeof text));
+            add_router(&c, r);
+            add_events(p, &c, r, o->top, o->fired);
+            offer(p, &c);
+        }
+}
+
 static size_t n_changes(const struct prover *p, uint32_t stage)
 {
     size_t n = 0;
@@ -289,6 +322,7 @@ static int check_stage(struct prover *p, struct prove_graph *g, const char *what
     check_lost(p, g);
     check_beaten(p);
     check_falls(p, g);
+    check_unpinned(p, g);
     struct prove_verdict said = {p->found ? p->bad.violation : FERRY_SAFE, (uint32_t)p->bad.n_events},
                          walked = said;
     if (affordable(p)) {
@@ -319,14 +353,15 @@ struct course {
     bool *dropped_at_end;      /* [router]: some packets end in a drop of Ferry's own at the end */
     uint32_t *first_held, *last_held; /* [router]: boundaries; PROVE_NONE: never; 0 is the initial state */
     bool *must_prepare, *must_settle, *may_fall;
+    bool announced_at_first;
 };
 
 static struct course course_new(size_t n)
 {
     bool *flags = ferry_calloc(8 * n, sizeof *flags);
     uint32_t *held = ferry_calloc(2 * n, sizeof *held);
-    return (struct course){flags, flags + n, flags + 2 * n, flags + 3 * n, flags + 4 * n,
-                           held,  held + n,  flags + 5 * n, flags + 6 * n, flags + 7 * n};
+    return (struct course){flags,    flags + n,     flags + 2 * n, flags + 3 * n, flags + 4 * n, held,
+                           held + n, flags + 5 * n, flags + 6 * n, flags + 7 * n, false};
 }
 
 static void course_free(struct course *c)
@@ -386,6 +421,25 @@ static void mark_held(const struct prover *p, struct course *c, uint32_t boundar
         }
 }
 
+static bool anybody_announces(const struct prover *p)
+{
+    bool any = false;
+    for (uint32_t r = 0; r < p->plan->n_routers; r++) {
+        const struct prove_slot *slot = prove_slot_of(p, r, PROVE_ANNOUNCEMENT);
+        any |= slot && slot->now;
+    }
+    return any;
+}
+
+/* Whether a router forwards by what a protocol brought, between two stages. */
+static bool follows_protocol(const struct prover *p)
+{
+    bool any = false;
+    for (uint32_t r = 0; r < p->plan->n_routers; r++)
+        any |= p->rows[r].n && p->rows[r].slots[0].layer == 0 && ferry_entry_dynamic(p->rows[r].slots[0].now);
+    return any;
+}
+
 static void rehearse(struct prover *p, struct prove_graph *g, struct course *c)
 {
     const struct prove_ref *none;
@@ -395,6 +449,7 @@ static void rehearse(struct prover *p, struct prove_graph *g, struct course *c)
     prove_rows_load(p, p->class);
     mark_delivered(p, g, c->at_first);
     mark_held(p, c, 0);
+    c->announced_at_first = anybody_announces(p);
     for (uint32_t s = 0; s < p->plan->n_stages; s++) {
         if (preparing && p->plan->stages[s].phase != FERRY_PREPARE)
             mark_delivered(p, g, c->prepared);
@@ -417,21 +472,34 @@ static void rehearse(struct prover *p, struct prove_graph *g, struct course *c)
     }
 }
 
-/* What is left: attached at the right site alone, and nobody cut off. */
+/* Who is attached, or announces, at the end, and shall not; returns how many are or do. */
+static size_t check_left(const struct prover *p, uint32_t rank, const char *what,
+                         struct ferry_counterexample *bad)
+{
+    const struct ferry_group *group = &p->plan->groups[p->class->group];
+    size_t n = 0;
+    for (uint32_t r = 0; r < p->plan->n_routers; r++) {
+        const struct prove_slot *slot = prove_slot_of(p, r, rank);
+        if (!slot || !slot->now)
+            continue;
+        n++;
+        if (!group->to || strcmp(prove_site(p->plan, p->class->group, r), group->to) != 0) {
+            add_router(bad, r);
+            finding(bad, "%s%s %s", bad->text[0] ? ", " : "", name_of(p, r), what);
+        }
+    }
+    return n;
+}
+
+/* What is left: attached and announced at the right site alone, and nobody cut off. */
 static void check_end(struct prover *p, struct course *c)
 {
     const struct ferry_group *group = &p->plan->groups[p->class->group];
     struct ferry_counterexample bad = candidate(p, FERRY_UNFINISHED);
-    bool attached = false;
-    for (uint32_t r = 0; r < p->plan->n_routers; r++) {
-        if (!gateway_slot(p, r) || !gateway_slot(p, r)->now)
-            continue;
-        attached = true;
-        if (!group->to || strcmp(prove_site(p->plan, p->class->group, r), group->to) != 0) {
-            add_router(&bad, r);
-            finding(&bad, "%s%s is still attached", bad.text[0] ? ", " : "", name_of(p, r));
-        }
-    }
+    bool attached = check_left(p, PROVE_GATEWAY, "is still attached", &bad) > 0;
+    bool announced = check_left(p, PROVE_ANNOUNCEMENT, "still announces it", &bad) > 0;
+    if (group->to && !announced && c->announced_at_first && follows_protocol(p))
+        finding(&bad, "%snobody announces it any more", bad.text[0] ? ", " : "");
     if (group->to && !attached)
         finding(&bad, "attached nowhere");
     for (uint32_t r = 0; r < p->plan->n_routers; r++)
@@ -456,6 +524,7 @@ static int check_class(struct prover *p, struct prove_graph *g, struct course *c
     const struct prove_ref *none;
     rehearse(p, g, c);
     prove_rows_load(p, p->class);
+    prove_protocol_load(p);
     for (uint32_t s = 0; s < p->plan->n_stages || s == 0; s++) {
         p->stage = s;
         if (p->found && p->bad.stage < s)
@@ -504,6 +573,7 @@ static void prover_clear(struct prover *p)
         free(p->rows[r].slots);
     free(p->rows);
     free(p->table);
+    free(p->exposed_from);
     free(p->refs);
     free(p->first);
     prove_classes_free(p);
@@ -523,6 +593,7 @@ int ferry_prove(const struct ferry_plan *plan, unsigned exhaustive_bits, struct 
         .visits_left = WALK_VISITS_MAX,
         .rows = ferry_calloc(plan->n_routers, sizeof *p.rows),
         .table = ferry_calloc(plan->n_routers, sizeof *p.table),
+        .exposed_from = ferry_calloc(plan->n_routers, sizeof *p.exposed_from),
     };
     int result = prove_form(&p) ? check_classes(&p, err) : 0;
     if (result)

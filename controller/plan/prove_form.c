@@ -18,7 +18,10 @@ const char *prove_site(const struct ferry_plan *plan, uint32_t group, uint32_t r
     if (plan->routers[router].site)
         return plan->routers[router].site;
     const struct ferry_stack *stack = g->initial[router];
-    const char *site = stack && stack->entries[0]->type == FERRY_GATEWAY ? g->from : g->to;
+    /* Who announces at first counts as attached at first. */
+    bool first = stack && (stack->entries[0]->type == FERRY_GATEWAY ||
+                           stack->entries[stack->n - 1]->type == FERRY_ANNOUNCEMENT);
+    const char *site = first ? g->from : g->to;
     return site ? site : "";
 }
 
@@ -85,9 +88,9 @@ static bool stack_ok(struct prover *p, uint32_t group, uint32_t router)
             return wrong_initial(p, group, router, "a next hop names no router of the plan");
         for (uint32_t k = 0; k < i; k++) {
             const struct ferry_entry *other = stack->entries[k];
-            bool gateways = e->type == FERRY_GATEWAY && other->type == FERRY_GATEWAY;
-            bool routes = e->type != FERRY_GATEWAY && other->type != FERRY_GATEWAY;
-            if (gateways || (routes && e->metric == other->metric))
+            bool same = ferry_entry_kind(e) == ferry_entry_kind(other);
+            bool routes = same && ferry_entry_kind(e) == FERRY_KIND_ROUTE;
+            if (same && (!routes || e->metric == other->metric))
                 return wrong_initial(p, group, router, "two entries under one key");
             if (routes && e->table != other->table)
                 return wrong_initial(p, group, router, "entries in two tables");
@@ -197,7 +200,7 @@ static const char *entry_fault(const struct ferry_plan *plan, const struct ferry
     *ret_violation = FERRY_FOREIGN;
     if (!e)
         return NULL;
-    if ((c->kind == FERRY_KIND_GATEWAY) != (e->type == FERRY_GATEWAY))
+    if (c->kind != ferry_entry_kind(e))
         return "its entry is of another kind than the change";
     if (!next_hops_known(plan, e))
         return "a next hop names no router of the plan";
@@ -217,10 +220,10 @@ static const char *change_fault(const struct ferry_plan *plan, const struct ferr
         return "it names no group of the plan";
     if (c->router >= plan->n_routers)
         return "it names no router of the plan";
-    if (c->kind != FERRY_KIND_ROUTE && c->kind != FERRY_KIND_GATEWAY)
-        return "it is neither a route nor a gateway";
-    if (c->kind == FERRY_KIND_GATEWAY && c->metric)
-        return "a gateway has no metric";
+    if ((unsigned)c->kind > FERRY_KIND_ANNOUNCEMENT)
+        return "it is neither a route nor a gateway nor an announcement";
+    if (c->kind != FERRY_KIND_ROUTE && c->metric)
+        return c->kind == FERRY_KIND_GATEWAY ? "a gateway has no metric" : "an announcement has no metric";
     const char *fault = entry_fault(plan, c, c->before, ret_violation);
     fault = fault ? fault : entry_fault(plan, c, c->after, ret_violation);
     if (fault)
@@ -228,7 +231,7 @@ static const char *change_fault(const struct ferry_plan *plan, const struct ferr
     *ret_violation = FERRY_MISMATCH;
     if (c->kind == FERRY_KIND_GATEWAY && !gateway_of(plan, c))
         return "this router is no gateway of the subnet";
-    return NULL;
+    return prove_protocol_fault(plan, c);
 }
 
 static int ref_order(const void *a, const void *b)
@@ -245,6 +248,9 @@ static int ref_order(const void *a, const void *b)
 /* Every change on its own, and the phases' order; fills p->refs, sorted. */
 static bool changes_ok(struct prover *p)
 {
+    static const uint32_t ranks[] = {[FERRY_KIND_ROUTE] = PROVE_ROUTE,
+                                     [FERRY_KIND_GATEWAY] = PROVE_GATEWAY,
+                                     [FERRY_KIND_ANNOUNCEMENT] = PROVE_ANNOUNCEMENT};
     const struct ferry_plan *plan = p->plan;
     for (uint32_t s = 0; s < plan->n_stages; s++) {
         const struct ferry_stage *stage = &plan->stages[s];
@@ -262,7 +268,7 @@ static bool changes_ok(struct prover *p)
                                                       .stage = s,
                                                       .change = i,
                                                       .router = c->router,
-                                                      .rank = c->kind == FERRY_KIND_ROUTE,
+                                                      .rank = ranks[c->kind],
                                                       .table = c->kind == FERRY_KIND_ROUTE ? c->table : 0,
                                                       .metric = c->metric};
         }
@@ -300,8 +306,10 @@ static bool tables_ok(struct prover *p, uint32_t group)
 {
     for (uint32_t r = 0; r < p->plan->n_routers; r++) {
         const struct ferry_stack *stack = p->plan->groups[group].initial[r];
-        const struct ferry_entry *last = stack ? stack->entries[stack->n - 1] : NULL;
-        p->table[r] = last && last->type != FERRY_GATEWAY ? last->table : 0;
+        p->table[r] = 0;
+        for (uint32_t i = 0; stack && i < stack->n; i++)
+            if (ferry_entry_kind(stack->entries[i]) == FERRY_KIND_ROUTE)
+                p->table[r] = stack->entries[i]->table;
     }
     size_t at = group * p->plan->n_stages;
     for (size_t i = p->first[at]; i < p->first[at + p->plan->n_stages]; i++) {

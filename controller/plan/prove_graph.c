@@ -62,6 +62,8 @@ static void router_options(const struct prover *p, struct prove_graph *g, uint32
         }
         if (!prove_slot_visible(p, r, s))
             break;
+        if (s->rank == PROVE_ANNOUNCEMENT)
+            continue;
         if (s->now)
             add_option(g, n, (struct prove_option){s->now, cost, i, s->layer, false});
         if (s->change != PROVE_NONE && s->after && s->after != s->now)

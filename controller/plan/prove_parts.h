@@ -1,6 +1,6 @@
 /* The prover's parts, for the prover alone: prove.c (what is checked, in which order), prove_form.c (the
- * document against itself), prove_rows.c (what each router holds), prove_graph.c (all states of a stage as
- * one graph), prove_walk.c (the same states one by one), prove_text.c (certificate and counterexample in
+ * document against itself), prove_rows.c (what each router holds), prove_protocol.c (when BGP and OSPF may be
+ * followed), prove_graph.c (all states of a stage as one graph), prove_walk.c (the same states one by one), prove_text.c (certificate and counterexample in
  * words).
  *
  * Nothing here may include a header of the planner: the two must not share a mistake.  docs/prover.md has the
@@ -17,10 +17,13 @@
 /* A way is measured by events first, then hops. */
 #define PROVE_EVENTS(n) ((uint64_t)(n) << 32)
 
+/* Ranks of keys: a gateway wins over all routes; an announcement forwards nothing. */
+enum { PROVE_GATEWAY, PROVE_ROUTE, PROVE_ANNOUNCEMENT };
+
 /* One key of one router: what it holds, and what this stage makes of it. */
 struct prove_slot {
     uint32_t layer;  /* 0: the class's own prefix; else a covering prefix that the same plan moves */
-    uint32_t rank;   /* 0: the gateway, which wins; 1: a route */
+    uint32_t rank;   /* PROVE_GATEWAY, … */
     uint32_t metric; /* of the route */
     uint32_t change; /* in this stage; PROVE_NONE: not changed */
     const struct ferry_entry *now, *after; /* `after` equals `now` where not changed */
@@ -66,6 +69,10 @@ struct prover {
     struct prove_row *rows; /* [router] */
     const bool *must;       /* [router]: has to be delivered throughout this stage; NULL: none has to */
     const bool *may_fall;   /* [router]: may hold nothing in this stage */
+    /* Of the class's group: the first and last stage that change what protocols know of it (first > last: none), and
+     * from which metric on a router's route could be beaten by a protocol's, or is one: FERRY_NONE: never. */
+    uint32_t first_moving, last_moving;
+    uint32_t *exposed_from; /* [router] */
 
     /* The result so far. */
     bool found;
@@ -104,6 +111,19 @@ bool prove_beats_gateway(const struct prover *p, uint32_t router, const struct p
 const struct ferry_entry *prove_static_cover(const struct prover *p, uint32_t router);
 /* Whether a slot can matter: covering layers shorter than the static cover cannot. */
 bool prove_slot_visible(const struct prover *p, uint32_t router, const struct prove_slot *slot);
+
+/* The slot of the class's own gateway or announcement, or NULL. */
+const struct prove_slot *prove_slot_of(const struct prover *p, uint32_t router, uint32_t rank);
+
+/* ---- prove_protocol.c ---- */
+
+/* Fills in first_moving, last_moving and exposed_from for p->class. */
+void prove_protocol_load(struct prover *p);
+/* Whether a router that forwards by this entry of its own follows a protocol, or could from now on, in a stage in which
+ * what protocols know changes. */
+bool prove_exposed(const struct prover *p, uint32_t router, const struct ferry_entry *e);
+/* What is wrong with the announcements of a change, or with a protocol's route in it; NULL: nothing. */
+const char *prove_protocol_fault(const struct ferry_plan *plan, const struct ferry_change *c);
 
 /* ---- prove_graph.c ---- */
 

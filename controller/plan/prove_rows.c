@@ -42,6 +42,13 @@ static struct prove_slot *row_slot(struct prove_row *row, uint32_t layer, uint32
     return &row->slots[at];
 }
 
+static uint32_t rank_of(const struct ferry_entry *e)
+{
+    return e->type == FERRY_GATEWAY        ? PROVE_GATEWAY
+           : e->type == FERRY_ANNOUNCEMENT ? PROVE_ANNOUNCEMENT
+                                           : PROVE_ROUTE;
+}
+
 void prove_rows_load(struct prover *p, const struct prove_class *class)
 {
     p->class = class;
@@ -51,8 +58,8 @@ void prove_rows_load(struct prover *p, const struct prove_class *class)
             const struct ferry_stack *stack = p->plan->groups[class->layers[layer]].initial[r];
             for (uint32_t i = 0; stack && i < stack->n; i++) {
                 const struct ferry_entry *e = stack->entries[i];
-                uint32_t rank = e->type != FERRY_GATEWAY;
-                struct prove_slot *slot = row_slot(&p->rows[r], layer, rank, rank ? e->metric : 0);
+                uint32_t rank = rank_of(e), metric = rank == PROVE_ROUTE ? e->metric : 0;
+                struct prove_slot *slot = row_slot(&p->rows[r], layer, rank, metric);
                 slot->now = slot->after = e;
             }
         }
@@ -104,15 +111,25 @@ void prove_rows_commit(struct prover *p)
 bool prove_row_held(const struct prove_row *row)
 {
     for (size_t i = 0; i < row->n && row->slots[i].layer == 0; i++)
-        if (row->slots[i].now)
+        if (row->slots[i].now && row->slots[i].rank != PROVE_ANNOUNCEMENT)
             return true;
     return false;
+}
+
+const struct prove_slot *prove_slot_of(const struct prover *p, uint32_t router, uint32_t rank)
+{
+    const struct prove_row *row = &p->rows[router];
+    for (size_t i = 0; i < row->n && row->slots[i].layer == 0; i++)
+        if (row->slots[i].rank == rank)
+            return &row->slots[i];
+    return NULL;
 }
 
 bool prove_beats_gateway(const struct prover *p, uint32_t router, const struct prove_slot *slot)
 {
     const char *driver = p->plan->routers[router].driver.type;
-    if (slot->layer || !slot->rank || !driver || (strcmp(driver, "netlink") && strcmp(driver, "iproute")))
+    if (slot->layer || slot->rank != PROVE_ROUTE || !driver ||
+        (strcmp(driver, "netlink") && strcmp(driver, "iproute")))
         return false;
     uint32_t table = slot->now ? slot->now->table : slot->after ? slot->after->table : FERRY_TABLE_MAIN;
     uint32_t attached = p->class->family == AF_INET                           ? 0

@@ -104,8 +104,7 @@ static void say_events(struct words *w, const struct ferry_plan *plan, const str
     for (size_t i = 0; i < bad->n_events && bad->violation != FERRY_UNFINISHED; i++) {
         const struct ferry_change *c = &plan->stages[bad->events[i].stage].changes[bad->events[i].change];
         char after[160];
-        say(w, "%s%s %s -> %s", i ? "; " : "", plan->routers[c->router].name,
-            c->kind == FERRY_KIND_GATEWAY ? "gateway" : "route",
+        say(w, "%s%s %s -> %s", i ? "; " : "", plan->routers[c->router].name, ferry_kind_name(c->kind),
             ferry_entry_text(c->after, after, sizeof after));
     }
 }

@@ -37,7 +37,7 @@ static void set_top(struct walk *w, uint64_t mask, uint32_t r)
     w->own[r] = false;
     for (size_t i = 0; i < row->n; i++) {
         const struct ferry_entry *e = slot_value(w, mask, &row->slots[i]);
-        if (!e || !prove_slot_visible(w->p, r, &row->slots[i]))
+        if (!e || row->slots[i].rank == PROVE_ANNOUNCEMENT || !prove_slot_visible(w->p, r, &row->slots[i]))
             continue;
         w->top[r] = e;
         w->own[r] = row->slots[i].layer == 0;
@@ -65,11 +65,21 @@ static enum fate send_from(struct walk *w, uint32_t r)
     return w->fate[r] = fate;
 }
 
-static bool attached_twice(const struct walk *w)
+static bool announces(const struct walk *w, uint64_t mask, uint32_t r)
+{
+    const struct prove_row *row = &w->p->rows[r];
+    for (size_t i = 0; i < row->n; i++)
+        if (row->slots[i].layer == 0 && row->slots[i].rank == PROVE_ANNOUNCEMENT &&
+            slot_value(w, mask, &row->slots[i]))
+            return true;
+    return false;
+}
+
+static bool attached_twice(const struct walk *w, uint64_t mask)
 {
     const char *site = NULL;
     for (uint32_t r = 0; r < w->n; r++) {
-        if (!w->own[r] || w->top[r]->type != FERRY_GATEWAY)
+        if (!(w->own[r] && w->top[r]->type == FERRY_GATEWAY) && !announces(w, mask, r))
             continue;
         const char *here = prove_site(w->p->plan, w->p->class->group, r);
         if (site && strcmp(site, here) != 0)
@@ -92,7 +102,7 @@ static bool beaten(const struct walk *w, uint64_t mask, uint32_t r)
 
 static enum ferry_violation state_verdict(struct walk *w, uint64_t mask)
 {
-    bool lost = false, falls = false;
+    bool lost = false, falls = false, unpinned = false;
     memset(w->fate, 0, w->n * sizeof *w->fate);
     w->loop = false;
     for (uint32_t r = 0; r < w->n; r++) {
@@ -100,12 +110,14 @@ static enum ferry_violation state_verdict(struct walk *w, uint64_t mask)
         lost |= fate == STRAYED && w->p->must && w->p->must[r];
         lost |= beaten(w, mask, r);
         falls |= !w->own[r] && !w->p->may_fall[r];
+        unpinned |= w->own[r] && prove_exposed(w->p, r, w->top[r]);
     }
-    return w->loop             ? FERRY_LOOP
-           : attached_twice(w) ? FERRY_TWO_SITES
-           : lost              ? FERRY_LOST
-           : falls             ? FERRY_FALLS
-                               : FERRY_SAFE;
+    return w->loop                   ? FERRY_LOOP
+           : attached_twice(w, mask) ? FERRY_TWO_SITES
+           : lost                    ? FERRY_LOST
+           : falls                   ? FERRY_FALLS
+           : unpinned                ? FERRY_UNPINNED
+                                     : FERRY_SAFE;
 }
 
 struct prove_verdict prove_walk(struct prover *p)

@@ -29,7 +29,7 @@ uint32_t *ferry_plan_tables(const struct ferry_plan *plan)
             uint32_t *table = &tables[ferry_state_at(plan, g, r)];
             *table = FERRY_TABLE_MAIN;
             for (uint32_t i = 0; stack && i < stack->n; i++)
-                if (stack->entries[i]->type != FERRY_GATEWAY)
+                if (ferry_entry_kind(stack->entries[i]) == FERRY_KIND_ROUTE)
                     *table = stack->entries[i]->table;
         }
     for (size_t i = 0; i < plan->n_stages; i++)
@@ -69,20 +69,13 @@ size_t ferry_plan_widest(const struct ferry_plan *plan)
 
 /* ---- States. ---- */
 
-static bool is_key(const struct ferry_entry *e, const struct ferry_change *c)
-{
-    if (c->kind == FERRY_KIND_GATEWAY)
-        return e->type == FERRY_GATEWAY;
-    return e->type != FERRY_GATEWAY && e->table == c->table && e->metric == c->metric;
-}
-
 static const struct ferry_stack *stack_put(struct ferry_plan *plan, const struct ferry_stack *stack,
                                            const struct ferry_change *c, const struct ferry_entry *value)
 {
     uint32_t had = stack ? stack->n : 0, n = 0;
     FERRY_AUTOFREE const struct ferry_entry **entries = ferry_calloc(had + 1, sizeof *entries);
     for (uint32_t i = 0; i < had; i++)
-        if (!is_key(stack->entries[i], c))
+        if (!ferry_entry_has_key(stack->entries[i], c->kind, c->table, c->metric))
             entries[n++] = stack->entries[i];
     if (value)
         entries[n++] = value;

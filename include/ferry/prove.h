@@ -8,9 +8,10 @@
 enum ferry_violation {
     FERRY_SAFE = 0,
     FERRY_LOOP,       /* a forwarding loop */
-    FERRY_TWO_SITES,  /* attached at two sites at once */
+    FERRY_TWO_SITES,  /* attached, or announced, at two sites at once */
     FERRY_LOST,       /* a router that delivered does not, outside detach and attach */
     FERRY_FALLS,      /* a router falls through to a covering prefix */
+    FERRY_UNPINNED,   /* a router follows BGP or OSPF while what they know of the prefix changes */
     FERRY_MISMATCH,   /* a `before` is not what the state holds there */
     FERRY_FOREIGN,    /* a change outside of the moved subnets' keys */
     FERRY_UNFINISHED, /* the end is not: attached at `to` alone, delivered from everywhere */

@@ -152,7 +152,7 @@ static void run(bool messy)
         print_message(" %s %lu", ferry_violation_name((enum ferry_violation)v), (unsigned long)verdicts[v]);
     print_message("\n");
     for (unsigned v = 0; v <= FERRY_UNFINISHED; v++)
-        assert_true(v == FERRY_FOREIGN || verdicts[v] >= 20);
+        assert_true(v == FERRY_FOREIGN || v == FERRY_UNPINNED || verdicts[v] >= 20);
     assert_true(refused < SEEDS / 2);
 }
 
