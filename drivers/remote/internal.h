@@ -62,7 +62,8 @@ struct ferry_remote_transport {
     void (*end)(struct ferry_remote_process *p); /* kills it if it still runs; frees its own part of it */
     void (*close)(struct ferry_remote *remote);
 };
-extern const struct ferry_remote_transport ferry_remote_local;
+extern const struct ferry_remote_transport ferry_remote_local, ferry_remote_over_ssh;
+struct ferry_remote_hop; /* ssh.h */
 
 struct ferry_remote {
     const struct ferry_env *env;
@@ -71,8 +72,12 @@ struct ferry_remote {
     char *name;                        /* of the router */
     struct ferry_remote_facts facts;
     struct ferry_remote_process *processes; /* those that run */
-    struct ferry_remote_ssh *ssh;
+    /* ssh */
+    struct ferry_remote_hop *hop;
+    bool sends_script; /* with every call: the router has none of its own */
 };
+/* Reaches the host, verifies it, authenticates; asks nothing yet. */
+int ferry_remote_ssh_open(struct ferry_remote *remote, struct ferry_err *err) FERRY_MUST_CHECK;
 
 uint64_t ferry_remote_now(const struct ferry_remote *remote);
 /* Milliseconds until the deadline for poll(2), rounded up; 0: it has passed. */

@@ -61,16 +61,56 @@ static int hello(struct ferry_remote *remote, char *hash, size_t size, struct fe
     return 0;
 }
 
+static bool over_ssh(const struct ferry_driver_config *config)
+{
+    if (config->transport)
+        return !strcmp(config->transport, "ssh");
+    return config->host || (config->type && !strcmp(config->type, "iproute"));
+}
+
+/* Asks the script that is there; where there is none, or another one, sends our own from now on. */
+static int meet(struct ferry_remote *remote, struct ferry_err *err)
+{
+    struct ferry_err second;
+    char hash[32] = "";
+    int result = hello(remote, hash, sizeof hash, err);
+    if (!result && !strcmp(hash, ferry_router_hash)) {
+        remote->facts.installed = true;
+        return 0;
+    }
+    remote->sends_script = true;
+    memset(&remote->facts, 0, sizeof remote->facts);
+    int again = hello(remote, hash, sizeof hash, &second);
+    if (!again)
+        return 0;
+    if (!result)
+        return ferry_error(
+            err, FERRY_EIO,
+            "%s: the ferry-router there is of another version of Ferry, and its key runs nothing else: "
+            "install this one's (docs/router-setup.md)",
+            remote->name);
+    *err = second;
+    return again;
+}
+
 int ferry_remote_open(const struct ferry_env *env, const struct ferry_driver_config *config,
                       const char *router, struct ferry_remote **ret, struct ferry_err *err)
 {
     char hash[32] = "";
+    int result;
     FERRY_CLEANUP(close_pointer) struct ferry_remote *remote = ferry_calloc(1, sizeof *remote);
     remote->env = env;
     remote->config = ferry_driver_config_copy(config);
     remote->name = ferry_strdup(router);
-    remote->transport = &ferry_remote_local;
-    int result = hello(remote, hash, sizeof hash, err);
+    if (over_ssh(config)) {
+        remote->transport = &ferry_remote_over_ssh;
+        result = ferry_remote_ssh_open(remote, err);
+        if (!result)
+            result = meet(remote, err);
+    } else {
+        remote->transport = &ferry_remote_local;
+        result = hello(remote, hash, sizeof hash, err);
+    }
     if (result < 0)
         return result;
     *ret = FERRY_STEAL(remote);
