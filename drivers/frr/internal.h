@@ -24,9 +24,10 @@ struct ferry_frr {
     struct ferry_remote *remote;
     struct ferry_remote_process *show; /* a kept vtysh that only ever hears `show` commands; NULL: not open */
     struct ferry_remote_process *hand; /* a kept shell: kernel looks, lock, daemons; NULL: not open */
-    struct ferry_remote_process *writer; /* a started `vtysh -f` that awaits its lines; NULL: none */
-    uint64_t writer_since_us;            /* monotonic */
-    bool lost;                           /* the connection failed: nothing more is sent */
+    struct ferry_remote_process *writer[2]; /* started `vtysh -f` that await their lines; NULL: none */
+    uint64_t writer_since_us[2];            /* monotonic */
+    struct ferry_frr_config *running; /* what was read last, for the quick look of apply; NULL: nothing */
+    uint64_t running_since_us;
     /* What this driver was asked to announce (check): nothing else is held against the neighbours' deafness. */
     struct ferry_prefix *announced;
     size_t n_announced; /* driver.c frees it */
@@ -52,15 +53,21 @@ int ferry_frr_show(struct ferry_frr *d, const char *command, char **ret, size_t 
 int ferry_frr_show_json(struct ferry_frr *d, const char *command,
                         int (*each)(void *ctx, struct json_object *document, struct ferry_err *err),
                         void *ctx, struct ferry_err *err) FERRY_MUST_CHECK;
-/* Asks the kept shell (router/frr.sh, verb frr-hand): one line, its whole answer. */
+/* Every document of a text. */
+int ferry_frr_json(const char *text, size_t n,
+                   int (*each)(void *ctx, struct json_object *document, struct ferry_err *err), void *ctx,
+                   struct ferry_err *err) FERRY_MUST_CHECK;
+/* Asks the kept shell (router/frr.sh, verb frr_hand): one line, its whole answer. */
 int ferry_frr_hand(struct ferry_frr *d, const char *line, char **ret, size_t *ret_n,
                    struct ferry_err *err) FERRY_MUST_CHECK;
-/* Starts a `vtysh -f` that awaits its lines, where none waits. */
+/* Starts a `vtysh -f` for each file that could come, where none waits. */
 int ferry_frr_warm(struct ferry_frr *d, struct ferry_err *err) FERRY_MUST_CHECK;
 /* Gives lines to vtysh -f as one file.  0: it ended, and what it said is in `ret_said` (malloc'd; "": nothing but
  * what is harmless).  That says nothing about what FRR did: look.  -FERRY_EIO: not sent.  -FERRY_EUNKNOWN: perhaps. */
 int ferry_frr_write(struct ferry_frr *d, const struct ferry_frr_text *lines, char **ret_said,
                     struct ferry_err *err) FERRY_MUST_CHECK;
+
+void ferry_frr_hang_up(struct ferry_frr *d); /* ends all three */
 
 /* ---- The router's running configuration (config.c). ---- */
 
@@ -162,10 +169,15 @@ int ferry_frr_announce_lines(const struct ferry_driver_config *config, const str
                              struct ferry_frr_files *files, struct ferry_err *err) FERRY_MUST_CHECK;
 /* What this router originates of a prefix: true, with the entry (native malloc'd in *ret_native where not NULL), or
  * false. From the configuration alone, whether the statement has an effect now or not: a `network` becomes active as
- * soon as any static route of the prefix is selected, a pin too. */
-bool ferry_frr_announce_find(const struct ferry_driver_config *config, const struct ferry_frr_config *running,
+ * soon as any static route of the prefix is selected, a pin too.  `config->area` takes on the notation in which the
+ * router has it: FRR rewrites all lines of an area (`area 0 range …`) to that of the last `network`. */
+bool ferry_frr_announce_find(struct ferry_driver_config *config, const struct ferry_frr_config *running,
                              const struct ferry_prefix *prefix, struct ferry_entry *ret,
                              uint8_t **ret_native);
+/* The block of BGP's default instance, or NULL; and the lines of its unicast family one by one: `*i` starts at 0, and
+ * lines[*i - 1] is the one that was found.  False at the end. */
+const struct ferry_frr_block *ferry_frr_bgp_block(const struct ferry_frr_config *running);
+bool ferry_frr_bgp_next(const struct ferry_frr_block *block, uint8_t af, size_t *i);
 /* Whether an announcement could be made or withdrawn: instance there, daemon alive, somebody to hear it. */
 int ferry_frr_announce_check(struct ferry_frr *d, const struct ferry_frr_config *running,
                              const struct ferry_op *op, struct ferry_err *err) FERRY_MUST_CHECK;
