@@ -49,12 +49,13 @@ static int check_exclusive(struct ferry_txn *txn, const struct ferry_batch *b)
 {
     for (size_t i = 0; i < b->n_ops; i++) {
         const struct ferry_change *c = b->refs[i].change;
-        if (c->kind != FERRY_KIND_GATEWAY || !c->after)
+        if (c->kind == FERRY_KIND_ROUTE || !c->after)
             continue;
         uint32_t other = ferry_interlock_conflict(&txn->interlock, c->group, b->refs[i].subnet, c->router);
         if (other != FERRY_NO_ROUTER) {
-            FERRY_AUTOFREE char *what =
-                ferry_asprintf("not attached: %s is, or may be", txn->plan->routers[other].name);
+            FERRY_AUTOFREE char *what = ferry_asprintf(
+                "not %s: %s is attached or announces it, or may",
+                c->kind == FERRY_KIND_GATEWAY ? "attached" : "announced", txn->plan->routers[other].name);
             return fail(txn, c->router, NULL, what);
         }
     }
@@ -82,6 +83,8 @@ static int judge_op(struct ferry_txn *txn, struct ferry_batch *b, const struct f
     } else {
         *outcome =
             outcome_of(op, ferry_view_key(&b->view, part, b->refs[i].cell, op->kind, op->table, op->metric));
+        if (ferry_change_by_itself(b->refs[i].change) && said != FERRY_REFUSED && said != FERRY_STALE)
+            *outcome = FERRY_DONE; /* its protocol's business: looked at when the router is left to it */
         if (*outcome == FERRY_DONE)
             return 0;
     }
@@ -163,6 +166,8 @@ int ferry_txn_apply_stage(struct ferry_txn *txn)
     size_t stage = txn->stage, widest = ferry_plan_widest(plan),
            width = ferry_batch_width(&plan->stages[stage]);
     assert(txn->record.id[0]); /* A1 */
+    if (ferry_txn_await(txn, stage, false))
+        return 1;
     if (stage == txn->first_critical)
         build_ahead(txn); /* A2 */
     ferry_states_stage(plan, txn->states, stage, false);

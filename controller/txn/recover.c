@@ -102,7 +102,7 @@ static void place_cell(const struct ferry_txn *txn, const struct ferry_view *vie
     FERRY_AUTOFREE const struct ferry_change **chained = ferry_calloc(of->n, sizeof *chained);
     FERRY_AUTOFREE size_t *stages = ferry_calloc(of->n, sizeof *stages);
     for (size_t i = 0; i < of->n; i++) {
-        bool first = true;
+        bool first = !ferry_change_by_itself(of->v[i]); /* protocols tell nothing of how far we were */
         for (size_t k = 0; first && k < i; k++)
             first = !same_key(of->v[k], of->v[i]);
         if (!first)

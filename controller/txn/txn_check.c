@@ -37,7 +37,7 @@ static void note_cover(struct ferry_txn *txn, const struct ferry_view *view,
 {
     const struct ferry_cell *cell = &view->cells[at];
     const struct ferry_group *group = &txn->plan->groups[cell->group];
-    if (!group->covers || cell->expected)
+    if (!group->covers || ferry_stack_best(cell->expected))
         return;
     const struct ferry_cover *cover = &group->covers[cell->router];
     const struct ferry_fib_item *found = NULL;

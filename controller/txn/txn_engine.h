@@ -57,12 +57,22 @@ void ferry_view_read(struct ferry_view *view, struct ferry_fleet *fleet, const b
 extern const struct ferry_entry ferry_many;
 const struct ferry_entry *ferry_view_key(const struct ferry_view *view, const struct ferry_view_part *part,
                                          size_t cell, enum ferry_kind kind, uint32_t table, uint32_t metric);
+/* What forwards there of all that was found, or NULL. */
+const struct ferry_entry *ferry_view_best(const struct ferry_view *view, const struct ferry_view_part *part,
+                                          size_t cell);
+/* Whether a protocol, not the router's driver, makes this change. */
+bool ferry_change_by_itself(const struct ferry_change *change);
 /* The entry that is meant on this cell: the gateway's snapshot where there is one. */
 const struct ferry_entry *ferry_cell_entry(const struct ferry_plan *plan, const struct ferry_cell *cell,
                                            const struct ferry_entry *e);
 /* Equal in all but the routers' indices, which drivers do not know.  NULL equals NULL alone. */
 bool ferry_entry_same(const struct ferry_entry *a, const struct ferry_entry *b);
-/* Whether the cell holds exactly `stack`. */
+/* Whether what was found is what is wanted there, under the rule for a protocol's routes (V3). */
+bool ferry_entry_as_wanted(const struct ferry_entry *want, const struct ferry_entry *found);
+/* Whether packets go the same way; NULL goes like NULL alone. */
+bool ferry_entry_same_way(const struct ferry_entry *a, const struct ferry_entry *b);
+/* Whether the cell holds exactly `stack`.  Of a protocol's routes only the one that forwards counts, and of that only where
+ * it leads (V3). */
 bool ferry_view_holds(const struct ferry_view *view, const struct ferry_view_part *part, size_t cell,
                       const struct ferry_stack *stack);
 
@@ -198,6 +208,9 @@ struct ferry_txn *ferry_txn_new(const struct ferry_env *env, struct ferry_fleet 
 int ferry_txn_check(struct ferry_txn *txn, struct ferry_hands *drift, struct ferry_err *err) FERRY_MUST_CHECK;
 /* 0: the stage is done and read back.  1: it failed, the reason is set. */
 int ferry_txn_apply_stage(struct ferry_txn *txn);
+/* Waits until the protocol's routes go the way of the plan on those routers that the stage (`back`: its undo) leaves to
+ * them.  0: they do.  1: they did not in time, the reason is set. */
+int ferry_txn_await(struct ferry_txn *txn, size_t stage, bool back);
 /* Reads a view of everything; asks again where a router that is needed is silent. */
 void ferry_txn_read_patiently(struct ferry_txn *txn, struct ferry_view *view, const bool *needed);
 /* 0: every router holds the end state.  1: not so, the reason is set. */

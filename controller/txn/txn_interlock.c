@@ -3,6 +3,8 @@
  * The plan is proven to keep the sites apart if its stages run in order.  This is the second lock on the same
  * door: it looks at what was read, not at what should be so, and holds for the undo and for recovery too.
  *
+ * Who announces a prefix draws its packets as if it were attached: it counts as attached here.
+ *
  *  X1. DETACHED is only said of what was read as detached, after the last op that was sent to it.
  *
  * SPDX-License-Identifier: MIT */
@@ -13,7 +15,7 @@
 static void note_attached(struct ferry_plan *plan, const struct ferry_stack *const *states, bool *ret)
 {
     for (size_t i = 0; i < plan->n_groups * plan->n_routers; i++)
-        ret[i] = states[i] && states[i]->entries[0]->type == FERRY_GATEWAY;
+        ret[i] = ferry_stack_best(states[i]) && ferry_stack_best(states[i])->type == FERRY_GATEWAY;
 }
 
 void ferry_interlock_init(struct ferry_interlock *lock, struct ferry_plan *plan)
@@ -63,8 +65,10 @@ void ferry_interlock_see(struct ferry_interlock *lock, const struct ferry_view *
             if (part->result < 0) /* X1 */
                 *state = FERRY_ATTACHED_UNKNOWN;
             else
-                *state =
-                    ferry_view_key(view, part, i, FERRY_KIND_GATEWAY, 0, 0) ? FERRY_ATTACHED : FERRY_DETACHED;
+                *state = ferry_view_key(view, part, i, FERRY_KIND_GATEWAY, 0, 0) ||
+                                 ferry_view_key(view, part, i, FERRY_KIND_ANNOUNCEMENT, 0, 0)
+                             ? FERRY_ATTACHED
+                             : FERRY_DETACHED;
         }
     }
 }

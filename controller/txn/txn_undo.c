@@ -56,6 +56,8 @@ static enum finding find(struct ferry_txn *txn, size_t stage, const struct ferry
     enum ferry_outcome *outcome = &txn->record.outcomes[ref->outcome];
     const struct ferry_entry *found =
         ferry_view_key(&b->view, part, ref->cell, op->kind, op->table, op->metric);
+    if (ferry_change_by_itself(ref->change)) /* its protocol's; who only plays one is told once */
+        return ferry_entry_same(found, op->after) ? TO_DO : IS_UNDONE;
     if (ferry_entry_same(found, op->before)) {
         if (*outcome == FERRY_UNKNOWN)
             *outcome = FERRY_REFUSED; /* nothing has changed */
@@ -65,7 +67,7 @@ static enum finding find(struct ferry_txn *txn, size_t stage, const struct ferry
         return is_earlier(txn, stage, ref, found) ? IS_UNDONE : FOREIGN; /* U1 */
     if (*outcome == FERRY_UNKNOWN)
         *outcome = FERRY_DONE;
-    if (op->kind == FERRY_KIND_GATEWAY && op->before &&
+    if (op->kind != FERRY_KIND_ROUTE && op->before &&
         ferry_interlock_conflict(&txn->interlock, ref->change->group, ref->subnet, ref->change->router) !=
             FERRY_NO_ROUTER)
         return BLOCKED; /* U3 */
@@ -77,6 +79,8 @@ struct undo {
     size_t stage;
     struct ferry_batch *batch;
     struct ferry_op *swapped; /* room for all ops */
+    size_t *origin;           /* [swapped]: the op */
+    bool *told;               /* [op]: of a protocol's route, and acknowledged */
     bool *pending;            /* [part]: something is still to be done, or not known */
     bool foreign;             /* something is somebody else's */
 };
@@ -89,9 +93,10 @@ static size_t decide(struct undo *u, size_t p, struct ferry_op *at)
     size_t n = 0;
     u->pending[p] = part->result < 0;
     for (size_t i = u->batch->part_first[p]; part->result == 0 && i < u->batch->part_first[p + 1]; i++) {
-        enum finding finding = find(u->txn, u->stage, u->batch, part, i);
+        enum finding finding = u->told[i] ? IS_UNDONE : find(u->txn, u->stage, u->batch, part, i);
         if (finding == TO_DO) {
             ferry_op_clear(&at[n]); /* of the try before */
+            u->origin[&at[n] - u->swapped] = i;
             at[n++] = ferry_op_swap(&u->batch->ops[i]);
         }
         u->pending[p] |= finding == TO_DO || finding == BLOCKED;
@@ -129,6 +134,9 @@ static bool send_swapped(struct undo *u)
     ferry_txn_point(u->txn->env, "driver-undo");
     ferry_fleet_run(u->txn->fleet, jobs, n);
     ferry_txn_point(u->txn->env, "driver-undo");
+    for (size_t i = 0; i < at; i++)
+        if (u->swapped[i].outcome == FERRY_DONE)
+            u->told[u->origin[i]] = ferry_change_by_itself(u->batch->refs[u->origin[i]].change);
     for (size_t i = 0; i < n / 2; i++)
         ferry_view_take(view, &view->parts[part_of[i]], &jobs[2 * i + 1]);
     see(u);
@@ -216,6 +224,8 @@ int ferry_txn_undo_stage(struct ferry_txn *txn, size_t stage)
     if (txn->plan->stages[stage].phase == FERRY_ATTACH && txn->first_critical <= stage &&
         !way_back_is_clear(txn, stage))
         return 1; /* U4 */
+    if (ferry_txn_await(txn, stage, true))
+        return 1;
     size_t widest = ferry_plan_widest(txn->plan), width = ferry_batch_width(&txn->plan->stages[stage]);
     bool undone = true;
     for (size_t from = 0; from < widest; from += width) {
@@ -224,10 +234,14 @@ int ferry_txn_undo_stage(struct ferry_txn *txn, size_t stage)
             break;
         struct undo u = {.txn = txn, .stage = stage, .batch = b};
         u.swapped = ferry_calloc(b->n_ops, sizeof *u.swapped);
+        u.origin = ferry_calloc(b->n_ops, sizeof *u.origin);
+        u.told = ferry_calloc(b->n_ops, sizeof *u.told);
         u.pending = ferry_calloc(b->view.n_parts, sizeof *u.pending);
         undone &= undo_batch(&u);
         ferry_ops_clear(u.swapped, b->n_ops);
         free(u.swapped);
+        free(u.origin);
+        free(u.told);
         free(u.pending);
         ferry_batch_free(b);
     }
@@ -258,7 +272,7 @@ static void silent_hands(const struct ferry_txn *txn, const struct ferry_view *v
             size_t k = 0;
             while (k < n_seen && !change_has_key(seen[k], c))
                 k++;
-            if (c->router != part->router || k < n_seen)
+            if (c->router != part->router || k < n_seen || ferry_change_by_itself(c))
                 continue;
             FERRY_GROW(seen, n_seen);
             seen[n_seen++] = c;
@@ -278,20 +292,20 @@ static void silent_hands(const struct ferry_txn *txn, const struct ferry_view *v
 static bool is_harmless(const struct ferry_view *view, const struct ferry_view_part *part, size_t cell)
 {
     const struct ferry_stack *stack = view->cells[cell].expected;
+    const struct ferry_entry *best = ferry_stack_best(stack), *found = ferry_view_best(view, part, cell);
     for (uint32_t i = 0; stack && i < stack->n; i++) {
         const struct ferry_entry *e = ferry_cell_entry(view->plan, &view->cells[cell], stack->entries[i]);
-        enum ferry_kind kind = e->type == FERRY_GATEWAY ? FERRY_KIND_GATEWAY : FERRY_KIND_ROUTE;
-        if (!ferry_entry_same(e, ferry_view_key(view, part, cell, kind, e->table, e->metric)))
+        if (!ferry_entry_dynamic(e) &&
+            !ferry_entry_same(e, ferry_view_key(view, part, cell, ferry_entry_kind(e), e->table, e->metric)))
             return false;
     }
+    if (!best || !ferry_entry_as_wanted(ferry_cell_entry(view->plan, &view->cells[cell], best), found))
+        return !best && !found;
     for (uint32_t i = view->head[cell]; i; i = part->next[i - 1]) {
         const struct ferry_fib_item *item = &part->fib.items[i - 1];
-        if (item->relation == FERRY_EXACT && item->entry.type == FERRY_GATEWAY &&
-            (!stack || stack->entries[0]->type != FERRY_GATEWAY))
-            return false;
-        if (item->relation == FERRY_EXACT && (!stack || (stack->entries[0]->type != FERRY_GATEWAY &&
-                                                         item->entry.metric < stack->entries[0]->metric)))
-            return false;
+        if (item->relation == FERRY_EXACT && item->entry.type == FERRY_ANNOUNCEMENT &&
+            stack->entries[stack->n - 1]->type != FERRY_ANNOUNCEMENT)
+            return false; /* draws packets from elsewhere */
     }
     return true;
 }

@@ -6,6 +6,8 @@
  *  V1. Equality is exact: every attribute and the driver's native bytes, everything but the index of a next
  *      hop's router, which drivers do not know.
  *  V2. What could not be read is never taken for anything.
+ *  V3. What a routing protocol brought counts only where it forwards, and is then judged by where it leads: it changes by
+ *      itself, and nobody follows it beneath something better.
  *
  * SPDX-License-Identifier: MIT */
 #include "txn/txn_engine.h"
@@ -110,18 +112,29 @@ void ferry_view_read(struct ferry_view *view, struct ferry_fleet *fleet, const b
 
 /* ---- Equality. ---- */
 
-static bool hop_same(const struct ferry_nexthop *a, const struct ferry_nexthop *b)
+static bool hop_same(const struct ferry_nexthop *a, const struct ferry_nexthop *b, enum ferry_cmp how)
 {
     return ferry_addr_equal(&a->via, &b->via) && !strncmp(a->dev, b->dev, sizeof a->dev) &&
-           a->weight == b->weight && a->onlink == b->onlink;
+           a->weight == b->weight && (how == FERRY_CMP_FORWARDING || a->onlink == b->onlink);
 }
 
-static size_t hop_count(const struct ferry_entry *e, const struct ferry_nexthop *hop)
+static size_t hop_count(const struct ferry_entry *e, const struct ferry_nexthop *hop, enum ferry_cmp how)
 {
     size_t n = 0;
     for (size_t i = 0; i < e->n_nexthops; i++)
-        n += hop_same(&e->nexthops[i], hop);
+        n += hop_same(&e->nexthops[i], hop, how);
     return n;
+}
+
+static bool hops_same(const struct ferry_entry *a, const struct ferry_entry *b, enum ferry_cmp how)
+{
+    if (a->n_nexthops != b->n_nexthops)
+        return false;
+    for (size_t i = 0; i < a->n_nexthops; i++) /* the order may differ, as it goes by router index first */
+        if (!hop_same(&a->nexthops[i], &b->nexthops[i], how) &&
+            hop_count(a, &a->nexthops[i], how) != hop_count(b, &a->nexthops[i], how))
+            return false;
+    return true;
 }
 
 bool ferry_entry_same(const struct ferry_entry *a, const struct ferry_entry *b)
@@ -134,14 +147,20 @@ bool ferry_entry_same(const struct ferry_entry *a, const struct ferry_entry *b)
         return false;
     if (a->type == FERRY_GATEWAY)
         return true;
-    if (a->table != b->table || a->metric != b->metric || a->protocol != b->protocol ||
-        a->n_nexthops != b->n_nexthops)
-        return false;
-    for (size_t i = 0; i < a->n_nexthops; i++) /* the order may differ, as it goes by router index first */
-        if (!hop_same(&a->nexthops[i], &b->nexthops[i]) &&
-            hop_count(a, &a->nexthops[i]) != hop_count(b, &a->nexthops[i]))
-            return false;
-    return true;
+    return a->table == b->table && a->metric == b->metric && a->protocol == b->protocol &&
+           hops_same(a, b, FERRY_CMP_EXACT);
+}
+
+bool ferry_entry_same_way(const struct ferry_entry *a, const struct ferry_entry *b)
+{
+    if (!a || !b || a == &ferry_many || b == &ferry_many)
+        return a == b && a != &ferry_many;
+    return a->type == b->type && hops_same(a, b, FERRY_CMP_FORWARDING);
+}
+
+bool ferry_change_by_itself(const struct ferry_change *change)
+{
+    return ferry_entry_dynamic(change->before) || ferry_entry_dynamic(change->after);
 }
 
 const struct ferry_entry *ferry_cell_entry(const struct ferry_plan *plan, const struct ferry_cell *cell,
@@ -153,13 +172,6 @@ const struct ferry_entry *ferry_cell_entry(const struct ferry_plan *plan, const 
     return g && g->attached ? g->attached : e;
 }
 
-static bool has_key(const struct ferry_entry *e, enum ferry_kind kind, uint32_t table, uint32_t metric)
-{
-    if (kind == FERRY_KIND_GATEWAY)
-        return e->type == FERRY_GATEWAY;
-    return e->type != FERRY_GATEWAY && e->table == table && e->metric == metric;
-}
-
 const struct ferry_entry *ferry_view_key(const struct ferry_view *view, const struct ferry_view_part *part,
                                          size_t cell, enum ferry_kind kind, uint32_t table, uint32_t metric)
 {
@@ -167,18 +179,54 @@ const struct ferry_entry *ferry_view_key(const struct ferry_view *view, const st
     const struct ferry_entry *found = NULL;
     for (uint32_t i = view->head[cell]; i; i = part->next[i - 1]) {
         const struct ferry_fib_item *item = &part->fib.items[i - 1];
-        if (item->relation != FERRY_EXACT || !has_key(&item->entry, kind, table, metric))
+        if (item->relation != FERRY_EXACT || !ferry_entry_has_key(&item->entry, kind, table, metric))
             continue;
-        if (found)
+        if (found && ferry_entry_dynamic(&item->entry))
+            continue; /* V3: beneath the static one */
+        if (found && !ferry_entry_dynamic(found))
             return &ferry_many;
         found = &item->entry;
     }
     return found;
 }
 
-static enum ferry_kind kind_of(const struct ferry_entry *e)
+const struct ferry_entry *ferry_view_best(const struct ferry_view *view, const struct ferry_view_part *part,
+                                          size_t cell)
 {
-    return e->type == FERRY_GATEWAY ? FERRY_KIND_GATEWAY : FERRY_KIND_ROUTE;
+    const struct ferry_entry *best = NULL;
+    for (uint32_t i = view->head[cell]; i; i = part->next[i - 1]) {
+        const struct ferry_entry *e = &part->fib.items[i - 1].entry;
+        if (part->fib.items[i - 1].relation != FERRY_EXACT || e->type == FERRY_ANNOUNCEMENT)
+            continue;
+        if (e->type == FERRY_GATEWAY)
+            return e;
+        if (!best || e->metric < best->metric ||
+            (e->metric == best->metric && ferry_entry_dynamic(best) && !ferry_entry_dynamic(e)))
+            best = e;
+    }
+    return best;
+}
+
+/* V3. */
+static bool counts(const struct ferry_entry *e, const struct ferry_entry *best)
+{
+    return e == best || !ferry_entry_dynamic(e);
+}
+
+/* What was found in the place of an entry that counts. */
+static const struct ferry_entry *found_for(const struct ferry_view *view, const struct ferry_view_part *part,
+                                           size_t cell, const struct ferry_entry *want)
+{
+    if (ferry_entry_dynamic(want))
+        return ferry_view_best(view, part, cell);
+    return ferry_view_key(view, part, cell, ferry_entry_kind(want), want->table, want->metric);
+}
+
+bool ferry_entry_as_wanted(const struct ferry_entry *want, const struct ferry_entry *found)
+{
+    if (ferry_entry_dynamic(want))
+        return ferry_entry_dynamic(found) && ferry_entry_same_way(want, found);
+    return ferry_entry_same(want, found);
 }
 
 bool ferry_view_holds(const struct ferry_view *view, const struct ferry_view_part *part, size_t cell,
@@ -186,18 +234,20 @@ bool ferry_view_holds(const struct ferry_view *view, const struct ferry_view_par
 {
     if (part->result < 0) /* V2 */
         return false;
-    size_t n = 0;
+    const struct ferry_entry *best = ferry_view_best(view, part, cell);
+    size_t n = 0, wanted = 0;
     for (uint32_t i = view->head[cell]; i; i = part->next[i - 1])
-        n += part->fib.items[i - 1].relation == FERRY_EXACT;
-    if (n != (stack ? stack->n : 0))
-        return false;
+        n += part->fib.items[i - 1].relation == FERRY_EXACT && counts(&part->fib.items[i - 1].entry, best);
     for (uint32_t i = 0; stack && i < stack->n; i++) {
         const struct ferry_entry *want = stack->entries[i];
-        if (!ferry_entry_same(ferry_cell_entry(view->plan, &view->cells[cell], want),
-                              ferry_view_key(view, part, cell, kind_of(want), want->table, want->metric)))
+        if (!counts(want, stack->entries[0]))
+            continue;
+        wanted++;
+        if (!ferry_entry_as_wanted(ferry_cell_entry(view->plan, &view->cells[cell], want),
+                                   found_for(view, part, cell, want)))
             return false;
     }
-    return true;
+    return n == wanted;
 }
 
 /* ---- Differences, for people. ---- */
@@ -206,8 +256,8 @@ char *ferry_key_text(const struct ferry_prefix *prefix, enum ferry_kind kind, ui
 {
     char p[FERRY_PREFIX_STRLEN], in_table[24] = "";
     ferry_prefix_text(prefix, p);
-    if (kind == FERRY_KIND_GATEWAY)
-        return ferry_asprintf("gateway %s", p);
+    if (kind != FERRY_KIND_ROUTE)
+        return ferry_asprintf("%s %s", ferry_kind_name(kind), p);
     if (table != FERRY_TABLE_MAIN)
         snprintf(in_table, sizeof in_table, " table %u", table);
     return ferry_asprintf("route %s%s metric %u", p, in_table, metric);
@@ -234,9 +284,13 @@ void ferry_hands_add(struct ferry_hands *hands, const char *router, char *key,
 
 static bool stack_has(const struct ferry_stack *stack, const struct ferry_entry *e)
 {
-    for (uint32_t i = 0; stack && i < stack->n; i++)
-        if (has_key(stack->entries[i], kind_of(e), e->table, e->metric))
+    for (uint32_t i = 0; stack && i < stack->n; i++) {
+        const struct ferry_entry *want = stack->entries[i];
+        if (counts(want, stack->entries[0]) &&
+            (ferry_entry_dynamic(want) ? ferry_entry_dynamic(e)
+                                       : ferry_entry_has_key(want, ferry_entry_kind(e), e->table, e->metric)))
             return true;
+    }
     return false;
 }
 
@@ -246,20 +300,22 @@ void ferry_view_diff(const struct ferry_view *view, const struct ferry_view_part
     const struct ferry_cell *c = &view->cells[cell];
     const char *router = view->plan->routers[c->router].name;
     const struct ferry_prefix *prefix = &view->plan->groups[c->group].subnets[c->subnet].prefix;
+    const struct ferry_entry *best = ferry_view_best(view, part, cell);
     for (uint32_t i = 0; stack && i < stack->n; i++) {
         const struct ferry_entry *want = ferry_cell_entry(view->plan, c, stack->entries[i]);
-        enum ferry_kind kind = kind_of(want);
-        const struct ferry_entry *found = ferry_view_key(view, part, cell, kind, want->table, want->metric);
-        if (!ferry_entry_same(want, found))
-            ferry_hands_add(hands, router, ferry_key_text(prefix, kind, want->table, want->metric), want,
+        if (!counts(stack->entries[i], stack->entries[0]))
+            continue;
+        const struct ferry_entry *found = found_for(view, part, cell, want);
+        if (!ferry_entry_as_wanted(want, found))
+            ferry_hands_add(hands, router,
+                            ferry_key_text(prefix, ferry_entry_kind(want), want->table, want->metric), want,
                             found, false);
     }
     for (uint32_t i = view->head[cell]; i; i = part->next[i - 1]) {
         const struct ferry_fib_item *item = &part->fib.items[i - 1];
-        if (item->relation == FERRY_EXACT && !stack_has(stack, &item->entry))
-            ferry_hands_add(
-                hands, router,
-                ferry_key_text(prefix, kind_of(&item->entry), item->entry.table, item->entry.metric), NULL,
-                &item->entry, false);
+        const struct ferry_entry *e = &item->entry;
+        if (item->relation == FERRY_EXACT && counts(e, best) && !stack_has(stack, e))
+            ferry_hands_add(hands, router, ferry_key_text(prefix, ferry_entry_kind(e), e->table, e->metric),
+                            NULL, e, false);
     }
 }

@@ -48,18 +48,9 @@ void ferry_txn_read_patiently(struct ferry_txn *txn, struct ferry_view *view, co
 /* Of the route that forwards: a next hop whose link is down delivers nothing. */
 static bool dead_hop(const struct ferry_view *view, const struct ferry_view_part *part, size_t cell)
 {
-    const struct ferry_fib_item *best = NULL;
-    for (uint32_t i = view->head[cell]; i; i = part->next[i - 1]) {
-        const struct ferry_fib_item *item = &part->fib.items[i - 1];
-        if (item->relation != FERRY_EXACT)
-            continue;
-        if (item->entry.type == FERRY_GATEWAY)
-            return false;
-        if (!best || item->entry.metric < best->entry.metric)
-            best = item;
-    }
-    for (size_t i = 0; best && i < best->entry.n_nexthops; i++)
-        if (best->entry.nexthops[i].down)
+    const struct ferry_entry *best = ferry_view_best(view, part, cell);
+    for (size_t i = 0; best && i < best->n_nexthops; i++)
+        if (best->nexthops[i].down)
             return true;
     return false;
 }
@@ -123,18 +114,18 @@ static enum mark walk(struct walk *w, uint32_t router)
 {
     if (w->mark[router] != FRESH)
         return w->mark[router] == OPEN ? BAD : w->mark[router]; /* open: a loop */
-    const struct ferry_stack *stack = w->states[router];
+    const struct ferry_entry *best = ferry_stack_best(w->states[router]);
     enum mark mark = GOOD;
     w->mark[router] = OPEN;
-    if (!stack)
+    if (!best)
         mark = BAD; /* falls to a covering prefix */
-    else if (stack->entries[0]->type == FERRY_UNICAST)
-        for (size_t i = 0; i < stack->entries[0]->n_nexthops; i++) {
-            uint32_t next = stack->entries[0]->nexthops[i].router;
+    else if (best->type == FERRY_UNICAST)
+        for (size_t i = 0; i < best->n_nexthops; i++) {
+            uint32_t next = best->nexthops[i].router;
             if (next != FERRY_NO_ROUTER && walk(w, next) == BAD)
                 mark = BAD;
         }
-    else if (stack->entries[0]->type != FERRY_GATEWAY)
+    else if (best->type != FERRY_GATEWAY)
         mark = BAD;
     w->mark[router] = (uint8_t)mark;
     return mark;
