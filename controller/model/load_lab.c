@@ -100,10 +100,14 @@ static void load_bird(struct ferry_loader *l, uint32_t object, struct ferry_lab_
     host->bird_networks = ferry_calloc(ferry_json_count(l->doc, array), sizeof *host->bird_networks);
     FERRY_JSON_EACH(l->doc, array, v)
     {
-        struct ferry_prefix network;
-        if (ferry_load_full(l) || !ferry_load_address(l, v, &network))
+        const char *text = NULL;
+        struct ferry_err why;
+        struct ferry_prefix *network = &host->bird_networks[host->n_bird_networks];
+        if (ferry_load_full(l) || ferry_json_string(l->doc, v, &text, &l->err) < 0)
             return;
-        host->bird_networks[host->n_bird_networks++] = ferry_prefix_network(&network);
+        if (ferry_prefix_parse(text, network, &why) < 0 || !ferry_load_is_network(network))
+            ferry_json_error(l->doc, v, &l->err, "'%.80s' is not NETWORK/LENGTH", text);
+        host->n_bird_networks++;
     }
 }
 

@@ -91,6 +91,9 @@ struct ferry_lab_host {
     size_t n_via;
     struct ferry_end *at; /* one machine behind each of these LANs: the same one, at several sites */
     size_t n_at;
+    uint32_t bird_as; /* not 0: it runs BIRD in this AS, a BGP neighbour of the routers on its LANs ... */
+    struct ferry_prefix *bird_networks; /* ... and originates these */
+    size_t n_bird_networks;
 };
 
 struct ferry_topology {

@@ -5,6 +5,7 @@
  *   NETNS/boot, boot.log, ready   what the first process runs, what it said, that it is done
  *   NETNS/ssh/                    sshd's configuration, host key, authorized_keys, log
  *   NETNS/frr/, log/, lib/, root/ /etc/frr, /var/log/frr, /var/lib and root's home
+ *   NETNS/bird.conf               of a foreign router
  *
  * SPDX-License-Identifier: MIT */
 #include "lab.h"
@@ -55,19 +56,21 @@ int ferry_lab_file_write(const char *path, const char *text, mode_t mode, struct
 
 int ferry_lab_files_check(const struct ferry_lab_layout *layout, struct ferry_err *err)
 {
+    enum { SSHD = 1 << FERRY_LAB_SSHD, FRR = 1 << FERRY_LAB_FRR, BIRD = 1 << FERRY_LAB_BIRD };
     static const struct {
         const char *program, *what;
-        bool frr;
+        unsigned machines;
     } needed[] = {
-        {"/usr/sbin/sshd", "routers that are reached over SSH need sshd", false},
-        {"/usr/bin/ssh-keygen", "routers that are reached over SSH need ssh-keygen", false},
-        {"/usr/lib/frr/frrinit.sh", "routers with the driver frr need FRR", true},
-        {"/usr/bin/vtysh", "routers with the driver frr need vtysh", true},
+        {"/usr/sbin/sshd", "routers that are reached over SSH need sshd", SSHD | FRR},
+        {"/usr/bin/ssh-keygen", "routers that are reached over SSH need ssh-keygen", SSHD | FRR},
+        {"/usr/lib/frr/frrinit.sh", "routers with the driver frr need FRR", FRR},
+        {"/usr/bin/vtysh", "routers with the driver frr need vtysh", FRR},
+        {"/usr/sbin/bird", "hosts with `bird` need BIRD", BIRD},
     };
     for (size_t i = 0; i < layout->n_places; i++) {
-        enum ferry_lab_machine machine = layout->places[i].machine;
-        for (size_t n = 0; machine != FERRY_LAB_KERNEL && n < FERRY_COUNT(needed); n++) {
-            if ((!needed[n].frr || machine == FERRY_LAB_FRR) && access(needed[n].program, X_OK) < 0) {
+        unsigned machine = 1u << layout->places[i].machine;
+        for (size_t n = 0; n < FERRY_COUNT(needed); n++) {
+            if ((needed[n].machines & machine) && access(needed[n].program, X_OK) < 0) {
                 return ferry_refuse(err, "packages",
                                     "%s, and %s is not there: run `sudo topologies/install-packages frr`",
                                     needed[n].what, needed[n].program);
@@ -86,10 +89,11 @@ static char *boot_script(const struct ferry_lab_place *place, const char *dir)
     bool frr = place->machine == FERRY_LAB_FRR;
     return ferry_asprintf(
         "#!/bin/sh\n"
-        "# The router %s, started by `ferry lab up` in namespaces of its own.\n"
+        "# %s, started by `ferry lab up` in namespaces of its own.\n"
         "set -eu\n"
         "umask 022\n"
         "here=%s\n"
+        "rm -f $here/ready\n"
         "hostname %s\n"
         "mount -n --make-rprivate /\n"
         "mount -n -t proc proc /proc\n"
@@ -105,17 +109,21 @@ static char *boot_script(const struct ferry_lab_place *place, const char *dir)
         "mount -n -t tmpfs -o mode=1777 tmpfs /var/tmp\n"
         "%s"
         "mount -n --move $here/run /run\n"
-        "%s"
-        "/usr/sbin/sshd -f /run/lab/ssh/sshd_config -E /run/lab/ssh/log\n"
+        "cd /\n"
+        "%s%s%s"
         ": >/run/lab/ready\n"
         "while :; do sleep infinity & wait; done # and takes leave of every process that ends\n",
-        place->of, dir, place->of,
+        place->netns, dir, place->role == FERRY_LAB_ROUTER ? place->of : place->netns,
         frr ? "chown -R frr:frr $here/frr $here/log\n"
               "chown frr:frrvty $here/run/frr $here/frr/vtysh.conf\n"
               "mount -n --bind $here/frr /etc/frr\n"
               "mount -n --bind $here/log /var/log/frr\n"
             : "",
-        frr ? "/usr/lib/frr/frrinit.sh start\n" : "");
+        frr ? "/usr/lib/frr/frrinit.sh start\n" : "",
+        place->machine == FERRY_LAB_BIRD
+            ? "/usr/sbin/bird -c /run/lab/bird.conf -s /run/bird.ctl -P /run/bird.pid\n"
+            : "",
+        place->router ? "/usr/sbin/sshd -f /run/lab/ssh/sshd_config -E /run/lab/ssh/log\n" : "");
 }
 
 static char *sshd_config(const struct ferry_router *router)
@@ -222,11 +230,17 @@ static int make_machine(const struct ferry_topology *t, const struct ferry_lab_p
         FERRY_AUTOFREE char *path = ferry_asprintf("%s/%s", dir, dirs[i].name);
         r = make_dir(path, dirs[i].mode, err);
     }
-    FERRY_AUTOFREE char *boot = boot_script(place, dir), *sshd = sshd_config(place->router),
-                        *shadow = shadow_text();
+    FERRY_AUTOFREE char *boot = boot_script(place, dir), *shadow = shadow_text();
     if (r < 0 || (r = write_in(dir, "boot", boot, 0755, err)) < 0 ||
-        (r = write_in(dir, "shadow", shadow, 0640, err)) < 0 ||
-        (r = write_in(dir, "ssh/sshd_config", sshd, 0644, err)) < 0 ||
+        (r = write_in(dir, "shadow", shadow, 0640, err)) < 0) {
+        return r;
+    }
+    if (place->machine == FERRY_LAB_BIRD) {
+        FERRY_AUTOFREE char *bird = ferry_lab_bird_config(t, place);
+        return write_in(dir, "bird.conf", bird, 0644, err);
+    }
+    FERRY_AUTOFREE char *sshd = sshd_config(place->router);
+    if ((r = write_in(dir, "ssh/sshd_config", sshd, 0644, err)) < 0 ||
         (r = write_in(dir, "ssh/authorized_keys", authorized, 0644, err)) < 0 ||
         (r = make_host_key(place, dir, known_hosts, err)) < 0) {
         return r;

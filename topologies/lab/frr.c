@@ -5,6 +5,7 @@
  *     alone does not say enough.
  *  2. BGP: one AS a site, 65001 and on in the file's order; eBGP over the links between sites, iBGP over those inside
  *     one.  OSPF: all in one area, a link costs what the topology says.
+ *     A host with `bird` is a neighbour of the router on whose LAN it is.
  *  3. What a router originates is what it has: the networks of its interfaces, and the subnets that are attached at
  *     home.
  *
@@ -133,7 +134,7 @@ static void write_router_id(const struct writer *w, const char *what)
 
 /* ---- BGP ---- */
 
-static uint32_t as_of(const struct ferry_router *router)
+uint32_t ferry_lab_as(const struct ferry_router *router)
 {
     return FERRY_LAB_FIRST_AS + router->site;
 }
@@ -149,7 +150,7 @@ static void write_neighbour(const struct writer *w, const struct ferry_end *own,
         if (address) {
             ferry_addr_text(address, text);
             fprintf(w->out, " neighbor %s remote-as %u\n neighbor %s timers connect 1\n", text,
-                    as_of(&w->t->routers[peer->router]), text);
+                    ferry_lab_as(&w->t->routers[peer->router]), text);
         }
     }
 }
@@ -166,6 +167,49 @@ static void activate(const struct writer *w, const struct ferry_end *own, const 
     fprintf(w->out, "  neighbor %s activate\n", text);
     if (w->t->routers[peer->router].site == w->place->router->site) {
         fprintf(w->out, "  neighbor %s next-hop-self\n", text);
+    }
+}
+
+/* Calls `work` for each address of a host with `bird` on a LAN of this router. */
+static void each_bird(const struct writer *w,
+                      void (*work)(const struct writer *w, const struct ferry_lab_host *bird,
+                                   const struct ferry_addr *address))
+{
+    for (size_t h = 0; h < w->t->n_lab_hosts; h++) {
+        const struct ferry_lab_host *host = &w->t->lab_hosts[h];
+        for (size_t i = 0; host->bird_as && i < host->n_at; i++) {
+            for (size_t a = 0; host->at[i].router == w->router && a < host->n_addresses; a++) {
+                work(w, host, &host->addresses[a].addr);
+            }
+        }
+    }
+}
+
+static void write_bird(const struct writer *w, const struct ferry_lab_host *bird,
+                       const struct ferry_addr *address)
+{
+    char text[FERRY_ADDR_STRLEN];
+    ferry_addr_text(address, text);
+    fprintf(w->out, " neighbor %s remote-as %u\n neighbor %s timers connect 1\n", text, bird->bird_as, text);
+}
+
+static void activate_bird_v4(const struct writer *w, const struct ferry_lab_host *bird,
+                             const struct ferry_addr *address)
+{
+    char text[FERRY_ADDR_STRLEN];
+    (void)bird;
+    if (address->family == AF_INET) {
+        fprintf(w->out, "  neighbor %s activate\n", ferry_addr_text(address, text));
+    }
+}
+
+static void activate_bird_v6(const struct writer *w, const struct ferry_lab_host *bird,
+                             const struct ferry_addr *address)
+{
+    char text[FERRY_ADDR_STRLEN];
+    (void)bird;
+    if (address->family == AF_INET6) {
+        fprintf(w->out, "  neighbor %s activate\n", ferry_addr_text(address, text));
     }
 }
 
@@ -192,10 +236,11 @@ static void write_bgp_network(const struct writer *w, const struct ferry_prefix 
 static void write_bgp(const struct writer *w)
 {
     const char *list = driver(w)->prefix_list;
-    fprintf(w->out, "router bgp %u\n", as_of(w->place->router));
+    fprintf(w->out, "router bgp %u\n", ferry_lab_as(w->place->router));
     write_router_id(w, "bgp router-id");
     fputs(" no bgp ebgp-requires-policy\n no bgp default ipv4-unicast\n timers bgp 3 9\n", w->out);
     each_peer(w, write_neighbour);
+    each_bird(w, write_bird);
     for (int v6 = 0; v6 < 2; v6++) {
         uint8_t family = v6 ? AF_INET6 : AF_INET;
         if (!has_family(w, family)) {
@@ -210,6 +255,7 @@ static void write_bgp(const struct writer *w)
             fputs("  maximum-paths 1\n", w->out);
         }
         each_peer(w, v6 ? activate_v6 : activate_v4);
+        each_bird(w, v6 ? activate_bird_v6 : activate_bird_v4);
         fputs(" exit-address-family\n", w->out);
     }
     fputs("exit\n", w->out);
@@ -224,20 +270,11 @@ static void write_ospf_network(const struct writer *w, const struct ferry_prefix
             driver(w)->area ? driver(w)->area : "0.0.0.0");
 }
 
-static void write_active(const struct writer *w, const struct ferry_end *own, const struct ferry_end *peer,
-                         uint32_t cost)
-{
-    (void)peer;
-    (void)cost;
-    fprintf(w->out, " no passive-interface %s\n", interface_name(w, own));
-}
-
 static void write_ospf(const struct writer *w)
 {
     fputs("router ospf\n", w->out);
     write_router_id(w, "ospf router-id");
-    fputs(" timers throttle spf 0 50 1000\n passive-interface default\n", w->out);
-    each_peer(w, write_active);
+    fputs(" timers throttle spf 0 50 1000\n timers throttle lsa all 0\n timers lsa min-arrival 0\n", w->out);
     each_network(w, AF_INET, !driver(w)->prefix_list, write_ospf_network);
     if (driver(w)->prefix_list) {
         fprintf(w->out, " redistribute connected route-map %s\n", driver(w)->prefix_list);
@@ -248,13 +285,29 @@ static void write_ospf(const struct writer *w)
     fputs("exit\n", w->out);
 }
 
+/* Nobody speaks OSPF on a LAN of hosts. */
+static void write_passive(const struct writer *w)
+{
+    for (uint32_t i = 0; i < w->place->router->n_interfaces; i++) {
+        bool active = false;
+        for (size_t l = 0; l < w->t->n_links; l++) {
+            const struct ferry_link *link = &w->t->links[l];
+            active |= link->a.router == w->router && link->a.interface == i;
+            active |= link->b.router == w->router && link->b.interface == i;
+        }
+        if (!active) {
+            fprintf(w->out, "interface %s\n ip ospf passive\nexit\n", w->place->router->interfaces[i].name);
+        }
+    }
+}
+
 static void write_ospf_interface(const struct writer *w, const struct ferry_end *own,
                                  const struct ferry_end *peer, uint32_t cost)
 {
     (void)peer;
     fprintf(w->out,
             "interface %s\n ip ospf network point-to-point\n ip ospf cost %u\n ip ospf hello-interval 1\n"
-            " ip ospf dead-interval 4\nexit\n",
+            " ip ospf dead-interval 4\n ip ospf retransmit-interval 1\nexit\n",
             interface_name(w, own), cost > 65535 ? 65535 : cost);
 }
 
@@ -316,6 +369,7 @@ void ferry_lab_frr_config(const struct ferry_topology *t, const struct ferry_lab
     }
     if (driver(&w)->routing == FERRY_ROUTING_OSPF) {
         each_peer(&w, write_ospf_interface);
+        write_passive(&w);
         write_ospf(&w);
     }
 }

@@ -380,13 +380,17 @@ static void add_host_at(struct builder *b, const struct ferry_lab_host *h, const
     uint32_t place = add_place(b->layout, FERRY_LAB_HOST,
                                ferry_asprintf("%s.%s", h->name, t->routers[at->router].name), h->name);
     struct ferry_lab_place *p = &b->layout->places[place];
+    p->host = h;
+    p->at = at;
+    p->machine = h->bird_as ? FERRY_LAB_BIRD : FERRY_LAB_KERNEL;
+    p->forwards = p->machine == FERRY_LAB_BIRD;
     add_interface(p, "eth0");
     for (size_t i = 0; i < h->n_addresses; i++) {
         const struct ferry_prefix *own = &h->addresses[i];
         add_address(p, own, "eth0");
         make_inner_device(b, p, own, at);
         struct ferry_addr via = host_gateway(t, h, own, at);
-        if (via.family && !ferry_addr_equal(&via, &own->addr)) {
+        if (via.family && !ferry_addr_equal(&via, &own->addr) && !h->bird_as) { /* BIRD learns its way */
             struct ferry_prefix any = {.addr = {.family = own->addr.family}};
             add_host_route(b, p, &any, &via, !ferry_prefix_contains(own, &via));
         }

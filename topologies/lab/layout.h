@@ -14,7 +14,7 @@
 enum ferry_lab_role { FERRY_LAB_ROUTER, FERRY_LAB_LAN, FERRY_LAB_HOST };
 
 /* What runs in a place: nothing (the kernel forwards), or daemons in a mount, UTS and PID namespace of its own. */
-enum ferry_lab_machine { FERRY_LAB_KERNEL, FERRY_LAB_SSHD, FERRY_LAB_FRR };
+enum ferry_lab_machine { FERRY_LAB_KERNEL, FERRY_LAB_SSHD, FERRY_LAB_FRR, FERRY_LAB_BIRD };
 
 struct ferry_lab_address {
     struct ferry_prefix address; /* address + length */
@@ -41,6 +41,8 @@ struct ferry_lab_place {
     char *of; /* name of the router, host or topology */
     enum ferry_lab_machine machine;
     const struct ferry_router *router; /* of a router; points into the topology */
+    const struct ferry_lab_host *host; /* of a host; points into the topology */
+    const struct ferry_end *at;        /* of a host: the interface on whose LAN it is */
     bool forwards;
     char (*interfaces)[FERRY_DEV_LEN]; /* of routers and hosts; a LAN's are its bridges and ports */
     size_t n_interfaces;

@@ -1,4 +1,4 @@
-/* Routers that run daemons: FRR, and an SSH server, each router like a machine of its own.
+/* Routers that run daemons: FRR or BIRD, and an SSH server, each router like a machine of its own.
  *
  * A machine is a mount, UTS and PID namespace beside its network namespace.  All that it sees of this machine's files it
  * sees as they are, but for those that a router has for itself: /etc/frr, /run, /var/lib, /var/log/frr, /var/tmp, the
@@ -6,6 +6,7 @@
  * daemons, and takes all others with it when it ends: nothing of a machine outlives it.
  *
  *   machine.c   starting and ending        files.c   what stands in the directory
+ *   bird.c      bird.conf
  *   frr.c       frr.conf                   ready.c   asking a machine; waiting until it works; its baseline
  *
  * SPDX-License-Identifier: MIT */
@@ -37,6 +38,14 @@ int ferry_lab_file_write(const char *path, const char *text, mode_t mode,
 /* ---- frr.c ---- */
 
 void ferry_lab_frr_config(const struct ferry_topology *t, const struct ferry_lab_place *place, FILE *out);
+
+/* The AS of a router's site. */
+uint32_t ferry_lab_as(const struct ferry_router *router);
+
+/* ---- bird.c ---- */
+
+/* bird.conf of a foreign router, malloc'd. */
+char *ferry_lab_bird_config(const struct ferry_topology *t, const struct ferry_lab_place *place);
 
 /* ---- machine.c ---- */
 

@@ -246,6 +246,14 @@ static bool ssh_answers(const struct ferry_lab_place *place, const struct ferry_
     return inside(process, words, &out, &ignored) == 0 && strstr(out, "ssh-ed25519");
 }
 
+static bool bird_answers(const struct ferry_lab_record_process *process)
+{
+    FERRY_AUTOFREE char *out = NULL;
+    struct ferry_err ignored;
+    const char *words[] = {"birdc", "-s", "/run/bird.ctl", "show", "status", NULL};
+    return inside(process, words, &out, &ignored) == 0 && strstr(out, "Daemon is up and running");
+}
+
 static bool same_as(const char *path, const char *text)
 {
     FERRY_AUTOFREE char *kept = ferry_lab_file_read(path);
@@ -294,6 +302,11 @@ void ferry_lab_look_daemons(const struct ferry_lab_place *place, const struct fe
     size_t n = FERRY_COUNT(daemons) - (routing_of(place) == FERRY_ROUTING_STATIC);
     space->config_same = true;
     if (place->machine == FERRY_LAB_KERNEL) {
+        return;
+    }
+    if (place->machine == FERRY_LAB_BIRD) {
+        space->daemons = 1;
+        space->daemons_up = process && space->present && bird_answers(process);
         return;
     }
     space->daemons = 1 + (place->machine == FERRY_LAB_FRR ? (unsigned)n : 0);
