@@ -1,10 +1,12 @@
 /* The drivers that are built in: the only place, beside tests, that names them.  SPDX-License-Identifier: MIT */
+#include "iproute/iproute.h"
 #include "linux/linux.h"
 #include "sim/sim.h"
 
 #include <string.h>
 
 static const struct ferry_driver_ops *const drivers[] = {
+    &ferry_driver_iproute,
     &ferry_driver_linux,
     &ferry_driver_sim,
 };

@@ -180,6 +180,16 @@ static void netlink_foreign_gateway(struct contract_router *router, const char *
           v6 ? "nodad metric 77" : "brd + label lan0:svc");
 }
 
+/* ---- iproute: the same machine, spoken to by its own ip ---- */
+
+static void iproute_up(struct contract_router *router)
+{
+    netlink_up(router);
+    router->ops = ferry_driver_find("iproute");
+    router->config =
+        (struct ferry_driver_config){.type = "iproute", .transport = "local", .netns = router->netns};
+}
+
 /* ---- fault, without any rule: must not be felt. ---- */
 
 static struct ferry_fault_script no_faults = {.find = ferry_driver_find};
@@ -198,6 +208,13 @@ static void fault_netlink_up(struct contract_router *router)
     router->ops = ferry_fault_find("netlink");
 }
 
+static void fault_iproute_up(struct contract_router *router)
+{
+    iproute_up(router);
+    ferry_fault_install(&no_faults);
+    router->ops = ferry_fault_find("iproute");
+}
+
 const struct contract_driver contract_sim = {"sim",    always,      sim_up,
                                              sim_down, sim_foreign, sim_foreign_gateway};
 const struct contract_driver contract_fault_sim = {"fault-sim", always,      fault_sim_up,
@@ -206,4 +223,9 @@ const struct contract_driver contract_netlink = {"netlink",    may_make_namespac
                                                  netlink_down, netlink_foreign,     netlink_foreign_gateway};
 const struct contract_driver contract_fault_netlink = {"fault-netlink",  may_make_namespaces,
                                                        fault_netlink_up, netlink_down,
+                                                       netlink_foreign,  netlink_foreign_gateway};
+const struct contract_driver contract_iproute = {"iproute",    may_make_namespaces, iproute_up,
+                                                 netlink_down, netlink_foreign,     netlink_foreign_gateway};
+const struct contract_driver contract_fault_iproute = {"fault-iproute",  may_make_namespaces,
+                                                       fault_iproute_up, netlink_down,
                                                        netlink_foreign,  netlink_foreign_gateway};

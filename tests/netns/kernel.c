@@ -1,6 +1,12 @@
 /* See kernel.h.  SPDX-License-Identifier: MIT */
 #include "kernel.h"
 
+#ifdef FERRY_KERNEL_IPROUTE
+#include "iproute/iproute.h"
+#else
+#include "linux/linux.h"
+#endif
+
 #include <unistd.h>
 
 static int run(const char *command)
@@ -114,6 +120,15 @@ void kernel_runs(const struct kernel *k, const char *dev)
     fail_msg("%s has no carrier", dev);
 }
 
+struct ferry_driver_config kernel_config(const struct kernel *k)
+{
+#ifdef FERRY_KERNEL_IPROUTE
+    return (struct ferry_driver_config){.type = "iproute", .transport = "local", .netns = (char *)k->netns};
+#else
+    return (struct ferry_driver_config){.type = "netlink", .netns = (char *)k->netns};
+#endif
+}
+
 int kernel_up(void **state)
 {
     static unsigned count;
@@ -138,8 +153,12 @@ int kernel_up(void **state)
             kernel_ip(k, "addr add fd00:255:%d::1/64 dev %s nodad", i, dev);
         }
     }
-    struct ferry_driver_config config = {.type = "netlink", .netns = k->netns};
+    struct ferry_driver_config config = kernel_config(k);
+#ifdef FERRY_KERNEL_IPROUTE
+    k->ops = &ferry_driver_iproute;
+#else
     k->ops = &ferry_driver_linux;
+#endif
     if (k->ops->open(&ferry_env_real, &config, "r1", NULL, NULL, &k->driver, &err) < 0) {
         fprintf(stderr, "%s\n", err.text);
         return -1;

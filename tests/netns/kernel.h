@@ -1,9 +1,10 @@
-/* A router for the netlink driver's tests: a network namespace of its own, and the driver on it.
+/* A router for the tests of the drivers of Linux routers: a network namespace of its own, and the driver on it: netlink, or
+ * iproute where FERRY_KERNEL_IPROUTE is defined.
  * SPDX-License-Identifier: MIT */
 #ifndef FERRY_TESTS_KERNEL_H
 #define FERRY_TESTS_KERNEL_H
 
-#include "linux/linux.h"
+#include <ferry/driver.h>
 
 #include <ferry/fib.h>
 #include <setjmp.h>
@@ -18,6 +19,12 @@
 
 /* lan0 (the LAN, no address), up0 (10.255.1.1/24, fd00:255:1::1/64), up1 (10.255.2.1/24, fd00:255:2::1/64);
  * all veths with their other ends up in the same namespace. */
+#ifdef FERRY_KERNEL_IPROUTE
+#define KERNEL_IPROUTE true
+#else
+#define KERNEL_IPROUTE false
+#endif
+
 struct kernel {
     char netns[48];
     struct ferry_driver *driver;
@@ -27,6 +34,8 @@ struct kernel {
 /* For cmocka_unit_test_setup_teardown. */
 int kernel_up(void **state);
 int kernel_down(void **state);
+/* How to open the driver. */
+struct ferry_driver_config kernel_config(const struct kernel *k);
 /* Exit status 77, said aloud, where namespaces cannot be made. */
 void kernel_need_root(void);
 

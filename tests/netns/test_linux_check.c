@@ -98,7 +98,7 @@ static void says(const struct kernel *k, struct ferry_op op, const char *words)
 {
     char said[300] = "";
     struct ferry_env env = ferry_env_real;
-    struct ferry_driver_config config = {.type = "netlink", .netns = (char *)k->netns};
+    struct ferry_driver_config config = kernel_config(k);
     struct ferry_driver *driver;
     struct ferry_err err;
     env.ctx = said;

@@ -426,7 +426,7 @@ static void test_pitfall_12_the_lan_is_told(void **state)
     assert_int_equal(k->ops->apply(k->driver, ops, 2, &err), 0);
     before = pc_knows(&pc, "192.168.1.1", old);
     assert_int_equal(k->ops->announce(k->driver, ops, 2, &err), 0);
-    for (int i = 0; i < 200 && !(told4 && told6); i++) {
+    for (int i = 0; i < 200 && !(told4 && (told6 || KERNEL_IPROUTE)); i++) {
         told4 = !pc_knows(&pc, "192.168.1.1", old);
         told6 = !pc_knows(&pc, "fd00:1::1", old);
         usleep(10000);
@@ -434,9 +434,11 @@ static void test_pitfall_12_the_lan_is_told(void **state)
     pc_down(&pc);
     assert_true(before);
     assert_true(told4);
-    assert_true(told6);
+    if (!KERNEL_IPROUTE) /* no tool of a plain router says it */
+        assert_true(told6);
 }
 
+#ifndef FERRY_KERNEL_IPROUTE
 static bool hears_questions(const struct kernel *k)
 {
     char *text = kernel_text(k, "-6 maddr show dev lan0");
@@ -481,6 +483,7 @@ static void test_pitfall_13_it_hears_them_unchecked_too(void **state)
     come_and_go(k, &attach);
     assert_true(hears_questions(k));
 }
+#endif
 
 /* Pitfall 13 for IPv4: somebody on the LAN has the address already. */
 static void test_pitfall_13_a_taken_address_is_found(void **state)
@@ -503,7 +506,7 @@ static void test_pitfall_13_a_taken_address_is_found(void **state)
 /* The commands of `native`, typed by a person, leave the kernel as the driver does. */
 static void as_typed(struct kernel *k, struct ferry_op op)
 {
-    struct ferry_driver_config config = {.type = "netlink", .netns = k->netns};
+    struct ferry_driver_config config = kernel_config(k);
     char text[4096], *line, *rest = NULL;
     struct ferry_op undo = kernel_swap(&op);
     struct ferry_err err;
@@ -607,8 +610,10 @@ int main(void)
         T(test_every_attribute_of_an_address_comes_back),
         T(test_pitfall_12_the_lan_is_told),
         T(test_pitfall_13_ipv6_works_at_once),
+#ifndef FERRY_KERNEL_IPROUTE /* nobody joins a group over there */
         T(test_pitfall_13_an_ipv6_gateway_hears_questions_at_once),
         T(test_pitfall_13_it_hears_them_unchecked_too),
+#endif
         T(test_pitfall_13_a_taken_address_is_found),
         T(test_pitfall_14_secondaries_come_back_in_order),
         T(test_pitfall_14_routes_with_the_source_survive),

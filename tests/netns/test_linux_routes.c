@@ -106,6 +106,26 @@ static const struct {
     {V6 " encap ip6 id 3 dst fd00:255:1::5 hoplimit 9 dev up0", 254, true},
 };
 
+/* What no command could put back is refused before anything is written. */
+static bool wordless(const char *route)
+{
+    return strstr(route, "encap seg6") || strstr(route, "encap ip6") || strstr(route, "nexthop encap");
+}
+
+static void left_alone(struct kernel *k, const char *prefix, uint32_t table)
+{
+    char *was = kernel_snapshot(k);
+    struct ferry_fib fib = kernel_read(k, prefix, table, NULL, NULL);
+    const struct ferry_entry *e = kernel_only(&fib);
+    const struct ferry_entry drop = drop_of(e);
+    struct ferry_op replace = kernel_route(prefix, e, &drop), take = kernel_route(prefix, e, NULL);
+    assert_non_null(strstr(kernel_apply(k, &replace, FERRY_REFUSED), "no words"));
+    assert_non_null(strstr(kernel_apply(k, &take, FERRY_REFUSED), "no words"));
+    kernel_same(k, was);
+    ferry_fib_clear(&fib);
+    free(was);
+}
+
 static void one(struct kernel *k, const char *family, const char *route, const char *prefix, uint32_t table,
                 bool native)
 {
@@ -119,7 +139,10 @@ static void one(struct kernel *k, const char *family, const char *route, const c
         fail_msg("%s: native bytes: %d, wanted %d", route, has, native);
     ferry_fib_clear(&fib);
     print_message("   %s\n", route);
-    round_trip(k, prefix, table);
+    if (KERNEL_IPROUTE && wordless(route))
+        left_alone(k, prefix, table);
+    else
+        round_trip(k, prefix, table);
     if (!kernel_try(k, "%s route flush %s table %u", family, prefix,
                     table)) /* ip cannot echo a nexthop object */
         kernel_ip(k, "%s route del %s table %u", family, prefix, table);
@@ -349,8 +372,8 @@ static void test_pitfall_15_the_socket_lives_in_its_namespace(void **state)
     char before[64] = "", after[64] = "";
     struct ferry_driver *driver;
     struct ferry_err err;
-    struct ferry_driver_config config = {.type = "netlink", .netns = k->netns};
-    struct ferry_driver_config nowhere = {.type = "netlink", .netns = "ferry-linux-does-not-exist"};
+    struct ferry_driver_config config = kernel_config(k), nowhere = config;
+    nowhere.netns = "ferry-linux-does-not-exist";
     assert_true(readlink("/proc/thread-self/ns/net", before, sizeof before - 1) > 0);
     assert_int_equal(k->ops->open(&ferry_env_real, &config, "r1", NULL, NULL, &driver, &err), 0);
     assert_true(readlink("/proc/thread-self/ns/net", after, sizeof after - 1) > 0);
