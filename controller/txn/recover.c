@@ -24,6 +24,7 @@ struct reach {
     size_t n;     /* how many keys were placed */
     size_t least; /* the latest of all keys' earliest places */
     bool doubt;   /* something was silent or foreign */
+    size_t moved; /* stages up to the last one whose changes a protocol shows as made */
 };
 
 /* The values that one key goes through. */
@@ -95,6 +96,14 @@ static void free_changes(struct changes_of *of, size_t n)
     free(of);
 }
 
+static void place_protocol(const struct ferry_change *c, size_t stage, const struct ferry_view *view,
+                           const struct ferry_view_part *part, size_t cell, struct reach *reach)
+{
+    const struct ferry_entry *found = ferry_view_key(view, part, cell, c->kind, c->table, c->metric);
+    if (ferry_entry_same(c->after, found) && stage >= reach->moved)
+        reach->moved = stage + 1;
+}
+
 static void place_cell(const struct ferry_txn *txn, const struct ferry_view *view,
                        const struct ferry_view_part *part, size_t cell, const struct changes_of *of,
                        struct reach *reach)
@@ -102,7 +111,9 @@ static void place_cell(const struct ferry_txn *txn, const struct ferry_view *vie
     FERRY_AUTOFREE const struct ferry_change **chained = ferry_calloc(of->n, sizeof *chained);
     FERRY_AUTOFREE size_t *stages = ferry_calloc(of->n, sizeof *stages);
     for (size_t i = 0; i < of->n; i++) {
-        bool first = !ferry_change_by_itself(of->v[i]); /* protocols tell nothing of how far we were */
+        bool first = !ferry_change_by_itself(of->v[i]);
+        if (!first) /* says nothing of how far the rest is, but is told to go back */
+            place_protocol(of->v[i], of->stages[i], view, part, cell, reach);
         for (size_t k = 0; first && k < i; k++)
             first = !same_key(of->v[k], of->v[i]);
         if (!first)
@@ -164,7 +175,8 @@ static size_t stages_to_undo(const struct ferry_txn *txn, const struct reach *re
             most = k;
         }
     size_t at = least == SIZE_MAX ? reach->least : reach->doubt ? most : least; /* R2 */
-    return at < n_stages ? at + 1 : n_stages;
+    size_t n = at < n_stages ? at + 1 : n_stages;
+    return n > reach->moved ? n : reach->moved;
 }
 
 /* What the journal says of the outcomes, where it says anything. */
@@ -223,9 +235,49 @@ static int recover(struct ferry_txn *txn, struct ferry_err *err)
     return undo(txn, &reach, err);
 }
 
-static void record_cleanup(struct ferry_txn_record **record)
+bool ferry_txn_is_whole(struct ferry_txn *txn)
 {
-    ferry_txn_record_free(*record);
+    FERRY_AUTOFREE size_t *fits = ferry_calloc(txn->plan->n_stages + 1, sizeof *fits);
+    struct reach reach = {.fits = fits};
+    return look(txn, &reach) && !ferry_txn_verify(txn);
+}
+
+int ferry_txn_recover_undo(struct ferry_txn *txn, struct ferry_err *err)
+{
+    FERRY_AUTOFREE size_t *fits = ferry_calloc(txn->plan->n_stages + 1, sizeof *fits);
+    struct reach reach = {.fits = fits};
+    look(txn, &reach);
+    return undo(txn, &reach, err);
+}
+
+/* ---- Taking it up. ---- */
+
+void ferry_txn_resumed_clear(struct ferry_resumed *resumed)
+{
+    if (resumed->txn)
+        resumed->txn->journal = NULL; /* the lock is our caller's */
+    ferry_txn_free(resumed->txn);
+    ferry_fleet_free(resumed->fleet);
+    ferry_txn_record_free(resumed->stored);
+}
+
+int ferry_txn_resume(struct ferry_journal *journal, const struct ferry_fleet_config *config,
+                     const struct ferry_txn_options *options, const char *id, struct ferry_resumed *ret,
+                     struct ferry_err *err)
+{
+    *ret = (struct ferry_resumed){0};
+    int r = ferry_journal_get(journal, id, &ret->stored, err);
+    if (!r)
+        r = ferry_fleet_for_plan(config, ret->stored->plan, &ret->fleet, err);
+    if (r < 0)
+        return r;
+    ret->txn = ferry_txn_new(journal->env, ret->fleet, ret->stored->plan, options);
+    ret->txn->journal = journal;
+    adopt(ret->txn, ret->stored);
+    if (ret->txn->record.deadline_us) /* the window is not longer than this */
+        ferry_txn_deadman_init(
+            ret->txn, (unsigned)((ret->txn->record.deadline_us - ret->txn->record.started_us) / 1000000));
+    return 0;
 }
 
 static int recover_locked(struct ferry_journal *journal, const struct ferry_fleet_config *config,
@@ -233,23 +285,19 @@ static int recover_locked(struct ferry_journal *journal, const struct ferry_flee
                           struct ferry_err *err)
 {
     char id[24];
-    int r = ferry_journal_unfinished(journal, false, id, err);
+    int r = ferry_journal_unfinished(journal, true, id, err);
     if (r <= 0)
         return r < 0 ? r : 1;
-    FERRY_CLEANUP(record_cleanup) struct ferry_txn_record *stored = NULL;
-    struct ferry_fleet *fleet = NULL;
-    r = ferry_journal_get(journal, id, &stored, err);
-    if (!r)
-        r = ferry_fleet_for_plan(config, stored->plan, &fleet, err);
+    FERRY_CLEANUP(ferry_txn_resumed_clear) struct ferry_resumed resumed;
+    r = ferry_txn_resume(journal, config, options, id, &resumed, err);
     if (r < 0)
         return r;
-    struct ferry_txn *txn = ferry_txn_new(journal->env, fleet, stored->plan, options);
-    txn->journal = journal;
-    adopt(txn, stored);
-    r = recover(txn, err);
-    txn->journal = NULL; /* the lock is our caller's */
-    ferry_txn_free(txn);
-    ferry_fleet_free(fleet);
+    if (resumed.txn->record.state == FERRY_TXN_AWAITING_CONFIRM)
+        r = ferry_txn_overdue(resumed.txn, err);
+    else if (resumed.txn->dead.on) /* nobody has confirmed it */
+        r = ferry_txn_turn_back(resumed.txn, "the controller stopped before the end", err);
+    else
+        r = recover(resumed.txn, err);
     return r < 0 ? r : ferry_journal_get(journal, id, ret, err);
 }
 

@@ -2,6 +2,7 @@
  *
  *      begin ─→ READY ─→ APPLYING ─→ VERIFYING ─→ COMMITTED
  *                           │            │  (drill: held)  │
+ *                           │            └─→ AWAITING-CONFIRM ─→ COMMITTED, or UNDOING (confirm.c)
  *                           └────────→ UNDOING ←───────────┘ (drill: abort)
  *                                        └─→ UNDONE or STUCK
  *
@@ -159,6 +160,7 @@ void ferry_txn_free(struct ferry_txn *txn)
     free(txn->ready);
     free(txn->states);
     free(txn->specifics);
+    ferry_txn_deadman_clear(txn);
     ferry_interlock_clear(&txn->interlock);
     ferry_journal_events_clear(&txn->events);
     if (txn->journal)
@@ -197,8 +199,13 @@ int ferry_txn_precheck(struct ferry_fleet *fleet, struct ferry_plan *plan, struc
 
 static int refuse_unfinished(struct ferry_journal *journal, struct ferry_err *err)
 {
-    char id[24];
+    char id[24], crashed[24];
     int r = ferry_journal_unfinished(journal, true, id, err);
+    if (r > 0 && ferry_journal_unfinished(journal, false, crashed, err) == 0)
+        return ferry_refuse(err, "unfinished",
+                            "transaction %s awaits its confirmation: `ferry confirm %s` keeps it, `ferry "
+                            "rollback %s` undoes it",
+                            id, id, id);
     if (r > 0)
         return ferry_refuse(err, "unfinished",
                             "transaction %s has not ended; `ferry recover` finishes or undoes it", id);
@@ -215,6 +222,20 @@ int ferry_txn_look(struct ferry_journal *journal, struct ferry_err *err)
     return -FERRY_ELOCKED;
 }
 
+/* Nothing was written: where a router cannot be armed, the transaction has ended before it began. */
+static int arm(struct ferry_txn *txn, struct ferry_err *err)
+{
+    struct ferry_err ignored;
+    int r = ferry_txn_deadman_arm(txn, err);
+    if (!r)
+        return 0;
+    ferry_txn_set_reason(txn, err->text);
+    ferry_txn_set_state(txn, FERRY_TXN_UNDONE);
+    txn->record.ended_us = txn->env->realtime_us(txn->env->ctx);
+    (void)!ferry_txn_save(txn, "journal-undone", &ignored); /* if not, recover finds nothing to undo */
+    return r == -FERRY_EUNKNOWN ? -FERRY_EIO : r;
+}
+
 int ferry_txn_begin(struct ferry_journal *journal, struct ferry_fleet *fleet, struct ferry_plan *plan,
                     const struct ferry_txn_options *options, struct ferry_txn **ret,
                     struct ferry_hand **ret_drift, size_t *ret_n_drift, struct ferry_err *err)
@@ -227,14 +248,23 @@ int ferry_txn_begin(struct ferry_journal *journal, struct ferry_fleet *fleet, st
     r = refuse_unfinished(journal, err);
     if (!r && txn->record.undoes)
         r = ferry_journal_check_undoable(journal, txn->record.undoes, err);
+    if (!r && options->confirm_within_s)
+        ferry_txn_deadman_init(txn, options->confirm_within_s);
+    if (!r)
+        r = ferry_txn_deadman_check(txn, err);
     if (!r)
         r = check(txn, ret_drift, ret_n_drift, err);
     if (r < 0)
         return r;
+    if (txn->dead.on) /* from here on an undo may wait on the routers */
+        txn->record.deadline_us =
+            txn->env->realtime_us(txn->env->ctx) + 1000000ull * (txn->dead.window_s + txn->dead.margin_s);
     /* The journal says so already: it is not written again before the outage is over (T2). */
     txn->record.state = FERRY_TXN_APPLYING;
     r = ferry_journal_begin(journal, &txn->record, err);
     txn->record.state = FERRY_TXN_READY;
+    if (!r && txn->dead.on)
+        r = arm(txn, err);
     if (r < 0)
         return r;
     *ret = FERRY_STEAL(txn);
@@ -269,6 +299,8 @@ static int forward(struct ferry_txn *txn)
 {
     size_t stage = txn->stage;
     ferry_txn_set_state(txn, FERRY_TXN_APPLYING);
+    if (ferry_txn_deadman_stage(txn))
+        return start_undo(txn, stage);
     stage_title(txn, FERRY_EVENT_STAGE_START, stage, "");
     if (ferry_txn_apply_stage(txn))
         return start_undo(txn, stage + 1);
@@ -279,13 +311,14 @@ static int forward(struct ferry_txn *txn)
     return 1;
 }
 
-static int commit(struct ferry_txn *txn, struct ferry_err *err)
+int ferry_txn_commit(struct ferry_txn *txn, struct ferry_err *err)
 {
+    enum ferry_txn_state before = txn->record.state;
     txn->record.ended_us = txn->env->realtime_us(txn->env->ctx);
     ferry_txn_set_state(txn, FERRY_TXN_COMMITTED); /* T3 */
     int r = ferry_txn_save(txn, "journal-commit", err);
     if (r < 0) {
-        txn->record.state = FERRY_TXN_VERIFYING; /* not durable: not so */
+        txn->record.state = before; /* not durable: not so */
         txn->record.ended_us = 0;
         return r;
     }
@@ -294,13 +327,29 @@ static int commit(struct ferry_txn *txn, struct ferry_err *err)
     return 0;
 }
 
+/* The routers undo it by themselves unless a confirm comes: the window begins now. */
+static int await_confirm(struct ferry_txn *txn, struct ferry_err *err)
+{
+    struct ferry_err why;
+    if (ferry_txn_deadman_set(txn, txn->dead.window_s, false, &why)) {
+        FERRY_AUTOFREE char *reason = ferry_asprintf("the window could not begin: %s", why.text);
+        ferry_txn_set_reason(txn, reason);
+        return start_undo(txn, txn->plan->n_stages);
+    }
+    txn->held = true;
+    ferry_txn_set_state(txn, FERRY_TXN_AWAITING_CONFIRM);
+    return ferry_txn_save(txn, "journal-await", err);
+}
+
 static int verify(struct ferry_txn *txn, struct ferry_err *err)
 {
     ferry_txn_set_state(txn, FERRY_TXN_VERIFYING);
     if (ferry_txn_verify(txn))
         return start_undo(txn, txn->plan->n_stages);
+    if (txn->dead.on)
+        return await_confirm(txn, err);
     if (!txn->hold)
-        return commit(txn, err);
+        return ferry_txn_commit(txn, err);
     txn->held = true;
     return ferry_txn_save(txn, "journal-hold", err);
 }
@@ -308,6 +357,8 @@ static int verify(struct ferry_txn *txn, struct ferry_err *err)
 static int end_undo(struct ferry_txn *txn, struct ferry_err *err)
 {
     ferry_txn_undo_end(txn);
+    if (txn->record.state == FERRY_TXN_UNDONE)
+        ferry_txn_deadman_disarm(txn);
     txn->record.ended_us = txn->env->realtime_us(txn->env->ctx);
     int r = ferry_txn_save(txn, "journal-undone", err);
     if (r < 0)

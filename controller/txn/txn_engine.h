@@ -167,6 +167,23 @@ void ferry_specifics_collect(const struct ferry_view *view, struct ferry_specifi
 void ferry_specifics_sort(struct ferry_specific *v, size_t n);
 bool ferry_specifics_have(const struct ferry_specific *v, size_t n, const struct ferry_specific *s);
 
+/* ---- The dead-man (txn_deadman.c). ---- */
+
+struct ferry_dead_man {
+    enum ferry_deadman_state state;
+    unsigned left_s;
+    int result; /* negative: it did not say */
+    struct ferry_err err;
+};
+struct ferry_dead_men {
+    bool on;                              /* this transaction has one */
+    bool protocols;                       /* BGP or OSPF must converge in the undo */
+    unsigned window_s, margin_s, guard_s; /* to confirm; for the apply; between stages of the undo */
+    uint64_t until_us;                    /* the earliest deadline, monotonic; 0: not known */
+    uint8_t *roles;                       /* [router] */
+    struct ferry_dead_man *answers;       /* [router]: the last ones */
+};
+
 /* ---- The transaction. ---- */
 
 struct ferry_txn {
@@ -190,6 +207,7 @@ struct ferry_txn {
     struct ferry_journal_events events;
     struct ferry_specific *specifics; /* longer prefixes that stood there before, sorted */
     size_t n_specifics;
+    struct ferry_dead_men dead;
 };
 
 void ferry_txn_point(const struct ferry_env *env, const char *name);
@@ -230,5 +248,54 @@ size_t ferry_txn_view_width(const struct ferry_plan *plan);
 size_t ferry_plan_widest(const struct ferry_plan *plan);
 /* [router]: whether the plan needs it: it holds something, is changed, or could be attached.  malloc'd. */
 bool *ferry_plan_needed(const struct ferry_plan *plan);
+
+/* A transaction that has, or had, a dead-man with this window. */
+void ferry_txn_deadman_init(struct ferry_txn *txn, unsigned window_s);
+void ferry_txn_deadman_clear(struct ferry_txn *txn);
+/* -FERRY_EREFUSED (rule dead-man) where a changed router has none; 0 where none is wanted. */
+int ferry_txn_deadman_check(const struct ferry_txn *txn, struct ferry_err *err) FERRY_MUST_CHECK;
+/* On all changed routers, or on none. */
+int ferry_txn_deadman_arm(struct ferry_txn *txn, struct ferry_err *err) FERRY_MUST_CHECK;
+/* A new deadline on all of them; `later` than the one they have.  1: some are not armed any more. */
+int ferry_txn_deadman_set(struct ferry_txn *txn, unsigned seconds, bool later,
+                          struct ferry_err *err) FERRY_MUST_CHECK;
+/* Before a stage: there is time enough.  1: not so, the reason is set. */
+int ferry_txn_deadman_stage(struct ferry_txn *txn);
+struct ferry_deadman_look {
+    size_t n[FERRY_DEADMAN_FIRED + 1]; /* by state */
+    size_t n_silent;
+    unsigned least_left_s; /* of those armed; UINT32_MAX: none is */
+    struct ferry_err why;  /* of a silent one */
+};
+void ferry_txn_deadman_look(struct ferry_txn *txn, struct ferry_deadman_look *ret);
+/* 0: all are confirmed, read back.  1: some had fired.  Negative: some do not say. */
+int ferry_txn_deadman_confirm(struct ferry_txn *txn, struct ferry_err *err) FERRY_MUST_CHECK;
+/* After an undo: where one does not answer it is a hand, and STUCK. */
+void ferry_txn_deadman_disarm(struct ferry_txn *txn);
+/* How long an undo takes on the routers, in seconds from the deadline. */
+unsigned ferry_txn_deadman_lasts(const struct ferry_txn *txn);
+
+/* ---- Taking up a transaction of the journal (recover.c, confirm.c). ---- */
+
+struct ferry_resumed {
+    struct ferry_txn_record *stored;
+    struct ferry_fleet *fleet;
+    struct ferry_txn *txn;
+};
+/* With the lock held. */
+int ferry_txn_resume(struct ferry_journal *journal, const struct ferry_fleet_config *config,
+                     const struct ferry_txn_options *options, const char *id, struct ferry_resumed *ret,
+                     struct ferry_err *err) FERRY_MUST_CHECK;
+void ferry_txn_resumed_clear(struct ferry_resumed *resumed);
+/* Whether every router holds the end state, verified. */
+bool ferry_txn_is_whole(struct ferry_txn *txn);
+/* Undoes whatever is found, as after a crash. */
+int ferry_txn_recover_undo(struct ferry_txn *txn, struct ferry_err *err) FERRY_MUST_CHECK;
+/* The same where a dead-man is, or was, armed: routers that undo by themselves are let finish. */
+int ferry_txn_turn_back(struct ferry_txn *txn, const char *reason, struct ferry_err *err) FERRY_MUST_CHECK;
+/* Of one that awaits its confirmation: leaves it alone before the deadline, settles it after. */
+int ferry_txn_overdue(struct ferry_txn *txn, struct ferry_err *err) FERRY_MUST_CHECK;
+/* COMMITTED, durable, then persisted. */
+int ferry_txn_commit(struct ferry_txn *txn, struct ferry_err *err) FERRY_MUST_CHECK;
 
 #endif

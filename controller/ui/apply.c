@@ -7,18 +7,20 @@
 
 enum { KEY_CONFIRM = 0x6000, KEY_HOLD };
 
+#define CONFIRM_LEAST_S 5 /* less is over before a person has read that it began */
+
 struct apply_options {
     struct ui *ui;
     struct ui_selection selection;
     struct ui_run_options run;
     const char *file;
-    bool confirm;
+    unsigned confirm_s;
     uint64_t hold_us;
 };
 
 static const struct argp_option apply_argp_options[] = {
     {"confirm-within", KEY_CONFIRM, "DURATION", 0,
-     "Roll back unless confirmed in time (no driver can do this yet)", 4},
+     "Roll back, on the routers themselves, unless `ferry confirm` comes in time: 5s to 24h", 4},
     {0},
 };
 
@@ -47,11 +49,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         state->child_inputs[1] = &o->run;
         return 0;
     case KEY_CONFIRM:
+        return ui_seconds_parse(o->ui, "--confirm-within", arg, CONFIRM_LEAST_S, FERRY_CONFIRM_MOST_S,
+                                &o->confirm_s);
     case KEY_HOLD:
-        o->confirm = key == KEY_CONFIRM;
         if (ui_duration_parse(arg, &o->hold_us, &o->ui->err) < 0)
-            return ui_usage(o->ui, "%s: '%s' is no duration; write 90s, 5m, 2h or 500ms",
-                            key == KEY_HOLD ? "--hold" : "--confirm-within", arg);
+            return ui_usage(o->ui, "--hold: '%s' is no duration; write 90s, 5m, 2h or 500ms", arg);
         return 0;
     case ARGP_KEY_ARG:
         if (o->file)
@@ -104,11 +106,6 @@ static int run(struct ui *ui, const struct apply_options *o, const char *kind)
     FERRY_CLEANUP(ui_fleet_cleanup) struct ferry_fleet *fleet = NULL;
     FERRY_CLEANUP(ui_plan_cleanup) struct ferry_plan *plan = NULL;
     struct ferry_fleet_config config = ui_fleet_config(ui);
-    if (o->confirm)
-        return ferry_refuse(
-            &ui->err, "confirm-within",
-            "no driver of this version can roll back by itself when no confirm comes; nothing was written; "
-            "apply without --confirm-within and undo with `ferry rollback`");
     int r = ui_run_may(ui, &o->run);
     if (r == 0)
         r = ui_topology_load(ui, &t);
@@ -123,6 +120,7 @@ static int run(struct ui *ui, const struct apply_options *o, const char *kind)
         .yes = o->run.yes,
         .dry_run = o->run.dry_run,
         .hold_us = o->hold_us,
+        .confirm_within_s = o->confirm_s,
         .probes = o->run.probes,
         .n_probes = o->run.n_probes,
         .topology = t,
@@ -159,10 +157,12 @@ const struct ui_verb ui_verb_apply = {
                 "Examples:\n"
                 "  ferry -t site.json apply move.plan\n"
                 "  ferry -t site.json apply --move app=recovery --yes --probe 192.168.1.10\n"
+                "  ferry -t site.json apply --move app=recovery --confirm-within 5m\n"
                 "  ferry -t site.json apply --evacuate primary --to recovery --dry-run\n\n"
                 "Exit status: 0 committed and verified, or nothing to do; 3 drift, 4 refused, 8 locked "
                 "(nothing was written); "
-                "5 failed and rolled back; 6 a person is needed.\n",
+                "5 failed and rolled back; 6 a person is needed; 7 applied and verified, awaiting "
+                "`ferry confirm`.\n",
     .argp = &apply_argp,
     .options_size = sizeof(struct apply_options),
     .run = apply_run,

@@ -239,7 +239,7 @@ static void offer_argument(struct ui *ui, const struct line *l)
 {
     static const char *const lab[] = {"up", "down", "status", NULL};
     static const char *const of_files[] = {"validate", "prove", "apply", "drill", NULL};
-    static const char *const of_transactions[] = {"rollback", "show", NULL};
+    static const char *const of_transactions[] = {"rollback", "show", "confirm", "extend", NULL};
     const char *verb = l->verb->name;
     size_t n = arguments(l);
     if (strcmp(verb, "lab") == 0 && n == 0)

@@ -122,6 +122,19 @@ int ui_duration_parse(const char *text, uint64_t *ret_us, struct ferry_err *err)
     return ferry_error(err, FERRY_EUSAGE, "'%s' is no duration; write 90s, 5m, 2h or 500ms", text);
 }
 
+int ui_seconds_parse(struct ui *ui, const char *what, const char *text, unsigned least, unsigned most,
+                     unsigned *ret)
+{
+    uint64_t us;
+    if (ui_duration_parse(text, &us, &ui->err) < 0)
+        return ui_usage(ui, "%s: '%s' is no duration; write 90s, 5m or 2h", what, text);
+    if (us < 1000000ull * least || us > 1000000ull * most || us % 1000000)
+        return ui_usage(ui, "%s: %s is not between %us and %uh in whole seconds", what, text, least,
+                        most / 3600);
+    *ret = (unsigned)(us / 1000000);
+    return 0;
+}
+
 /* Optimal string alignment distance, for short words. */
 static size_t distance(const char *a, const char *b)
 {

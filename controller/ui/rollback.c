@@ -111,6 +111,51 @@ static int rollback_fleet(struct ui *ui, const struct ferry_plan *plan, struct f
                : ferry_fleet_for_plan(&config, plan, ret, &ui->err);
 }
 
+/* The transaction that awaits its confirmation, where that is the one meant. */
+static int find_awaiting(struct ui *ui, const char *id, struct ferry_journal *journal,
+                         struct ferry_txn_record **ret)
+{
+    FERRY_CLEANUP(ui_records_clear) struct ui_records records = {0};
+    FERRY_CLEANUP(ui_record_cleanup) struct ferry_txn_record *record = NULL;
+    const struct ferry_txn_record *awaiting = NULL;
+    int r = journal ? ferry_journal_list(journal, 0, &records.v, &records.n, &ui->err) : 0;
+    for (size_t i = 0; r == 0 && i < records.n; i++)
+        if (records.v[i]->state == FERRY_TXN_AWAITING_CONFIRM)
+            awaiting = records.v[i];
+    if (r < 0 || !awaiting)
+        return r;
+    r = ferry_journal_get(journal, id ? id : awaiting->id, &record, &ui->err);
+    if (r == 0 && record->state == FERRY_TXN_AWAITING_CONFIRM)
+        *ret = FERRY_STEAL(record);
+    return r;
+}
+
+/* It is undone as the move that it is: nothing of it was ever committed.  1: none awaits. */
+static int revert(struct ui *ui, const struct rollback_options *o)
+{
+    FERRY_CLEANUP(ui_journal_cleanup) struct ferry_journal *journal = NULL;
+    FERRY_CLEANUP(ui_record_cleanup) struct ferry_txn_record *awaiting = NULL, *record = NULL;
+    FERRY_CLEANUP(ui_progress_cleanup) struct ui_progress *progress = ui_progress_new(ui, NULL);
+    struct ferry_fleet_config config = ui_fleet_config(ui);
+    struct ferry_txn_options options = ui_txn_options(ui, "rollback", NULL, progress);
+    int r = ui_journal_look(ui, &journal);
+    if (r == 0)
+        r = find_awaiting(ui, o->id, journal, &awaiting);
+    if (r < 0 || !awaiting)
+        return r < 0 ? r : 1;
+    if (o->run.dry_run)
+        return ferry_refuse(&ui->err, "dry-run",
+                            "%s awaits its confirmation: there is nothing to look at first", awaiting->id);
+    if (!o->run.yes && !ui_ask(ui, "Undo what awaits its confirmation?"))
+        return ferry_error(&ui->err, FERRY_EIO, "not confirmed; nothing was written");
+    r = ferry_txn_revert(journal, &config, &options, awaiting->id, &record, &ui->err);
+    ui_progress_flush(progress);
+    if (r < 0)
+        return r;
+    int status = ui_outcome(ui, record, "rollback");
+    return status == UI_UNDONE ? UI_OK : status; /* it was asked for */
+}
+
 static int rollback_run(struct ui *ui, void *options)
 {
     const struct rollback_options *o = options;
@@ -119,6 +164,12 @@ static int rollback_run(struct ui *ui, void *options)
     FERRY_CLEANUP(ui_plan_cleanup) struct ferry_plan *undo = NULL;
     FERRY_CLEANUP(ui_fleet_cleanup) struct ferry_fleet *fleet = NULL;
     int r = ui_run_may(ui, &o->run);
+    if (r == 0) {
+        r = revert(ui, o);
+        if (r <= 0 || r > 1)
+            return r;
+        r = 0;
+    }
     if (r == 0 && o->run.n_probes)
         r = ui_topology_load(ui, &t);
     if (r == 0)
@@ -186,23 +237,8 @@ static const struct argp recover_argp = {.options = recover_argp_options, .parse
 
 static int report(struct ui *ui, const struct ferry_txn_record *record)
 {
-    bool ended = ui_state_ended(record->state);
-    if (ui->json) {
-        struct json_object *doc = ui_record_json(record);
-        json_object_object_add(doc, "recovered", json_object_new_boolean(ended));
-        ui_print_json(doc);
-    } else if (ended) {
-        printf("%s: %s and verified\n", record->id,
-               record->state == FERRY_TXN_COMMITTED ? "finished: committed"
-                                                    : "rolled back: everything is as before");
-    } else {
-        printf("%s is %s: a person is needed\n", record->id, ferry_txn_state_name(record->state));
-        if (record->reason)
-            printf("reason: %s\n", record->reason);
-        if (record->n_hands)
-            ui_hands_text(ui, record->hands, record->n_hands, stdout);
-    }
-    return ended ? UI_OK : UI_UNKNOWN;
+    int status = ui_outcome(ui, record, "recover");
+    return status == UI_UNDONE ? UI_OK : status;
 }
 
 static int recover_run(struct ui *ui, void *options)
@@ -240,7 +276,7 @@ const struct ui_verb ui_verb_recover = {
         "Running it again changes nothing more.\n\n"
         "Examples:\n  ferry recover\n  ferry --state-dir /srv/ferry recover --json\n\n"
         "Exit status: 0 nothing is unfinished any more; 6 a person is needed: run it again when the routers "
-        "answer.\n",
+        "answer; 7 what awaits `ferry confirm` was left alone, for its deadline has not come.\n",
     .argp = &recover_argp,
     .options_size = sizeof(struct recover_options),
     .run = recover_run,

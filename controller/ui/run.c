@@ -83,10 +83,11 @@ int ui_state_exit(enum ferry_txn_state state)
         return UI_OK;
     case FERRY_TXN_UNDONE:
         return UI_UNDONE;
+    case FERRY_TXN_AWAITING_CONFIRM:
+        return UI_AWAITING;
     case FERRY_TXN_READY:
     case FERRY_TXN_APPLYING:
     case FERRY_TXN_VERIFYING:
-    case FERRY_TXN_AWAITING_CONFIRM:
     case FERRY_TXN_UNDOING:
     case FERRY_TXN_STUCK:
         return UI_UNKNOWN;
@@ -245,6 +246,8 @@ static void report_end(const struct job *job, const struct ferry_txn_record *rec
         printf("%scommitted and verified%s: transaction %s\n", ui_style(ui, stdout, UI_GREEN), reset, id);
         if (strcmp(job->how->kind, "apply") == 0)
             printf("Roll back: ferry rollback %s\n", id);
+    } else if (record->state == FERRY_TXN_AWAITING_CONFIRM) {
+        ui_awaiting_text(ui, record);
     } else if (record->state == FERRY_TXN_UNDONE && job->verified) {
         printf("%sdrill passed%s: moved, verified, rolled back, verified: transaction %s\n",
                ui_style(ui, stdout, UI_GREEN), reset, id);
@@ -268,7 +271,7 @@ static void report(const struct job *job, const struct ferry_plan *plan,
                    const struct ferry_txn_record *record)
 {
     const struct ui *ui = job->ui;
-    bool moved = record->state == FERRY_TXN_COMMITTED;
+    bool moved = record->state == FERRY_TXN_COMMITTED || record->state == FERRY_TXN_AWAITING_CONFIRM;
     for (size_t i = 0; moved && i < plan->n_groups; i++) {
         const struct ferry_group *g = &plan->groups[i];
         printf("moved ");
@@ -321,6 +324,7 @@ static int begin(struct job *job, struct ferry_journal *journal, struct ferry_fl
     struct ferry_hand *drift = NULL;
     size_t n = 0;
     struct ferry_txn_options o = ui_txn_options(ui, job->how->kind, job->how->undoes, progress);
+    o.confirm_within_s = job->how->confirm_within_s;
     int r = ferry_txn_begin(journal, fleet, plan, &o, &job->txn, &drift, &n, &ui->err);
     if (r < 0)
         r = show_drift(ui, drift, n, r);

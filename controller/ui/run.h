@@ -12,8 +12,9 @@ struct ui_run {
     const char *kind;   /* "apply", "rollback", "drill" */
     const char *undoes; /* id, or NULL */
     bool yes, dry_run;
-    uint64_t hold_us; /* drill */
-    char **probes;    /* addresses */
+    uint64_t hold_us;          /* drill */
+    unsigned confirm_within_s; /* apply; 0: it needs no confirm */
+    char **probes;             /* addresses */
     size_t n_probes;
     const struct ferry_topology *topology; /* for probes; may be NULL without them */
 };
@@ -33,6 +34,10 @@ int ui_run_plan(struct ui *ui, struct ferry_fleet *fleet, struct ferry_plan *pla
 /* The options of every transaction that this program starts. */
 struct ferry_txn_options ui_txn_options(struct ui *ui, const char *kind, const char *undoes, void *progress);
 int ui_state_exit(enum ferry_txn_state state);
+/* What to do about it, and until when. */
+void ui_awaiting_text(const struct ui *ui, const struct ferry_txn_record *record);
+/* What a record says after `verb`: confirm, extend, recover, or the rollback of what awaited.  Its exit status. */
+int ui_outcome(struct ui *ui, const struct ferry_txn_record *record, const char *verb);
 
 /* progress.c: lines about stages, never written between detach and attach. */
 struct ui_progress;

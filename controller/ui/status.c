@@ -5,7 +5,7 @@
  *
  * SPDX-License-Identifier: MIT */
 #include "ui/paths.h"
-#include "ui/ui.h"
+#include "ui/run.h"
 
 #include "base/mem.h"
 #include <string.h>
@@ -237,6 +237,10 @@ static void print_text(const struct status *s)
                    live->topology->routers[r].name, live->unreachable_why[r].text);
     for (size_t i = 0; i < s->unfinished.n; i++) {
         const struct ferry_txn_record *r = s->unfinished.v[i];
+        if (r->state == FERRY_TXN_AWAITING_CONFIRM) {
+            ui_awaiting_text(s->ui, r);
+            continue;
+        }
         printf("%sunfinished:%s transaction %s is %s: %s\n", ui_style(s->ui, stdout, UI_RED),
                ui_reset(s->ui, stdout), r->id, ferry_txn_state_name(r->state),
                s->running ? "it runs at this moment" : "run `ferry recover`");

@@ -31,6 +31,7 @@ enum ui_exit {
     UI_REFUSED = 4,
     UI_UNDONE = 5,
     UI_UNKNOWN = 6,
+    UI_AWAITING = 7,
     UI_LOCKED = 8,
     UI_USAGE = 64,
     UI_INPUT = 65,
@@ -82,6 +83,9 @@ int ui_environment(struct ui *ui);
 int ui_usage(struct ui *ui, const char *fmt, ...) FERRY_PRINTF(2, 3);
 /* "90s", "5m", "2h", "500ms".  -FERRY_EUSAGE. */
 int ui_duration_parse(const char *text, uint64_t *ret_us, struct ferry_err *err);
+/* A duration in whole seconds within bounds.  0, or EINVAL with ui->err set, for argp parsers. */
+int ui_seconds_parse(struct ui *ui, const char *what, const char *text, unsigned least, unsigned most,
+                     unsigned *ret);
 /* Parses a verb's command line with the global options beside its own; argv[0] is the verb. */
 int ui_verb_parse(struct ui *ui, const struct ui_verb *verb, int argc, char **argv, void *options);
 /* The nearest of `names` to `word`, or NULL where none is near. */
@@ -181,7 +185,7 @@ void ui_outages_text(const struct ui *ui, const struct ferry_txn_record *r, FILE
 bool ui_state_ended(enum ferry_txn_state state);
 
 extern const struct ui_verb ui_verb_validate, ui_verb_status, ui_verb_plan, ui_verb_prove, ui_verb_apply,
-    ui_verb_rollback, ui_verb_recover, ui_verb_drill, ui_verb_trace, ui_verb_history, ui_verb_show,
-    ui_verb_lab, ui_verb_version, ui_verb_help, ui_verb_complete;
+    ui_verb_rollback, ui_verb_recover, ui_verb_drill, ui_verb_trace, ui_verb_confirm, ui_verb_extend,
+    ui_verb_history, ui_verb_show, ui_verb_lab, ui_verb_version, ui_verb_help, ui_verb_complete;
 
 #endif

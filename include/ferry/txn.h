@@ -150,6 +150,9 @@ struct ferry_txn_options {
     const char *kind;   /* "apply", "rollback", "drill" */
     const char *undoes; /* id, or NULL */
     const char *user;
+    /* Seconds; 0: none.  After the verification it awaits a confirmation for so long; else the routers undo it by
+     * themselves, also without the controller (rule "dead-man" where one cannot). */
+    unsigned confirm_within_s;
     /* Progress; may be NULL.  `stage` is SIZE_MAX where it does not apply. */
     void (*progress)(void *ctx, enum ferry_txn_event event, size_t stage, const char *text);
     void *progress_ctx;
@@ -173,8 +176,8 @@ int ferry_txn_precheck(struct ferry_fleet *fleet, struct ferry_plan *plan, struc
 void ferry_hands_free(struct ferry_hand *hands, size_t n);
 
 /* One step: a stage applied on all its routers and read back, or the verification, or one stage of the undo.
- * 1: call again.  0: it has ended (or, where `hold` was asked for, waits after verification); see the state.
- */
+ * 1: call again.  0: it has ended (or waits after verification, where `hold` was asked for or a confirmation is
+ * awaited); see the state. */
 int ferry_txn_step(struct ferry_txn *txn, struct ferry_err *err) FERRY_MUST_CHECK;
 /* Steps until it has ended. */
 int ferry_txn_run(struct ferry_txn *txn, struct ferry_err *err) FERRY_MUST_CHECK;
@@ -190,10 +193,29 @@ void ferry_txn_free(struct ferry_txn *txn);
 
 /* After a crash: takes the lock, and brings the unfinished transaction, if there is one, to UNDONE or
  * COMMITTED (where every router already holds the post-state) or STUCK, from the journal and the routers
- * alone.  `make_fleet` builds the fleet for its plan.  1: there was nothing to do.  Running it twice changes
+ * alone.  One that awaits its confirmation is left alone until its deadline.  1: there was nothing to do.  Running it twice changes
  * nothing more; a stuck transaction is tried again. */
 int ferry_txn_recover(struct ferry_journal *journal, const struct ferry_fleet_config *config,
                       const struct ferry_txn_options *options, struct ferry_txn_record **ret,
                       struct ferry_err *err) FERRY_MUST_CHECK;
+
+/* What awaits its confirmation; `id` NULL: the one that does.  Each gives the record as it stands afterwards: when they
+ * come too late, or a router has undone its part already, the rest is undone too (UNDONE or STUCK).
+ * -FERRY_EIO: a router could not be asked, and all is as before the call.  -FERRY_EREFUSED: it does not await
+ * anything (rule not-awaiting), or no longer holds what was applied (rule verification). */
+int ferry_txn_confirm(struct ferry_journal *journal, const struct ferry_fleet_config *config,
+                      const struct ferry_txn_options *options, const char *id, struct ferry_txn_record **ret,
+                      struct ferry_err *err) FERRY_MUST_CHECK;
+/* The deadline is then `seconds` from now; never earlier than it was (-FERRY_EREFUSED, rule extend). */
+int ferry_txn_extend(struct ferry_journal *journal, const struct ferry_fleet_config *config,
+                     const struct ferry_txn_options *options, const char *id, unsigned seconds,
+                     struct ferry_txn_record **ret, struct ferry_err *err) FERRY_MUST_CHECK;
+/* Undoes it now. */
+int ferry_txn_revert(struct ferry_journal *journal, const struct ferry_fleet_config *config,
+                     const struct ferry_txn_options *options, const char *id, struct ferry_txn_record **ret,
+                     struct ferry_err *err) FERRY_MUST_CHECK;
+/* The longest window, and the longest step of extend, in seconds: clocks of routers differ. */
+#define FERRY_CONFIRM_MOST_S 86400u
+#define FERRY_EXTEND_MOST_S  7200u
 
 #endif

@@ -1,0 +1,345 @@
+/* The dead-man: an undo on every router that the plan changes, which needs nobody once it is armed.
+ *
+ *  D1. Before the first write it is armed on all of them, and each has answered that it is.
+ *  D2. Deadlines are set so that a router which attaches the subnet at the undo never comes to it before one that
+ *      detaches it: it is told last, and later by as long as the others took to hear of theirs.  Confirmed is in the
+ *      opposite order: who is cut off in the middle of it has the subnet nowhere, never twice.
+ *  D3. Stages of the undo are `guard_s` apart, which is more than deadlines of two routers differ.
+ *  D4. No stage begins with less than LOW_S left: what it sends has arrived before an undo begins.
+ *
+ * docs/confirm.md tells the whole story.
+ *
+ * SPDX-License-Identifier: MIT */
+#include "txn/txn_engine.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define MARGIN_S 20u      /* the apply itself, beside the window; moved on while it lasts (D4) */
+#define LOW_S    15u      /* one call of a driver (10 s, ferry/txn.h), and its way */
+#define GUARD_S  2u       /* D3 */
+#define DRIFT    7200u    /* window for which clocks differ by half a second at most: 70 ppm */
+#define SKEW_US  1000000u /* D3: at most, of routers whose order matters */
+#define UNPIN_S  20u      /* more before pins go: a routing protocol converges */
+#define LEAP_S   15u      /* ahead of the others while deadlines are moved on */
+#define TRIES    3
+#define WAIT_US  100000u
+#define MOST_OPS 262144u /* of one router's undo */
+
+/* What the undo does on a router. */
+enum role { NOTHING = 0, DETACHES = 1, MIDDLE = 2, ATTACHES = 4, BOTH = 8 };
+#define ALL   (DETACHES | MIDDLE | ATTACHES | BOTH)
+#define FIRST (DETACHES | MIDDLE | BOTH)
+
+static bool is_place(const struct ferry_change *c)
+{
+    return c->kind != FERRY_KIND_ROUTE;
+}
+
+static void find_roles(struct ferry_txn *txn)
+{
+    const struct ferry_plan *plan = txn->plan;
+    for (size_t s = 0; s < plan->n_stages; s++)
+        for (size_t i = 0; i < plan->stages[s].n_changes; i++) {
+            const struct ferry_change *c = &plan->stages[s].changes[i];
+            uint8_t *role = &txn->dead.roles[c->router];
+            uint8_t more = !is_place(c) ? MIDDLE : c->before ? ATTACHES : DETACHES;
+            if (!*role || *role == MIDDLE || *role == more)
+                *role = more == MIDDLE && *role ? *role : more;
+            else if (more != MIDDLE)
+                *role = BOTH;
+        }
+}
+
+void ferry_txn_deadman_init(struct ferry_txn *txn, unsigned window_s)
+{
+    struct ferry_dead_men *d = &txn->dead;
+    const struct ferry_plan *plan = txn->plan;
+    d->on = true;
+    d->window_s = window_s;
+    d->margin_s = MARGIN_S + (unsigned)(txn->record.n_outcomes / 10000);
+    d->guard_s = GUARD_S + window_s / DRIFT;
+    d->roles = ferry_calloc(plan->n_routers, 1);
+    d->answers = ferry_calloc(plan->n_routers, sizeof *d->answers);
+    find_roles(txn);
+    for (size_t s = 0; s < plan->n_stages; s++)
+        for (size_t i = 0; i < plan->stages[s].n_changes; i++)
+            d->protocols |= plan->stages[s].changes[i].kind == FERRY_KIND_ANNOUNCEMENT;
+}
+
+void ferry_txn_deadman_clear(struct ferry_txn *txn)
+{
+    free(txn->dead.roles);
+    free(txn->dead.answers);
+}
+
+/* ---- The undo as steps. ---- */
+
+/* After the deadline; the undo begins with the last stage. */
+static unsigned delay_of(const struct ferry_txn *txn, size_t stage)
+{
+    const struct ferry_dead_men *d = &txn->dead;
+    unsigned at = (unsigned)(txn->plan->n_stages - 1 - stage) * d->guard_s;
+    return at + (d->protocols && txn->plan->stages[stage].phase == FERRY_PREPARE ? UNPIN_S : 0);
+}
+
+unsigned ferry_txn_deadman_lasts(const struct ferry_txn *txn)
+{
+    return (txn->plan->n_stages ? delay_of(txn, 0) : 0) + 2 * GUARD_S;
+}
+
+static size_t count_ops(const struct ferry_plan *plan, size_t stage, uint32_t router)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < plan->stages[stage].n_changes; i++)
+        if (plan->stages[stage].changes[i].router == router)
+            n += plan->groups[plan->stages[stage].changes[i].group].n_subnets;
+    return n;
+}
+
+/* As an undo by the engine sends them: in the order of the plan. */
+static struct ferry_op *stage_ops(const struct ferry_plan *plan, size_t stage, uint32_t router, size_t n)
+{
+    struct ferry_op *ops = ferry_calloc(n, sizeof *ops);
+    size_t at = 0;
+    for (size_t i = 0; i < plan->stages[stage].n_changes; i++) {
+        const struct ferry_change *c = &plan->stages[stage].changes[i];
+        for (size_t k = 0; c->router == router && k < plan->groups[c->group].n_subnets; k++) {
+            struct ferry_op op = ferry_plan_op(plan, c, k);
+            ops[at++] = ferry_op_swap(&op);
+        }
+    }
+    return ops;
+}
+
+struct undo {
+    struct ferry_deadman deadman;
+    struct ferry_deadman_step *steps;
+};
+
+static int make_undo(const struct ferry_txn *txn, uint32_t router, struct undo *ret, struct ferry_err *err)
+{
+    const struct ferry_plan *plan = txn->plan;
+    size_t total = 0;
+    ret->steps = ferry_calloc(plan->n_stages, sizeof *ret->steps);
+    ret->deadman.id = txn->record.id;
+    ret->deadman.steps = ret->steps;
+    for (size_t s = plan->n_stages; s-- > 0;) {
+        size_t n = count_ops(plan, s, router);
+        if (!n)
+            continue;
+        if ((total += n) > MOST_OPS)
+            return ferry_refuse(err, "dead-man", "%s: an undo of more than %u changes cannot be left there",
+                                plan->routers[router].name, MOST_OPS);
+        ret->steps[ret->deadman.n_steps++] =
+            (struct ferry_deadman_step){delay_of(txn, s), stage_ops(plan, s, router, n), n};
+    }
+    return 0;
+}
+
+static void free_undos(struct undo *undos, size_t n)
+{
+    for (size_t r = 0; r < n; r++) {
+        for (size_t i = 0; i < undos[r].deadman.n_steps; i++)
+            free(undos[r].steps[i].ops);
+        free(undos[r].steps);
+    }
+    free(undos);
+}
+
+/* ---- Asking routers. ---- */
+
+/* All of these roles at once; again those that failed: every verb may be said twice. */
+static void ask(struct ferry_txn *txn, enum ferry_deadman_verb verb, unsigned roles, unsigned seconds,
+                const struct undo *undos)
+{
+    size_t n_routers = txn->plan->n_routers, n;
+    FERRY_AUTOFREE struct ferry_job *jobs = ferry_calloc(n_routers, sizeof *jobs);
+    FERRY_AUTOFREE struct ferry_deadman *what = ferry_calloc(n_routers, sizeof *what);
+    for (int try = 0; try < TRIES; try++) {
+        n = 0;
+        if (try)
+            ferry_txn_sleep(txn, WAIT_US);
+        for (uint32_t r = 0; r < n_routers; r++) {
+            if (!(txn->dead.roles[r] & roles) || (try && txn->dead.answers[r].result == 0))
+                continue;
+            what[n] = undos ? undos[r].deadman : (struct ferry_deadman){.id = txn->record.id};
+            what[n].seconds = seconds;
+            jobs[n] = (struct ferry_job){
+                .router = r, .verb = FERRY_JOB_DEADMAN, .deadman_verb = verb, .deadman = &what[n]};
+            n++;
+        }
+        if (!n)
+            return;
+        ferry_txn_point(txn->env, "driver-deadman");
+        ferry_fleet_run(txn->fleet, jobs, n);
+        ferry_txn_point(txn->env, "driver-deadman");
+        for (size_t i = 0; i < n; i++)
+            txn->dead.answers[jobs[i].router] = (struct ferry_dead_man){
+                jobs[i].deadman_state, jobs[i].deadman_left_s, jobs[i].result, jobs[i].err};
+    }
+}
+
+/* 0: all of these roles are in that state.  1: some are not; the text says who.  Negative: some do not say. */
+static int judge(const struct ferry_txn *txn, unsigned roles, enum ferry_deadman_state state,
+                 struct ferry_err *err)
+{
+    static const char *const names[] = {"is gone", "is armed still", "was confirmed", "has begun"};
+    int result = 0;
+    for (size_t r = 0; r < txn->plan->n_routers; r++) {
+        const struct ferry_dead_man *a = &txn->dead.answers[r];
+        const char *name = txn->plan->routers[r].name;
+        if (!(txn->dead.roles[r] & roles))
+            continue;
+        if (a->result == -FERRY_ESUPPORT)
+            return ferry_refuse(err, "dead-man", "%s: %s", name, a->err.text);
+        if (a->result < 0) {
+            *err = a->err;
+            return ferry_error_prefix(err, a->result, "%s", name);
+        }
+        if (a->state == state)
+            continue;
+        ferry_error(err, FERRY_EIO, "%s: the undo there %s", name, names[a->state]);
+        result = 1;
+    }
+    return result;
+}
+
+/* D2, D3: tells all routers the same deadline. */
+static int tell(struct ferry_txn *txn, enum ferry_deadman_verb verb, unsigned seconds, bool later,
+                const struct undo *undos, struct ferry_err *err)
+{
+    uint64_t began, took = UINT64_MAX;
+    int r = 0;
+    if (later) {
+        ask(txn, FERRY_DEADMAN_EXTEND, ATTACHES, seconds + LEAP_S, NULL);
+        r = judge(txn, ATTACHES, FERRY_DEADMAN_ARMED, err);
+    }
+    for (int try = 0; !r && try < TRIES && took > SKEW_US; try++) {
+        began = txn->env->monotonic_us(txn->env->ctx);
+        ask(txn, try ? FERRY_DEADMAN_EXTEND : verb, FIRST, seconds, try ? NULL : undos);
+        took = txn->env->monotonic_us(txn->env->ctx) - began;
+        txn->dead.until_us = began + 1000000ull * seconds;
+        r = judge(txn, FIRST, FERRY_DEADMAN_ARMED, err);
+    }
+    for (size_t i = 0; !r && took > SKEW_US && i < txn->plan->n_routers; i++)
+        if (txn->dead.roles[i] == BOTH)
+            return ferry_error(err, FERRY_EIO, "the routers answer too slowly for a common deadline");
+    if (!r) {
+        ask(txn, verb, ATTACHES, seconds + (unsigned)((took + 999999) / 1000000), undos);
+        r = judge(txn, ATTACHES, FERRY_DEADMAN_ARMED, err);
+    }
+    return r;
+}
+
+/* ---- What the engine does with it. ---- */
+
+static int refuse_without(const struct ferry_txn *txn, struct ferry_err *err)
+{
+    for (uint32_t r = 0; r < txn->plan->n_routers; r++)
+        if (txn->dead.roles[r] && !ferry_fleet_has_deadman(txn->fleet, r))
+            return ferry_refuse(err, "dead-man",
+                                "%s: a router of this kind cannot roll back by itself when no confirm comes; "
+                                "apply without --confirm-within, and undo with `ferry rollback`",
+                                txn->plan->routers[r].name);
+    return 0;
+}
+
+int ferry_txn_deadman_check(const struct ferry_txn *txn, struct ferry_err *err)
+{
+    return txn->dead.on ? refuse_without(txn, err) : 0;
+}
+
+int ferry_txn_deadman_arm(struct ferry_txn *txn, struct ferry_err *err)
+{
+    struct undo *undos = ferry_calloc(txn->plan->n_routers, sizeof *undos);
+    struct ferry_err ignored;
+    int r = 0;
+    for (uint32_t i = 0; !r && i < txn->plan->n_routers; i++)
+        if (txn->dead.roles[i])
+            r = make_undo(txn, i, &undos[i], err);
+    if (!r)
+        r = tell(txn, FERRY_DEADMAN_ARM, txn->dead.window_s + txn->dead.margin_s, false, undos, err);
+    free_undos(undos, txn->plan->n_routers);
+    if (!r)
+        return 0;
+    ask(txn, FERRY_DEADMAN_DISARM, ALL, 0, NULL);
+    if (judge(txn, ALL, FERRY_DEADMAN_NONE, &ignored) != 0)
+        ferry_txn_say(txn, FERRY_EVENT_NOTE, SIZE_MAX, "after a failed start: %s; it would change nothing",
+                      ignored.text);
+    return r > 0 ? -FERRY_EIO : r;
+}
+
+int ferry_txn_deadman_set(struct ferry_txn *txn, unsigned seconds, bool later, struct ferry_err *err)
+{
+    int r = tell(txn, FERRY_DEADMAN_EXTEND, seconds, later, NULL, err);
+    if (!r)
+        txn->record.deadline_us =
+            txn->env->realtime_us(txn->env->ctx) + txn->dead.until_us - txn->env->monotonic_us(txn->env->ctx);
+    return r;
+}
+
+int ferry_txn_deadman_stage(struct ferry_txn *txn)
+{
+    struct ferry_err err;
+    uint64_t now = txn->env->monotonic_us(txn->env->ctx);
+    if (!txn->dead.on || now + 1000000ull * LOW_S < txn->dead.until_us) /* D4 */
+        return 0;
+    if (!ferry_txn_deadman_set(txn, txn->dead.window_s + txn->dead.margin_s, true, &err))
+        return 0;
+    FERRY_AUTOFREE char *reason = ferry_asprintf("the dead-man could not be moved on: %s", err.text);
+    ferry_txn_set_reason(txn, reason);
+    return 1;
+}
+
+void ferry_txn_deadman_look(struct ferry_txn *txn, struct ferry_deadman_look *ret)
+{
+    *ret = (struct ferry_deadman_look){.least_left_s = UINT32_MAX};
+    ask(txn, FERRY_DEADMAN_LOOK, ALL, 0, NULL);
+    for (size_t r = 0; r < txn->plan->n_routers; r++) {
+        const struct ferry_dead_man *a = &txn->dead.answers[r];
+        if (!txn->dead.roles[r])
+            continue;
+        if (a->result < 0) {
+            ret->n_silent++;
+            ret->why = a->err;
+            ferry_error_prefix(&ret->why, a->result, "%s", txn->plan->routers[r].name);
+            continue;
+        }
+        ret->n[a->state]++;
+        if (a->state == FERRY_DEADMAN_ARMED && a->left_s < ret->least_left_s)
+            ret->least_left_s = a->left_s;
+    }
+}
+
+int ferry_txn_deadman_confirm(struct ferry_txn *txn, struct ferry_err *err)
+{
+    static const unsigned order[] = {ATTACHES, MIDDLE | BOTH, DETACHES}; /* D2 */
+    int r = 0;
+    for (size_t i = 0; !r && i < FERRY_COUNT(order); i++) {
+        ask(txn, FERRY_DEADMAN_CONFIRM, order[i], 0, NULL);
+        r = judge(txn, order[i], FERRY_DEADMAN_CONFIRMED, err);
+    }
+    if (r)
+        return r;
+    ask(txn, FERRY_DEADMAN_LOOK, ALL, 0, NULL);
+    return judge(txn, ALL, FERRY_DEADMAN_CONFIRMED, err);
+}
+
+/* What stays armed would bring the past back into a later transaction: a person must know. */
+void ferry_txn_deadman_disarm(struct ferry_txn *txn)
+{
+    if (!txn->dead.on)
+        return;
+    ask(txn, FERRY_DEADMAN_DISARM, ALL, 0, NULL);
+    for (size_t r = 0; r < txn->plan->n_routers; r++) {
+        const struct ferry_dead_man *a = &txn->dead.answers[r];
+        if (!txn->dead.roles[r] || (a->result == 0 && a->state != FERRY_DEADMAN_ARMED))
+            continue;
+        FERRY_GROW(txn->record.hands, txn->record.n_hands);
+        txn->record.hands[txn->record.n_hands++] =
+            (struct ferry_hand){ferry_strdup(txn->plan->routers[r].name), ferry_strdup("dead-man"),
+                                ferry_strdup("disarmed"), ferry_strdup("unknown")};
+        ferry_txn_set_state(txn, FERRY_TXN_STUCK);
+    }
+}

@@ -1,0 +1,185 @@
+/* `ferry confirm` and `ferry extend`: what was applied with --confirm-within.  From the journal and the routers alone.
+ * SPDX-License-Identifier: MIT */
+#include "ui/run.h"
+
+#include "base/mem.h"
+#include <string.h>
+#include <time.h>
+
+struct confirm_options {
+    struct ui *ui;
+    const char *id, *duration;
+    unsigned seconds;
+};
+
+static const struct argp_option argp_options[] = {
+    {"yes", 'y', NULL, OPTION_HIDDEN, "Taken for the sake of scripts: the verb is the answer already", 0},
+    {0},
+};
+
+static error_t confirm_parse(int key, char *arg, struct argp_state *state)
+{
+    struct confirm_options *o = state->input;
+    if (key == 'y')
+        return 0;
+    if (key != ARGP_KEY_ARG || o->id)
+        return ARGP_ERR_UNKNOWN;
+    o->id = arg;
+    return 0;
+}
+
+static error_t extend_parse(int key, char *arg, struct argp_state *state)
+{
+    struct confirm_options *o = state->input;
+    switch (key) {
+    case 'y':
+        return 0;
+    case ARGP_KEY_ARG:
+        if (o->duration)
+            return ARGP_ERR_UNKNOWN;
+        if (!o->id)
+            o->id = arg;
+        else
+            o->duration = arg;
+        return 0;
+    case ARGP_KEY_END:
+        if (o->ui->help || o->ui->version)
+            return 0;
+        if (!o->duration)
+            return ui_usage(o->ui, "extend what, by how long? ferry extend TX DURATION");
+        return ui_seconds_parse(o->ui, "extend", o->duration, 1, FERRY_EXTEND_MOST_S, &o->seconds);
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp confirm_argp = {.options = argp_options, .parser = confirm_parse};
+static const struct argp extend_argp = {.options = argp_options, .parser = extend_parse};
+
+/* ---- What came of it. ---- */
+
+/* The local time of day: what stands on the wall. */
+static const char *clock_text(uint64_t us, char buf[static 16])
+{
+    time_t t = (time_t)(us / 1000000);
+    struct tm tm;
+    localtime_r(&t, &tm);
+    strftime(buf, 16, "%H:%M:%S", &tm);
+    return buf;
+}
+
+void ui_awaiting_text(const struct ui *ui, const struct ferry_txn_record *r)
+{
+    char at[16];
+    uint64_t now = ui->env.realtime_us(ui->env.ctx);
+    const char *yellow = ui_style(ui, stdout, UI_YELLOW), *reset = ui_reset(ui, stdout);
+    if (r->deadline_us <= now) {
+        printf("%sawaiting confirm%s: transaction %s: nobody confirmed it before %s: the routers roll it "
+               "back by "
+               "themselves; `ferry recover` looks\n",
+               yellow, reset, r->id, clock_text(r->deadline_us, at));
+        return;
+    }
+    printf("%sawaiting confirm%s: transaction %s\n", yellow, reset, r->id);
+    printf("Keep it: ferry confirm %s   before %s (%llu s from now), or every router rolls back by itself\n",
+           r->id, clock_text(r->deadline_us, at), (unsigned long long)((r->deadline_us - now) / 1000000));
+}
+
+static void undone_text(const struct ui *ui, const struct ferry_txn_record *r, const char *verb)
+{
+    bool late = !strcmp(verb, "confirm") || !strcmp(verb, "extend");
+    if (!strcmp(verb, "recover"))
+        printf("%s: rolled back: everything is as before and verified\n", r->id);
+    else
+        printf("%s%srolled back and verified%s: everything is as before: transaction %s\n",
+               ui_style(ui, stdout, UI_YELLOW), late ? "too late: already " : "", ui_reset(ui, stdout),
+               r->id);
+    if (r->reason)
+        printf("reason: %s\n", r->reason);
+}
+
+int ui_outcome(struct ui *ui, const struct ferry_txn_record *r, const char *verb)
+{
+    bool recover = !strcmp(verb, "recover");
+    if (ui->json) {
+        struct json_object *doc = ui_record_json(r);
+        if (recover)
+            json_object_object_add(doc, "recovered", json_object_new_boolean(ui_state_ended(r->state)));
+        ui_print_json(doc);
+    } else if (r->state == FERRY_TXN_COMMITTED) {
+        printf(recover ? "%s: finished: committed and verified\n"
+                       : "%s: confirmed: committed on every router\n",
+               r->id);
+    } else if (r->state == FERRY_TXN_UNDONE) {
+        undone_text(ui, r, verb);
+    } else if (r->state == FERRY_TXN_AWAITING_CONFIRM) {
+        ui_awaiting_text(ui, r);
+    } else {
+        printf("%s is %s: a person is needed\n", r->id, ferry_txn_state_name(r->state));
+        if (r->reason)
+            printf("reason: %s\n", r->reason);
+        if (r->n_hands)
+            ui_hands_text(ui, r->hands, r->n_hands, stdout);
+    }
+    return ui_state_exit(r->state);
+}
+
+/* ---- The verbs. ---- */
+
+static int act(struct ui *ui, const struct confirm_options *o)
+{
+    FERRY_CLEANUP(ui_journal_cleanup) struct ferry_journal *journal = NULL;
+    FERRY_CLEANUP(ui_record_cleanup) struct ferry_txn_record *record = NULL;
+    FERRY_CLEANUP(ui_progress_cleanup) struct ui_progress *progress = ui_progress_new(ui, NULL);
+    struct ferry_fleet_config config = ui_fleet_config(ui);
+    struct ferry_txn_options options = ui_txn_options(ui, "confirm", NULL, progress);
+    int r = ui_journal_look(ui, &journal);
+    if (r == 0 && !journal)
+        r = ferry_refuse(&ui->err, "not-awaiting", "no transaction awaits a confirmation");
+    if (r == 0 && o->duration)
+        r = ferry_txn_extend(journal, &config, &options, o->id, o->seconds, &record, &ui->err);
+    else if (r == 0)
+        r = ferry_txn_confirm(journal, &config, &options, o->id, &record, &ui->err);
+    ui_progress_flush(progress);
+    if (r < 0)
+        return r;
+    int status = ui_outcome(ui, record, o->duration ? "extend" : "confirm");
+    return o->duration && status == UI_AWAITING ? UI_OK : status; /* extended, as asked */
+}
+
+static int run(struct ui *ui, void *options)
+{
+    return act(ui, options);
+}
+
+const struct ui_verb ui_verb_confirm = {
+    .name = "confirm",
+    .args = "[TX]",
+    .purpose = "Keeps what was applied with --confirm-within.",
+    .examples =
+        "Without TX: the transaction that awaits its confirmation.  Every router is asked first: where one "
+        "does "
+        "not answer nothing is confirmed, where one has rolled back already the rest is rolled back too.  "
+        "Needs "
+        "no topology file.\n\n"
+        "Examples:\n  ferry confirm\n  ferry confirm 20261120-1015\n\n"
+        "Exit status: 0 confirmed on every router, read back; 1 a router could not be asked: everything "
+        "stays "
+        "armed; 4 nothing awaits, or the routers hold something else; 5 too late: rolled back; 6 a person is "
+        "needed.\n",
+    .argp = &confirm_argp,
+    .options_size = sizeof(struct confirm_options),
+    .run = run,
+};
+
+const struct ui_verb ui_verb_extend = {
+    .name = "extend",
+    .args = "TX DURATION",
+    .purpose = "Gives more time to confirm.",
+    .examples = "The deadline is then DURATION from now, at most 2h; it never comes earlier than it was.\n\n"
+                "Examples:\n  ferry extend 20261120-1015 30m\n\n"
+                "Exit status: 0 extended; 1, 4, 5, 6 as of confirm.\n",
+    .argp = &extend_argp,
+    .options_size = sizeof(struct confirm_options),
+    .run = run,
+};
