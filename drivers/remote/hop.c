@@ -8,10 +8,12 @@
 #include "remote/ssh.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,16 +22,27 @@ enum {
     BACKOFF_US = 100 * 1000 /* after the first time that a server was busy; doubles */
 };
 
+/* libssh has a descriptor of its own of our socket.  It closes it on some paths and not on others (0.10), and by then its
+ * number may be somebody else's: so it is closed here where it still is this socket. */
+static void close_given(const struct ferry_remote_hop *hop)
+{
+    struct stat ours, given;
+    if (hop->given >= 0 && !fstat(hop->fd, &ours) && !fstat(hop->given, &given) &&
+        ours.st_dev == given.st_dev && ours.st_ino == given.st_ino)
+        close(hop->given);
+}
+
 static void take_down(struct ferry_remote_hop *hop)
 {
     if (hop->session) {
         ssh_disconnect(hop->session);
         ssh_free(hop->session);
-    } else if (hop->fd >= 0) {
-        close(hop->fd);
     }
+    close_given(hop);
+    if (hop->fd >= 0)
+        close(hop->fd);
     hop->session = NULL;
-    hop->fd = -1;
+    hop->fd = hop->given = -1;
     if (hop->channel) {
         ssh_channel_close(hop->channel);
         ssh_channel_free(hop->channel);
@@ -179,8 +192,9 @@ static int prepare(struct ferry_remote_hop *hop, unsigned families, struct ferry
     const char *global = hop->known_hosts ? "/dev/null" : "/etc/ssh/ssh_known_hosts";
     const char *types = ferry_remote_families(families);
     ssh_session s = hop->session = ssh_new();
-    if (!s)
-        return ferry_error(err, FERRY_EIO, "libssh gives no session");
+    hop->given = fcntl(hop->fd, F_DUPFD_CLOEXEC, 0);
+    if (!s || hop->given < 0)
+        return ferry_error(err, FERRY_EIO, "%s: no session: %s", hop->host, strerror(errno));
     bool ok = !ssh_options_set(s, SSH_OPTIONS_PROCESS_CONFIG, &no_config) && /* H2 */
               !ssh_options_set(s, SSH_OPTIONS_HOST, hop->host) &&
               !ssh_options_set(s, SSH_OPTIONS_PORT, &hop->port) &&
@@ -190,7 +204,7 @@ static int prepare(struct ferry_remote_hop *hop, unsigned families, struct ferry
               (!types || !ssh_options_set(s, SSH_OPTIONS_HOSTKEYS, types)) &&
               !ssh_options_set(s, SSH_OPTIONS_COMPRESSION, "no") &&
               !ssh_options_set(s, SSH_OPTIONS_NODELAY, &nodelay) &&
-              !ssh_options_set(s, SSH_OPTIONS_FD, &hop->fd);
+              !ssh_options_set(s, SSH_OPTIONS_FD, &hop->given);
     if (!ok)
         return ferry_error(err, FERRY_EIO, "%s: %s", hop->host, ssh_get_error(s));
     ssh_set_blocking(s, 0);

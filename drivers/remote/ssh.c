@@ -185,7 +185,7 @@ static struct ferry_remote_hop *hop_new(const struct ferry_remote *remote)
 {
     struct ferry_remote_hop *hop = ferry_calloc(1, sizeof *hop);
     hop->remote = remote;
-    hop->fd = hop->pair = -1;
+    hop->fd = hop->given = hop->pair = -1;
     hop->identity = path_of(remote->config.identity);
     hop->known_hosts = path_of(remote->config.known_hosts);
     return hop;

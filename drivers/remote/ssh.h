@@ -29,7 +29,8 @@ struct ferry_remote_hop {
     bool jump;                    /* others go through it, too: connects are counted from the start */
 
     ssh_session session;
-    int fd;       /* libssh's, once there is a session */
+    int fd;       /* of the connection, for poll(2) */
+    int given;    /* the same, libssh's */
     bool slotted; /* holds one of the process's places for key exchanges */
 
     struct ferry_remote_hop *under;
