@@ -173,6 +173,14 @@ const struct ferry_frr_block *ferry_frr_bgp_block(const struct ferry_frr_config 
     return NULL;
 }
 
+const struct ferry_frr_block *ferry_frr_ospf_block(const struct ferry_frr_config *running)
+{
+    for (size_t i = 0; i < running->n_blocks; i++)
+        if (strcmp(running->blocks[i].header, "router ospf") == 0)
+            return &running->blocks[i];
+    return NULL;
+}
+
 bool ferry_frr_bgp_next(const struct ferry_frr_block *block, uint8_t af, size_t *i)
 {
     const char *family_line = af == AF_INET6 ? "address-family ipv6 unicast" : "address-family ipv4 unicast";
@@ -236,8 +244,8 @@ static void learn_area(struct ferry_driver_config *config, const struct ferry_fr
 static void find_ospf(struct ferry_driver_config *config, const struct ferry_frr_config *running,
                       const char *text, struct ferry_frr_text *t)
 {
-    const struct ferry_frr_block *block = ferry_frr_config_block(running, "router ospf");
-    if (!block || strcmp(block->header, "router ospf") != 0)
+    const struct ferry_frr_block *block = ferry_frr_ospf_block(running);
+    if (!block)
         return;
     learn_area(config, block);
     for (size_t i = 0; i < block->n_lines; i++) {

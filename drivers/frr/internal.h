@@ -83,6 +83,7 @@ struct ferry_frr_static {
     bool onlink;
     char *vrf;  /* "" for the default one */
     char *line; /* whole, as FRR prints it, without its indentation */
+    unsigned order; /* FRR's */
     char *rest; /* what the fields above cannot say, in FRR's words and order; "": nothing */
 };
 /* A top-level line and what is indented beneath it, without indentation, up to its `exit`.  `interface lan0` and
@@ -95,7 +96,7 @@ struct ferry_frr_block {
 struct ferry_frr_config {
     struct ferry_frr_block *blocks; /* all but static routes, in FRR's order */
     size_t n_blocks;
-    struct ferry_frr_static *statics; /* in FRR's order */
+    struct ferry_frr_static *statics; /* by VRF (default first), prefix, table, distance, then FRR's order */
     size_t n_statics;
     uint64_t hash; /* of the text, without what FRR changes by itself (the frame) */
 };
@@ -109,6 +110,9 @@ int ferry_frr_config_read(struct ferry_frr *d, struct ferry_frr_config *ret,
 /* The first block with this header, or with this beginning and a space after it ("router bgp"), or NULL. */
 const struct ferry_frr_block *ferry_frr_config_block(const struct ferry_frr_config *config,
                                                      const char *header);
+/* The static routes of one prefix in the default VRF: the first, and how many. */
+const struct ferry_frr_static *ferry_frr_config_statics(const struct ferry_frr_config *config,
+                                                        const struct ferry_prefix *prefix, size_t *ret_n);
 /* The block of an interface in the default VRF, or NULL. */
 const struct ferry_frr_block *ferry_frr_config_interface(const struct ferry_frr_config *config,
                                                          const char *name);
@@ -144,6 +148,57 @@ int ferry_frr_rib_read(struct ferry_frr *d, uint8_t family, uint32_t table, cons
                        struct ferry_frr_rib *rib, struct ferry_err *err) FERRY_MUST_CHECK;
 void ferry_frr_rib_clear(struct ferry_frr_rib *rib);
 
+/* ---- The kernel (kernel.c), through the kept shell. ---- */
+
+struct ferry_frr_kernel_route {
+    struct ferry_prefix prefix;
+    enum ferry_entry_type type;
+    uint32_t table, metric;
+    uint8_t protocol; /* rtm_protocol; 186 to 198: zebra's */
+    struct ferry_nexthop *hops;
+    uint16_t n_hops;
+};
+struct ferry_frr_kernel_address {
+    char dev[FERRY_DEV_LEN];
+    struct ferry_prefix address;
+    bool usable; /* neither tentative nor found taken */
+};
+struct ferry_frr_kernel {
+    struct ferry_frr_kernel_route *routes;
+    size_t n_routes;
+    struct ferry_frr_kernel_address *addresses;
+    size_t n_addresses;
+};
+/* Appends what the kernel forwards with: of a prefix, of those that cover it and lie within it (table as given), or of
+ * a whole family in every table where `prefix` is NULL. */
+int ferry_frr_kernel_routes(struct ferry_frr *d, uint8_t family, const struct ferry_prefix *prefix,
+                            uint32_t table, struct ferry_frr_kernel *kernel,
+                            struct ferry_err *err) FERRY_MUST_CHECK;
+int ferry_frr_kernel_addresses(struct ferry_frr *d, struct ferry_frr_kernel *kernel,
+                               struct ferry_err *err) FERRY_MUST_CHECK;
+void ferry_frr_kernel_clear(struct ferry_frr_kernel *kernel);
+/* Whether zebra put this route there, and would put it back. */
+bool ferry_frr_kernel_zebra(const struct ferry_frr_kernel_route *route);
+/* The kernel's best route of exactly this prefix, or NULL. */
+const struct ferry_frr_kernel_route *ferry_frr_kernel_best(const struct ferry_frr_kernel *kernel,
+                                                           const struct ferry_prefix *prefix, uint32_t table);
+
+/* ---- What a router holds of one prefix (hold.c). ---- */
+
+struct ferry_frr_look {
+    const struct ferry_driver_config *config;
+    const struct ferry_frr_config *running;
+    const struct ferry_frr_rib *rib;       /* of the prefix at least */
+    const struct ferry_frr_kernel *kernel; /* NULL: only what the configuration says is wanted */
+};
+/* Appends the entries of exactly the item's prefix, best first. */
+void ferry_frr_hold(const struct ferry_frr_look *look, const struct ferry_query_item *item, uint32_t query,
+                    enum ferry_relation relation, struct ferry_fib *ret);
+/* NULL: RIB and kernel agree about this prefix.  Else what does not (static text). */
+const char *ferry_frr_disagree(const struct ferry_frr_look *look, const struct ferry_prefix *prefix, uint32_t table);
+/* Whether the lines of a prefix need the RIB to be understood: a next hop without its interface. */
+bool ferry_frr_needs_rib(const struct ferry_frr_config *running, const struct ferry_prefix *prefix, uint32_t table);
+
 /* ---- Lines (lines.c): what vtysh is told for an op.  Needs no router: `before` and `after` say it all. ---- */
 
 /* Files in the order in which vtysh gets them; the first makes, the last breaks.  A swap of next hops is whole after
@@ -157,6 +212,10 @@ void ferry_frr_files_clear(struct ferry_frr_files *files);
  * say it.  Nothing for an op of dynamic entries: their protocol does it. */
 int ferry_frr_lines(const struct ferry_driver_config *config, const struct ferry_op *op,
                     struct ferry_frr_files *files, struct ferry_err *err) FERRY_MUST_CHECK;
+/* The route that a routed gateway is made of. */
+struct ferry_entry ferry_frr_gateway_route(const struct ferry_op *op, struct ferry_nexthop *hop);
+/* What FRR knows a line (without "ip route PREFIX ") by. */
+void ferry_frr_line_identity(const char *line, char *buf, size_t size);
 /* Whether a name may stand in a line: an interface's, as the kernel allows it, and [A-Za-z0-9._:@-] only. */
 bool ferry_frr_name_fits(const char *name);
 
@@ -174,6 +233,7 @@ int ferry_frr_announce_lines(const struct ferry_driver_config *config, const str
 bool ferry_frr_announce_find(struct ferry_driver_config *config, const struct ferry_frr_config *running,
                              const struct ferry_prefix *prefix, struct ferry_entry *ret,
                              uint8_t **ret_native);
+const struct ferry_frr_block *ferry_frr_ospf_block(const struct ferry_frr_config *running); /* or NULL */
 /* The block of BGP's default instance, or NULL; and the lines of its unicast family one by one: `*i` starts at 0, and
  * lines[*i - 1] is the one that was found.  False at the end. */
 const struct ferry_frr_block *ferry_frr_bgp_block(const struct ferry_frr_config *running);

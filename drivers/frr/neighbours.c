@@ -390,12 +390,11 @@ static int check_interfaces(const struct ferry_frr_config *running, struct ferry
 static const struct ferry_frr_block *instance(const struct ferry_frr_config *running, bool ospf,
                                               struct ferry_err *err)
 {
-    const struct ferry_frr_block *b =
-        ospf ? ferry_frr_config_block(running, "router ospf") : ferry_frr_bgp_block(running);
+    const struct ferry_frr_block *b = ospf ? ferry_frr_ospf_block(running) : ferry_frr_bgp_block(running);
     size_t instances = 0;
     for (size_t i = 0; i < running->n_blocks; i++)
         instances += strncmp(running->blocks[i].header, "router bgp ", 11) == 0;
-    if (!b || (ospf && strcmp(b->header, "router ospf") != 0)) {
+    if (!b) {
         ferry_refuse(err, "frr-no-instance", "there is no %s in the default VRF",
                      ospf ? "'router ospf'" : "'router bgp'");
         return NULL;
