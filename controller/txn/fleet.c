@@ -9,22 +9,38 @@
 #define DEADLINE_MS 10000u /* ferry/txn.h */
 #define WORKERS_MAX 64u    /* ferry/txn.h */
 
+/* What machine a driver reaches, as a person would say it; malloc'd.  NULL: a simulated one. */
+static char *machine_of(const char *name, const struct ferry_driver_config *c)
+{
+    const char *netns = c->netns ? c->netns : "", *type = c->type ? c->type : "sim";
+    bool ssh = c->transport ? strcmp(c->transport, "ssh") == 0 : c->host || !strcmp(type, "iproute");
+    if (strcmp(type, "netlink") != 0 && strcmp(type, "frr") != 0 && strcmp(type, "iproute") != 0)
+        return NULL;
+    if (ssh && strcmp(type, "netlink") != 0)
+        return ferry_asprintf("%s port %u%s%s%s%s", c->host ? c->host : name, c->port ? c->port : 22u,
+                              c->jump ? " through " : "", c->jump ? c->jump : "",
+                              netns[0] ? " from namespace " : "", netns);
+    if (netns[0])
+        return ferry_asprintf("namespace %s", netns);
+    return c->pathspace ? ferry_asprintf("pathspace %s", c->pathspace) : ferry_strdup("this machine itself");
+}
+
 /* Two routers that are one machine could be two sites that are one. */
 static int check_machines(const char *const *names, const struct ferry_driver_config *const *configs,
                           size_t n, struct ferry_err *err)
 {
     struct ferry_map machines = {0};
+    FERRY_AUTOFREE char **texts = ferry_calloc(n, sizeof *texts);
     int r = 0;
     for (uint32_t i = 0; i < n && r == 0; i++) {
-        const char *netns = configs[i]->netns ? configs[i]->netns : "";
-        if (!configs[i]->type || strcmp(configs[i]->type, "netlink") != 0)
-            continue;
-        uint32_t other = ferry_map_add(&machines, netns, strlen(netns), i);
+        texts[i] = machine_of(names[i], configs[i]);
+        uint32_t other = texts[i] ? ferry_map_add(&machines, texts[i], strlen(texts[i]), i) : FERRY_MAP_NONE;
         if (other != FERRY_MAP_NONE)
-            r = ferry_refuse(err, "same-machine",
-                             "routers %s and %s are both %s%s: give each its own 'netns'", names[other],
-                             names[i], netns[0] ? "namespace " : "this machine itself", netns);
+            r = ferry_refuse(err, "same-machine", "routers %s and %s are both %s: give each its own '%s'",
+                             names[other], names[i], texts[i], strstr(texts[i], " port ") ? "host" : "netns");
     }
+    for (size_t i = 0; i < n; i++)
+        free(texts[i]);
     ferry_map_clear(&machines);
     return r;
 }
