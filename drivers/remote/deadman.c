@@ -49,14 +49,17 @@ static long count_lines(const struct ferry_remote_undo *step, struct ferry_err *
 static int render(const struct ferry_remote_undo *undo, size_t n, struct text *ret, struct ferry_err *err)
 {
     for (size_t i = 0; i < n; i++) {
-        char head[64];
+        char head[128];
         long lines = count_lines(&undo[i], err);
         if (lines < 0)
             return (int)lines;
         if (!lines)
             continue;
-        int len = snprintf(head, sizeof head, "@step %u %s %ld\n", undo[i].delay_s,
-                           undo[i].kind == FERRY_REMOTE_UNDO_IP ? "ip" : "vtysh", lines);
+        int len = snprintf(head, sizeof head, "@step %u %s %ld %s\n", undo[i].delay_s,
+                           undo[i].kind == FERRY_REMOTE_UNDO_IP ? "ip" : "vtysh", lines,
+                           undo[i].pathspace ? undo[i].pathspace : "-");
+        if (len < 0 || (size_t)len >= sizeof head)
+            return ferry_refuse(err, "dead-man", "the pathspace's name is too long");
         text_add(ret, head, (size_t)len);
         text_add(ret, undo[i].text, undo[i].n_text);
     }
@@ -106,9 +109,9 @@ int ferry_remote_deadman(struct ferry_remote *remote, const char *router, enum f
                          struct ferry_err *err)
 {
     static const char *const verbs[] = {
-        [FERRY_DEADMAN_ARM] = "deadman-arm",         [FERRY_DEADMAN_EXTEND] = "deadman-extend",
-        [FERRY_DEADMAN_CONFIRM] = "deadman-confirm", [FERRY_DEADMAN_DISARM] = "deadman-disarm",
-        [FERRY_DEADMAN_LOOK] = "deadman-look",
+        [FERRY_DEADMAN_ARM] = "deadman_arm",         [FERRY_DEADMAN_EXTEND] = "deadman_extend",
+        [FERRY_DEADMAN_CONFIRM] = "deadman_confirm", [FERRY_DEADMAN_DISARM] = "deadman_disarm",
+        [FERRY_DEADMAN_LOOK] = "deadman_look",
     };
     FERRY_CLEANUP(reply_cleanup) struct ferry_remote_reply reply = {0};
     FERRY_AUTOFREE char *bytes = NULL;

@@ -22,7 +22,8 @@ enum ferry_remote_undo_kind { FERRY_REMOTE_UNDO_IP, FERRY_REMOTE_UNDO_VTYSH };
 struct ferry_remote_undo {
     unsigned delay_s; /* after the deadline; never less than the step's before it */
     enum ferry_remote_undo_kind kind;
-    const char *text; /* n_text bytes; none: the step is left out */
+    const char *pathspace; /* vtysh: as `vtysh -N`; NULL: none */
+    const char *text;      /* n_text bytes; none: the step is left out */
     size_t n_text;
 };
 

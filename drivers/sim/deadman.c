@@ -1,8 +1,8 @@
 /* The dead-man of a simulated router: a file beside its state file.
  *
  *   {"id": TX, "state": "armed" | "confirmed" | "fired" | "none", "deadline_us": N, "done": N, "steps": [
- *     {"delay": SECONDS, "gone": [{"prefix", "gateway", "table", "metric"}, …],
- *      "routes": [as in the state file], "gateways": [likewise]}, …]}
+ *     {"delay": SECONDS, "gone": [{"prefix", "kind", "table", "metric"}, …],
+ *      "routes": [as in the state file], "gateways": [likewise], "announcements": [likewise]}, …]}
  *
  * SPDX-License-Identifier: MIT */
 #include "table.h"
@@ -40,13 +40,15 @@ static void take_op(struct ferry_sim_undo *step, const struct ferry_op *op)
     if (op->after && op->kind == FERRY_KIND_GATEWAY) {
         struct ferry_sim_place place = ferry_sim_place_of(op->gateway, op->interface, op->table);
         ferry_sim_table_attach(&step->put, &op->prefix, &place, op->after);
+    } else if (op->after && op->kind == FERRY_KIND_ANNOUNCEMENT) {
+        ferry_sim_table_announce(&step->put, &op->prefix, op->after);
     } else if (op->after) {
         ferry_sim_table_set(&step->put, &op->prefix, table, op->metric, op->after);
     } else {
         FERRY_GROW(step->gone, step->n_gone);
         step->gone[step->n_gone++] = (struct ferry_sim_key){
             .prefix = op->prefix,
-            .gateway = op->kind == FERRY_KIND_GATEWAY,
+            .kind = op->kind,
             .table = table,
             .metric = op->metric,
         };
@@ -71,8 +73,10 @@ static void run(const struct ferry_sim_undo *step, struct ferry_sim_table *table
 {
     for (size_t i = 0; i < step->n_gone; i++) {
         const struct ferry_sim_key *key = &step->gone[i];
-        if (key->gateway)
+        if (key->kind == FERRY_KIND_GATEWAY)
             ferry_sim_table_attach(table, &key->prefix, NULL, NULL);
+        else if (key->kind == FERRY_KIND_ANNOUNCEMENT)
+            ferry_sim_table_announce(table, &key->prefix, NULL);
         else if (ferry_sim_table_find(table, &key->prefix))
             ferry_sim_table_set(table, &key->prefix, key->table, key->metric, NULL);
     }
@@ -83,6 +87,8 @@ static void run(const struct ferry_sim_undo *step, struct ferry_sim_table *table
                                 &slot->routes[k]);
         if (slot->attached)
             ferry_sim_table_attach(table, &slot->prefix, &slot->place, &slot->attachment);
+        if (slot->announced)
+            ferry_sim_table_announce(table, &slot->prefix, &slot->announcement);
     }
 }
 
@@ -107,9 +113,9 @@ static void put_step(FILE *f, const struct ferry_sim_undo *step)
     char prefix[FERRY_PREFIX_STRLEN];
     fprintf(f, "{\"delay\": %u, \"gone\": [", step->delay_s);
     for (size_t i = 0; i < step->n_gone; i++)
-        fprintf(f, "%s{\"prefix\": \"%s\", \"gateway\": %s, \"table\": %u, \"metric\": %u}", i ? ", " : "",
-                ferry_prefix_text(&step->gone[i].prefix, prefix), step->gone[i].gateway ? "true" : "false",
-                step->gone[i].table, step->gone[i].metric);
+        fprintf(f, "%s{\"prefix\": \"%s\", \"kind\": %u, \"table\": %u, \"metric\": %u}", i ? ", " : "",
+                ferry_prefix_text(&step->gone[i].prefix, prefix), step->gone[i].kind, step->gone[i].table,
+                step->gone[i].metric);
     fputs("],\n\"routes\": [", f);
     for (size_t i = 0; i < step->put.n; i++)
         for (size_t k = 0; k < step->put.slots[i]->n_routes; k++, between = ", ") {
@@ -118,13 +124,18 @@ static void put_step(FILE *f, const struct ferry_sim_undo *step)
         }
     fputs("],\n\"gateways\": [", f);
     between = "";
-    for (size_t i = 0; i < step->put.n; i++) {
-        if (!step->put.slots[i]->attached)
-            continue;
-        fputs(between, f);
-        ferry_sim_put_gateway(f, step->put.slots[i]);
-        between = ", ";
-    }
+    for (size_t i = 0; i < step->put.n; i++)
+        for (bool once = step->put.slots[i]->attached; once; once = false, between = ", ") {
+            fputs(between, f);
+            ferry_sim_put_gateway(f, step->put.slots[i]);
+        }
+    fputs("],\n\"announcements\": [", f);
+    between = "";
+    for (size_t i = 0; i < step->put.n; i++)
+        for (bool once = step->put.slots[i]->announced; once; once = false, between = ", ") {
+            fputs(between, f);
+            ferry_sim_put_announcement(f, step->put.slots[i]);
+        }
     fputs("]}", f);
 }
 
@@ -157,16 +168,17 @@ int ferry_sim_deadman_save(const char *path, const struct ferry_sim_deadman *d, 
 static int load_key(struct ferry_json *doc, uint32_t v, struct ferry_sim_undo *step, struct ferry_err *err)
 {
     struct ferry_sim_key key = {0};
-    int64_t table = 0, metric = 0;
+    int64_t kind = 0, table = 0, metric = 0;
     int r = ferry_sim_get_prefix(doc, v, &key.prefix, err);
     if (r == 0)
-        r = ferry_json_opt_bool(doc, v, "gateway", &key.gateway, err);
+        r = ferry_json_need_int(doc, v, "kind", 0, FERRY_KIND_ANNOUNCEMENT, &kind, err);
     if (r == 0)
         r = ferry_json_need_int(doc, v, "table", 0, UINT32_MAX, &table, err);
     if (r == 0)
         r = ferry_json_need_int(doc, v, "metric", 0, UINT32_MAX, &metric, err);
     if (r < 0)
         return r;
+    key.kind = (enum ferry_kind)kind;
     key.table = (uint32_t)table;
     key.metric = (uint32_t)metric;
     FERRY_GROW(step->gone, step->n_gone);
@@ -188,6 +200,9 @@ static int load_step(struct ferry_json *doc, uint32_t v, struct ferry_sim_undo *
     FERRY_JSON_EACH(doc, ferry_json_get(doc, v, "gateways"), gateway)
     if (r == 0)
         r = ferry_sim_load_gateway(doc, gateway, &step->put, err);
+    FERRY_JSON_EACH(doc, ferry_json_get(doc, v, "announcements"), announcement)
+    if (r == 0)
+        r = ferry_sim_load_announcement(doc, announcement, &step->put, err);
     return r;
 }
 

@@ -103,20 +103,25 @@ void ferry_sim_put_gateway(FILE *f, const struct ferry_sim_slot *slot)
     fputc('}', f);
 }
 
+void ferry_sim_put_announcement(FILE *f, const struct ferry_sim_slot *slot)
+{
+    char text[FERRY_PREFIX_STRLEN], protocol[16];
+    fprintf(f, "{\"prefix\": \"%s\", \"protocol\": \"%s\"", ferry_prefix_text(&slot->prefix, text),
+            ferry_protocol_name(slot->announcement.protocol, protocol));
+    put_native(f, &slot->announcement);
+    fputc('}', f);
+}
+
 /* Left out where there are none. */
 static void put_announcements(FILE *f, const struct ferry_sim_table *table)
 {
-    char text[FERRY_PREFIX_STRLEN], protocol[16];
     const char *between = "],\n\"announcements\": [\n";
     for (size_t i = 0; i < table->n; i++) {
         const struct ferry_sim_slot *slot = table->slots[i];
         if (!slot->announced)
             continue;
-        fprintf(f, "%s{\"prefix\": \"%s\", \"protocol\": \"%s\"", between,
-                ferry_prefix_text(&slot->prefix, text),
-                ferry_protocol_name(slot->announcement.protocol, protocol));
-        put_native(f, &slot->announcement);
-        fputc('}', f);
+        fputs(between, f);
+        ferry_sim_put_announcement(f, slot);
         between = ",\n";
     }
 }
@@ -352,8 +357,8 @@ int ferry_sim_load_gateway(struct ferry_json *doc, uint32_t v, struct ferry_sim_
     return 0;
 }
 
-static int load_announcement(struct ferry_json *doc, uint32_t v, struct ferry_sim_table *table,
-                             struct ferry_err *err)
+int ferry_sim_load_announcement(struct ferry_json *doc, uint32_t v, struct ferry_sim_table *table,
+                                struct ferry_err *err)
 {
     FERRY_CLEANUP(entry_done) struct ferry_entry e = {.type = FERRY_ANNOUNCEMENT};
     struct ferry_prefix prefix;
@@ -405,7 +410,7 @@ static int load_document(struct ferry_json *doc, struct ferry_sim_table *table, 
     }
     FERRY_JSON_EACH(doc, announcements, v)
     {
-        r = load_announcement(doc, v, table, err);
+        r = ferry_sim_load_announcement(doc, v, table, err);
         if (r < 0)
             return r;
     }

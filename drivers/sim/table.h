@@ -74,6 +74,9 @@ struct ferry_json;
 void ferry_sim_put_string(FILE *f, const char *s);
 void ferry_sim_put_route(FILE *f, const struct ferry_prefix *prefix, const struct ferry_entry *e);
 void ferry_sim_put_gateway(FILE *f, const struct ferry_sim_slot *slot);
+void ferry_sim_put_announcement(FILE *f, const struct ferry_sim_slot *slot);
+int ferry_sim_load_announcement(struct ferry_json *doc, uint32_t v, struct ferry_sim_table *table,
+                                struct ferry_err *err) FERRY_MUST_CHECK;
 int ferry_sim_get_prefix(struct ferry_json *doc, uint32_t v, struct ferry_prefix *ret,
                          struct ferry_err *err) FERRY_MUST_CHECK;
 int ferry_sim_load_route(struct ferry_json *doc, uint32_t v, struct ferry_sim_table *table,
@@ -93,7 +96,7 @@ struct ferry_sim_deadman {
         struct ferry_sim_table put; /* all its routes and attachments */
         struct ferry_sim_key {
             struct ferry_prefix prefix;
-            bool gateway;
+            enum ferry_kind kind;
             uint32_t table, metric;
         } * gone;
         size_t n_gone;

@@ -2,7 +2,7 @@
 #
 #   ${FERRY_DEADMAN_DIR:-/var/lib/ferry/deadman}/ROUTER/ID/   mode 0700; on a disk: it must outlive a restart
 #       state    "armed BOOT DEADLINE" (1/100 s of /proc/uptime in that boot), "confirmed" or "fired"
-#       steps    "N DELAY KIND", a line a step; N: its text
+#       steps    "N DELAY KIND PATHSPACE", a line a step; N: its text; pathspace: "-" for none
 #       timer    waits and undoes; needs nothing but this directory
 #       pid      of the timer: "PID START", or "unit NAME"
 #       log, result
@@ -15,7 +15,7 @@
 #
 # Answers of all verbs, one line: "armed SECONDS", "confirmed", "fired TEXT", "none".
 
-# What the verbs and the timer share; the timer takes it along into its record.
+# What the verbs and the timer share, a constant text; the timer takes it along into its record.
 dm_library() {
     cat <<'LIBRARY'
 dm_sync() { sync "$@" 2>/dev/null || sync; }
@@ -75,8 +75,11 @@ dm_run_ip() {
 }
 
 dm_run_vtysh() {
-    # shellcheck disable=SC2086
-    out=$(VTYSH_HISTFILE=/dev/null ${FERRY_VTYSH:-vtysh} -f "$1" 2>&1)
+    if [ "$2" = - ]; then
+        out=$(VTYSH_HISTFILE=/dev/null vtysh -f "$1" 2>&1)
+    else
+        out=$(VTYSH_HISTFILE=/dev/null vtysh -N "$2" -f "$1" 2>&1)
+    fi
     status=$?
     bad=$(printf '%s\n' "$out" | grep '%' | grep -v 'Refusing to remove')
     [ "$status" = 0 ] && [ -z "$bad" ] && return 0
@@ -86,12 +89,12 @@ dm_run_vtysh() {
 
 dm_undo() {
     failed=
-    while read -r number delay kind; do
+    while read -r number delay kind pathspace; do
         try=1
         dm_now
         due=$((deadline + delay * 100))
         [ "$due" -gt "$now" ] && dm_sleep $((due - now))
-        until "dm_run_$kind" "$rec/$number" >>"$rec/log" 2>&1; do
+        until "dm_run_$kind" "$rec/$number" "$pathspace" >>"$rec/log" 2>&1; do
             [ $try -ge 5 ] && failed="$failed $number" && break
             try=$((try + 1))
             sleep 1
@@ -220,14 +223,14 @@ dm_arm_state() { # in $1: armed, with the deadline $2 seconds from now
         dm_sync "$1"
 }
 
-# Standard input: for each step "@step DELAY KIND LINES" and its lines; then "@end".
+# Standard input: for each step "@step DELAY KIND LINES PATHSPACE" and its lines; then "@end".
 dm_take_steps() {
     awk -v d="$1" '
         want > 0 && !/^@/ { print > file; want--; next }
-        want == 0 && /^@step [0-9]+ (ip|vtysh) [0-9]+$/ {
+        want == 0 && /^@step [0-9]+ (ip|vtysh) [0-9]+ [A-Za-z0-9._-]+$/ {
             if (file) close(file)
             file = d "/" ++n; want = $4; printf "" > file
-            print n, $2, $3 > (d "/steps"); next
+            print n, $2, $3, $5 > (d "/steps"); next
         }
         want == 0 && /^@end$/ { ended = 1; exit }
         { exit }
