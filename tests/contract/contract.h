@@ -34,6 +34,6 @@ struct contract_driver {
 };
 
 extern const struct contract_driver contract_sim, contract_netlink, contract_fault_sim,
-    contract_fault_netlink, contract_iproute, contract_fault_iproute;
+    contract_fault_netlink, contract_iproute, contract_fault_iproute, contract_iproute_ssh;
 
 #endif

@@ -1,5 +1,6 @@
 /* The routers on which the contract suite runs; see contract.h.  SPDX-License-Identifier: MIT */
 #include "contract.h"
+#include "ssh.h"
 
 #include "fault/fault.h"
 
@@ -190,6 +191,24 @@ static void iproute_up(struct contract_router *router)
         (struct ferry_driver_config){.type = "iproute", .transport = "local", .netns = router->netns};
 }
 
+static int may_connect(void)
+{
+    int r = contract_ssh_available();
+    return r ? r : may_make_namespaces();
+}
+
+static void iproute_ssh_up(struct contract_router *router)
+{
+    iproute_up(router);
+    contract_ssh_up(router);
+}
+
+static void iproute_ssh_down(struct contract_router *router)
+{
+    contract_ssh_down(router);
+    netlink_down(router);
+}
+
 /* ---- fault, without any rule: must not be felt. ---- */
 
 static struct ferry_fault_script no_faults = {.find = ferry_driver_find};
@@ -229,3 +248,5 @@ const struct contract_driver contract_iproute = {"iproute",    may_make_namespac
 const struct contract_driver contract_fault_iproute = {"fault-iproute",  may_make_namespaces,
                                                        fault_iproute_up, netlink_down,
                                                        netlink_foreign,  netlink_foreign_gateway};
+const struct contract_driver contract_iproute_ssh = {
+    "iproute-ssh", may_connect, iproute_ssh_up, iproute_ssh_down, netlink_foreign, netlink_foreign_gateway};
