@@ -48,4 +48,5 @@ const struct ferry_driver_ops ferry_driver_iproute = {
     .apply = ferry_iproute_apply,
     .announce = ferry_iproute_announce,
     .native = ferry_iproute_native,
+    .deadman = ferry_iproute_deadman,
 };

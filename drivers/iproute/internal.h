@@ -92,6 +92,9 @@ int ferry_iproute_announce(struct ferry_driver *driver, const struct ferry_op *o
                            struct ferry_err *err);
 int ferry_iproute_native(const struct ferry_driver_config *config, const struct ferry_op *op, char *buf,
                          size_t size);
+int ferry_iproute_deadman(struct ferry_driver *driver, enum ferry_deadman_verb verb,
+                          const struct ferry_deadman *deadman, enum ferry_deadman_state *ret,
+                          unsigned *ret_left_s, struct ferry_err *err);
 int ferry_iproute_probe(struct ferry_linux *base, struct ferry_linux_probe *probes, size_t n,
                         unsigned wait_ms, struct ferry_err *err);
 
