@@ -2,6 +2,8 @@
  * SPDX-License-Identifier: MIT */
 #include "internal.h"
 
+#include "remote/remote.h"
+
 #include <unistd.h>
 
 static void linux_close(struct ferry_driver *driver)
@@ -9,6 +11,7 @@ static void linux_close(struct ferry_driver *driver)
     struct ferry_linux *d = (struct ferry_linux *)driver;
     if (!d)
         return;
+    ferry_remote_close(d->remote);
     if (d->sock)
         nl_socket_free(d->sock);
     if (d->packet_fd)
@@ -53,4 +56,5 @@ const struct ferry_driver_ops ferry_driver_linux = {
     .apply = ferry_linux_apply,
     .announce = ferry_linux_announce,
     .native = ferry_linux_native,
+    .deadman = ferry_linux_deadman,
 };

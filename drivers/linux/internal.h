@@ -55,6 +55,7 @@ struct ferry_linux {
     int member_fd; /* member of groups (lan.c, L1), likewise */
     uint8_t *buf;  /* one receive */
     size_t buf_bytes;
+    struct ferry_remote *remote; /* for the dead-man, opened when first needed; NULL: not yet */
 };
 
 /* ---- Names: interfaces by the socket's own namespace (names.c). ---- */
@@ -309,6 +310,14 @@ int ferry_linux_check(struct ferry_driver *driver, struct ferry_op *ops, size_t 
 int ferry_linux_apply(struct ferry_driver *driver, struct ferry_op *ops, size_t n, struct ferry_err *err);
 int ferry_linux_announce(struct ferry_driver *driver, const struct ferry_op *ops, size_t n,
                          struct ferry_err *err);
+int ferry_linux_deadman(struct ferry_driver *driver, enum ferry_deadman_verb verb,
+                        const struct ferry_deadman *deadman, enum ferry_deadman_state *ret,
+                        unsigned *ret_left_s, struct ferry_err *err);
+/* The same for whoever reaches a Linux router by commands. */
+struct ferry_remote;
+int ferry_linux_undo(struct ferry_remote *remote, const char *router, enum ferry_deadman_verb verb,
+                     const struct ferry_deadman *deadman, enum ferry_deadman_state *ret, unsigned *ret_left_s,
+                     struct ferry_err *err) FERRY_MUST_CHECK;
 int ferry_linux_native(const struct ferry_driver_config *config, const struct ferry_op *op, char *buf,
                        size_t size);
 

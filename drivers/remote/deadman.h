@@ -13,7 +13,7 @@
 
 /* A step of the undo.  The router runs each text as a whole, again where it failed, perhaps after a part of it was done
  * before: so every line must be harmless where its work is done already.
- *   ip     lines for `ip -force -batch`, without the word ip ("route replace …", "-6 addr add …").  A line may fail with
+ *   ip     lines for `ip -force -batch`, without the word ip and its options ("route replace …").  A line may fail with
  *          "No such process", "Cannot assign requested address" or "File exists": done already.  Everything else is a
  *          failure, and the step is tried again.
  *   vtysh  lines for `vtysh -f`, contexts and all.  What it says without "%" or "Refusing to remove" is no failure.

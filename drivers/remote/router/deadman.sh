@@ -1,6 +1,7 @@
 # deadman.sh: an undo that waits on the router, and the one record that confirm and timer race for.  docs/confirm.md.
 #
-#   ${FERRY_DEADMAN_DIR:-/var/lib/ferry/deadman}/ROUTER/ID/   mode 0700; on a disk: it must outlive a restart
+#   ${FERRY_DEADMAN_DIR:-/var/lib/ferry/deadman}/ROUTER/ID/   mode 0700; on a disk: it must outlive a restart.  A router
+#                that is a namespace of a bigger machine: ROUTER@NUMBER, for others there may have its name
 #       state    "armed BOOT DEADLINE" (1/100 s of /proc/uptime in that boot), "confirmed" or "fired"
 #       steps    "N DELAY KIND PATHSPACE", a line a step; N: its text; pathspace: "-" for none
 #       timer    waits and undoes; needs nothing but this directory
@@ -133,11 +134,22 @@ LIBRARY
 
 # ---- The verbs. ----
 
+dm_base=${FERRY_DEADMAN_DIR:-/var/lib/ferry/deadman}
+
 # ROUTER ID: dir, rec.  The library comes in here: other verbs do without.
 dm_enter() {
     eval "$(dm_library)"
     router=$1 id=$2
-    dir=${FERRY_DEADMAN_DIR:-/var/lib/ferry/deadman}/$router
+    net=$(readlink /proc/self/ns/net)
+    if [ "$net" != "$(readlink /proc/1/ns/net)" ]; then
+        net=${net#*[}
+        router=$router@${net%]}
+    fi
+    dm_place
+}
+
+dm_place() {
+    dir=$dm_base/$router
     rec=$dir/$id
     case $router/$id in
     */*/* | .* | */.*) echo "a router or transaction cannot be named $router/$id" >&2; return 1 ;;
@@ -174,7 +186,7 @@ dm_stop() {
 dm_start() {
     rm -f "$rec/pid"
     if dm_systemd; then
-        unit="ferry-deadman-$router-$id-$deadline"
+        unit="ferry-deadman-$id-$deadline"
         seconds=$(((left + 99) / 100))
         echo "unit $unit" >"$rec/pid"
         systemd-run --quiet --collect --unit="$unit" --on-active="${seconds}s" --timer-property=AccuracySec=1s \
@@ -327,11 +339,13 @@ do_deadman_disarm() { # ROUTER ID
 
 # When the router starts, once routing and network are up: what was armed is undone now.
 do_deadman_boot() {
-    for rec in "${FERRY_DEADMAN_DIR:-/var/lib/ferry/deadman}"/*/*/; do
+    eval "$(dm_library)"
+    for rec in "$dm_base"/*/*/; do
         [ -f "$rec/state" ] || continue
         rec=${rec%/}
         id=${rec##*/} router=${rec%/*}
-        dm_enter "${router##*/}" "$id" && dm_lock || continue
+        router=${router##*/}
+        dm_place && dm_lock || continue
         dm_load
         [ "$state" != armed ] || dm_alive || dm_start
         dm_unlock
