@@ -115,11 +115,16 @@ int ferry_work_protocols(struct ferry_work *work, struct ferry_err *err)
 
 /* ---- What will be. ---- */
 
-static bool has_metric(const struct ferry_stack *stack, uint32_t metric)
+/* Whether something that stays would be preferred to the protocol's route once the pin is gone. */
+static bool is_beaten(const struct ferry_node *node, const struct ferry_entry *foretold)
 {
-    for (uint32_t i = 0; stack && i < stack->n; i++)
-        if (stack->entries[i]->type != FERRY_GATEWAY && stack->entries[i]->metric == metric)
+    for (uint32_t i = 0; node->stack && i < node->stack->n; i++) {
+        const struct ferry_entry *e = node->stack->entries[i];
+        bool goes = e == node->pin || e == node->learnt || e->type == FERRY_GATEWAY ||
+                    (e->type == FERRY_BLACKHOLE && e->protocol == FERRY_PROTOCOL);
+        if (!goes && e->metric <= foretold->metric)
             return true;
+    }
     return false;
 }
 
@@ -139,8 +144,8 @@ static const struct ferry_entry *foretell(const struct ferry_work *work, uint32_
         return NULL;
     if (node->learnt)
         e.metric = node->learnt->metric;
-    else if (has_metric(node->stack, e.metric))
-        return NULL; /* a static route of the protocol's own distance */
+    if (is_beaten(node, &e))
+        return NULL;
     return ferry_pool_entry(work->pool, &e);
 }
 

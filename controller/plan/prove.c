@@ -146,14 +146,16 @@ static const struct prove_slot *gateway_slot(const struct prover *p, uint32_t ro
     return prove_slot_of(p, router, PROVE_GATEWAY);
 }
 
-/* What makes packets come here: the gateway or the announcement, whichever is there with fewer changes; or NULL. */
+/* What makes packets come here, the gateway or the announcement, whichever is there after fewer changes; or NULL. */
 static const struct prove_slot *origin_slot(const struct prover *p, uint32_t router)
 {
-    const struct prove_slot *gateway = gateway_slot(p, router),
-                            *announcement = prove_slot_of(p, router, PROVE_ANNOUNCEMENT);
-    if (!gateway || (announcement && announcement->now && !gateway->now))
-        return announcement;
-    return gateway;
+    const struct prove_slot *best = NULL;
+    for (uint32_t i = 0; i < 2; i++) {
+        const struct prove_slot *slot = prove_slot_of(p, router, i ? PROVE_ANNOUNCEMENT : PROVE_GATEWAY);
+        if (slot && (slot->now || slot->after) && (!best || (slot->now && !best->now)))
+            best = slot;
+    }
+    return best;
 }
 
 static void check_two_sites(struct prover *p)
@@ -161,7 +163,7 @@ static void check_two_sites(struct prover *p)
     size_t n = 0;
     FERRY_AUTOFREE uint32_t *at = ferry_calloc(p->plan->n_routers, sizeof *at);
     for (uint32_t r = 0; r < p->plan->n_routers; r++)
-        if (origin_slot(p, r) && (origin_slot(p, r)->now || origin_slot(p, r)->after))
+        if (origin_slot(p, r))
             at[n++] = r;
     uint32_t best[2] = {0, 0}, best_cost = PROVE_NONE;
     for (size_t i = 0; i < n; i++)

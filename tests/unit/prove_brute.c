@@ -20,7 +20,7 @@
 
 struct held {
     uint32_t group, router;
-    bool gateway;
+    enum ferry_kind kind;
     uint32_t metric;
     const struct ferry_entry *entry; /* NULL: nothing any more */
 };
@@ -31,15 +31,16 @@ struct state {
     size_t n;
 };
 
-static struct held *find(struct state *s, uint32_t group, uint32_t router, bool gateway, uint32_t metric)
+static struct held *find(struct state *s, uint32_t group, uint32_t router, enum ferry_kind kind,
+                         uint32_t metric)
 {
     for (size_t i = 0; i < s->n; i++)
-        if (s->v[i].group == group && s->v[i].router == router && s->v[i].gateway == gateway &&
+        if (s->v[i].group == group && s->v[i].router == router && s->v[i].kind == kind &&
             s->v[i].metric == metric)
             return &s->v[i];
     if (s->n == KEYS)
         abort();
-    s->v[s->n] = (struct held){group, router, gateway, metric, NULL};
+    s->v[s->n] = (struct held){group, router, kind, metric, NULL};
     return &s->v[s->n++];
 }
 
@@ -51,14 +52,14 @@ static struct state *state_new(const struct ferry_plan *plan)
         for (uint32_t r = 0; r < plan->n_routers; r++)
             for (uint32_t i = 0; plan->groups[g].initial[r] && i < plan->groups[g].initial[r]->n; i++) {
                 const struct ferry_entry *e = plan->groups[g].initial[r]->entries[i];
-                find(s, g, r, e->type == FERRY_GATEWAY, e->metric)->entry = e;
+                find(s, g, r, ferry_entry_kind(e), e->metric)->entry = e;
             }
     return s;
 }
 
 static bool fire(struct state *s, const struct ferry_change *c)
 {
-    struct held *h = find(s, c->group, c->router, c->kind == FERRY_KIND_GATEWAY, c->metric);
+    struct held *h = find(s, c->group, c->router, c->kind, c->metric);
     bool found = h->entry == c->before;
     h->entry = c->after;
     return found;
@@ -71,9 +72,10 @@ static const struct ferry_entry *forwards(const struct state *s, uint32_t group,
     const struct held *best = NULL;
     for (size_t i = 0; i < s->n; i++) {
         const struct held *h = &s->v[i];
-        if (h->group != group || h->router != router || !h->entry)
+        if (h->group != group || h->router != router || !h->entry || h->kind == FERRY_KIND_ANNOUNCEMENT)
             continue;
-        if (!best || h->gateway || (!best->gateway && h->metric < best->metric))
+        if (!best || h->kind == FERRY_KIND_GATEWAY ||
+            (best->kind != FERRY_KIND_GATEWAY && h->metric < best->metric))
             best = h;
     }
     *ret_own = best;
@@ -112,13 +114,16 @@ static int fate_of(const struct state *s, uint32_t group, uint32_t router)
 
 struct rules {
     bool must[NODES], may_fall[NODES];
+    uint32_t exposed_from[NODES]; /* the metric from which on a protocol's route can win; UINT32_MAX: none */
 };
 
 static const char *site_of(const struct ferry_plan *plan, uint32_t group, uint32_t router)
 {
     const struct ferry_group *g = &plan->groups[group];
-    const char *side =
-        g->initial[router] && g->initial[router]->entries[0]->type == FERRY_GATEWAY ? g->from : g->to;
+    const struct ferry_stack *stack = g->initial[router];
+    bool first = stack && (stack->entries[0]->type == FERRY_GATEWAY ||
+                           stack->entries[stack->n - 1]->type == FERRY_ANNOUNCEMENT);
+    const char *side = first ? g->from : g->to;
     return plan->routers[router].site ? plan->routers[router].site : side ? side : "";
 }
 
@@ -126,8 +131,8 @@ static bool two_sites(const struct state *s, uint32_t group)
 {
     for (size_t i = 0; i < s->n; i++)
         for (size_t k = 0; k < i; k++)
-            if (s->v[i].gateway && s->v[i].entry && s->v[i].group == group && s->v[k].gateway &&
-                s->v[k].entry && s->v[k].group == group &&
+            if (s->v[i].kind != FERRY_KIND_ROUTE && s->v[i].entry && s->v[i].group == group &&
+                s->v[k].kind != FERRY_KIND_ROUTE && s->v[k].entry && s->v[k].group == group &&
                 strcmp(site_of(s->plan, group, s->v[i].router), site_of(s->plan, group, s->v[k].router)))
                 return true;
     return false;
@@ -144,8 +149,9 @@ static bool beaten(const struct state *s, uint32_t group)
             /* A connected route: in IPv4 of metric 0, in IPv6 256; in tables other than main it is Ferry's
              * own. */
             uint32_t limit = v4 ? 0 : r->entry && r->entry->table == FERRY_TABLE_MAIN ? 256 : 1;
-            if (g->gateway && g->entry && !r->gateway && r->entry && g->group == group && r->group == group &&
-                g->router == r->router && r->metric <= limit && driver && strcmp(driver, "netlink") == 0)
+            if (g->kind == FERRY_KIND_GATEWAY && g->entry && r->kind == FERRY_KIND_ROUTE && r->entry &&
+                g->group == group && r->group == group && g->router == r->router && r->metric <= limit &&
+                driver && strcmp(driver, "netlink") == 0)
                 return true;
         }
     return false;
@@ -153,17 +159,23 @@ static bool beaten(const struct state *s, uint32_t group)
 
 static enum ferry_violation judge(const struct state *s, uint32_t group, const struct rules *rules)
 {
-    bool lost = beaten(s, group), falls = false;
+    bool lost = beaten(s, group), falls = false, unpinned = false;
     for (uint32_t r = 0; r < s->plan->n_routers; r++) {
         bool own;
         int fate = fate_of(s, group, r);
         if (fate & CIRCLES)
             return FERRY_LOOP;
         lost |= rules->must[r] && fate != ARRIVES;
-        forwards(s, group, r, &own);
+        const struct ferry_entry *e = forwards(s, group, r, &own);
         falls |= !own && !rules->may_fall[r];
+        unpinned |= own && e->type != FERRY_GATEWAY && rules->exposed_from[r] != UINT32_MAX &&
+                    (e->metric >= rules->exposed_from[r] || ferry_entry_dynamic(e));
     }
-    return two_sites(s, group) ? FERRY_TWO_SITES : lost ? FERRY_LOST : falls ? FERRY_FALLS : FERRY_SAFE;
+    return two_sites(s, group) ? FERRY_TWO_SITES
+           : lost              ? FERRY_LOST
+           : falls             ? FERRY_FALLS
+           : unpinned          ? FERRY_UNPINNED
+                               : FERRY_SAFE;
 }
 
 /* ---- The course of a plan for one group: docs/prover.md, "What must hold when". ---- */
@@ -218,9 +230,56 @@ static void run_course(const struct ferry_plan *plan, uint32_t group, struct cou
         c->own_drop[r] = ends_in_own_drop(s, group, r);
 }
 
-static struct rules rules_of(const struct ferry_plan *plan, const struct course *c, size_t stage)
+static bool moves_protocol(const struct ferry_plan *plan, uint32_t group, size_t stage)
+{
+    for (size_t i = 0; i < plan->stages[stage].n_changes; i++) {
+        const struct ferry_change *c = &plan->stages[stage].changes[i];
+        if (c->group == group &&
+            (c->kind != FERRY_KIND_ROUTE || ferry_entry_dynamic(c->before) || ferry_entry_dynamic(c->after)))
+            return true;
+    }
+    return false;
+}
+
+static void expose(const struct ferry_entry *e, uint32_t *from)
+{
+    if (ferry_entry_dynamic(e) && e->metric < *from)
+        *from = e->metric;
+}
+
+/* Between the first and the last stage that move what protocols know, nothing of theirs may be followed. */
+static void expose_all(const struct ferry_plan *plan, uint32_t group, size_t stage, struct rules *rules)
+{
+    bool before = false, after = false;
+    for (size_t i = 0; i < plan->n_stages; i++) {
+        before |= i <= stage && moves_protocol(plan, group, i);
+        after |= i >= stage && moves_protocol(plan, group, i);
+    }
+    for (uint32_t r = 0; r < plan->n_routers; r++) {
+        const struct ferry_stack *stack = plan->groups[group].initial[r];
+        enum ferry_routing routing = plan->routers[r].driver.routing;
+        uint32_t *from = &rules->exposed_from[r];
+        *from = routing == FERRY_ROUTING_BGP ? 20 : routing == FERRY_ROUTING_OSPF ? 110 : UINT32_MAX;
+        for (uint32_t i = 0; stack && i < stack->n; i++)
+            expose(stack->entries[i], from);
+        for (size_t i = 0; i < plan->n_stages; i++)
+            for (size_t k = 0; k < plan->stages[i].n_changes; k++) {
+                const struct ferry_change *c = &plan->stages[i].changes[k];
+                if (c->group != group || c->router != r)
+                    continue;
+                expose(c->before, from);
+                expose(c->after, from);
+            }
+        if (!before || !after)
+            *from = UINT32_MAX;
+    }
+}
+
+static struct rules rules_of(const struct ferry_plan *plan, uint32_t group, const struct course *c,
+                             size_t stage)
 {
     struct rules rules = {.must = {false}};
+    expose_all(plan, group, stage, &rules);
     bool undo = strcmp(plan->mode, "undo") == 0;
     enum ferry_phase phase = plan->n_stages ? plan->stages[stage].phase : FERRY_PREPARE;
     for (uint32_t r = 0; r < plan->n_routers; r++) {
@@ -281,17 +340,27 @@ static void play_stage(const struct state *start, size_t stage, uint32_t group, 
 static bool finished(const struct state *s, uint32_t group, const struct course *c)
 {
     const char *to = s->plan->groups[group].to;
-    bool attached = false, undo = strcmp(s->plan->mode, "undo") == 0;
+    bool attached = false, announced = false, undo = strcmp(s->plan->mode, "undo") == 0;
+    bool first = false, follows = false, own;
     for (size_t i = 0; i < s->n; i++) {
-        if (!s->v[i].gateway || !s->v[i].entry || s->v[i].group != group)
+        if (s->v[i].kind == FERRY_KIND_ROUTE || !s->v[i].entry || s->v[i].group != group)
             continue;
-        attached = true;
+        attached |= s->v[i].kind == FERRY_KIND_GATEWAY;
+        announced |= s->v[i].kind == FERRY_KIND_ANNOUNCEMENT;
         if (!to || strcmp(site_of(s->plan, group, s->v[i].router), to))
             return false;
     }
     for (uint32_t r = 0; r < s->plan->n_routers; r++)
         if (c->delivered[0][r] && (undo ? c->own_drop[r] : !c->delivered[s->plan->n_stages][r]))
             return false;
+    for (uint32_t r = 0; r < s->plan->n_routers; r++) {
+        const struct ferry_stack *stack = s->plan->groups[group].initial[r];
+        first |= stack && stack->entries[stack->n - 1]->type == FERRY_ANNOUNCEMENT;
+        const struct ferry_entry *e = forwards(s, group, r, &own);
+        follows |= own && ferry_entry_dynamic(e);
+    }
+    if (to && first && follows && !announced)
+        return false;
     return attached || !to;
 }
 
@@ -310,7 +379,7 @@ static struct brute prove_group(const struct ferry_plan *plan, uint32_t group)
     struct brute ret = {FERRY_SAFE, 0, 0, 0};
     run_course(plan, group, c);
     for (size_t stage = 0; stage < plan->n_stages || !stage; stage++) {
-        struct rules rules = rules_of(plan, c, stage);
+        struct rules rules = rules_of(plan, group, c, stage);
         if (!stage || changes_group(plan, stage, group))
             play_stage(s, stage, group, &rules, &ret);
         if (ret.violation)
@@ -334,6 +403,16 @@ static bool same_key(const struct ferry_change *a, const struct ferry_change *b)
     return a->router == b->router && a->group == b->group && a->kind == b->kind && a->metric == b->metric;
 }
 
+/* An announcement at a third site, or what is a protocol's and what is not under one key. */
+static bool strange_protocol(const struct ferry_plan *plan, const struct ferry_change *c)
+{
+    const struct ferry_group *g = &plan->groups[c->group];
+    const char *site = site_of(plan, c->group, c->router);
+    if (c->kind == FERRY_KIND_ANNOUNCEMENT)
+        return !(g->from && !strcmp(site, g->from)) && !(g->to && !strcmp(site, g->to));
+    return c->before && c->after && ferry_entry_dynamic(c->before) != ferry_entry_dynamic(c->after);
+}
+
 /* A gateway where the plan knows none, or a route in another table than the router's others for the group. */
 static bool out_of_place(const struct ferry_plan *plan, const struct ferry_change *c, uint32_t *tables)
 {
@@ -341,7 +420,7 @@ static bool out_of_place(const struct ferry_plan *plan, const struct ferry_chang
     uint32_t *table = &tables[c->group * NODES + c->router];
     bool other = *table && c->table && *table != c->table;
     *table = c->table ? c->table : *table;
-    if (c->kind == FERRY_KIND_ROUTE || other)
+    if (c->kind != FERRY_KIND_GATEWAY || other)
         return other;
     for (size_t s = 0; s < g->n_subnets; s++) {
         size_t i = 0;
@@ -358,7 +437,7 @@ static bool well_formed(const struct ferry_plan *plan)
     FERRY_AUTOFREE uint32_t *tables = ferry_calloc(plan->n_groups * NODES, sizeof *tables);
     FERRY_AUTOFREE struct state *s = state_new(plan);
     for (size_t i = 0; i < s->n; i++)
-        if (!s->v[i].gateway)
+        if (s->v[i].kind == FERRY_KIND_ROUTE)
             tables[s->v[i].group * NODES + s->v[i].router] = s->v[i].entry->table;
     for (size_t i = 0; i < plan->n_stages; i++) {
         const struct ferry_stage *stage = &plan->stages[i];
@@ -371,7 +450,7 @@ static bool well_formed(const struct ferry_plan *plan)
                     return false;
             if ((c->before && c->before->metric != c->metric) || (c->after && c->after->metric != c->metric))
                 return false;
-            if (out_of_place(plan, c, tables) || !fire(s, c))
+            if (strange_protocol(plan, c) || out_of_place(plan, c, tables) || !fire(s, c))
                 return false;
         }
     }
@@ -413,7 +492,7 @@ bool brute_replay(const struct ferry_plan *plan, const struct ferry_counterexamp
             return false;
     if (bad->violation == FERRY_UNFINISHED)
         return !finished(s, bad->group, c);
-    struct rules rules = rules_of(plan, c, bad->stage);
+    struct rules rules = rules_of(plan, bad->group, c, bad->stage);
     return judge(s, bad->group, &rules) == bad->violation;
 }
 
@@ -577,7 +656,7 @@ void brute_mend(struct ferry_plan *plan)
                     take(&plan->stages[i], k--);
                     goto next; /* a stage has each key once */
                 }
-            c->before = find(s, c->group, c->router, c->kind == FERRY_KIND_GATEWAY, c->metric)->entry;
+            c->before = find(s, c->group, c->router, c->kind, c->metric)->entry;
             fire(s, c);
         next:;
         }

@@ -13,6 +13,7 @@ struct shape {
     unsigned n, n_links, n_sites;
     bool v6;
     unsigned a[LINKS], b[LINKS], site[ROUTERS];
+    const char *speaks[ROUTERS]; /* a protocol, or NULL */
 };
 
 static bool linked(const struct shape *s, unsigned a, unsigned b)
@@ -45,9 +46,11 @@ static struct shape shape_of(struct dice *d)
 
 static void put_router(FILE *f, const struct shape *s, unsigned r, bool table)
 {
-    fprintf(f,
-            "%s{\"name\": \"r%u\", \"site\": \"s%u\", \"driver\": {\"type\": \"sim\"},%s \"interfaces\": [",
-            r ? ",\n" : "", r, s->site[r], table ? " \"table\": 100," : "");
+    fprintf(f, "%s{\"name\": \"r%u\", \"site\": \"s%u\", \"driver\": {\"type\": \"sim\"},%s", r ? ",\n" : "",
+            r, s->site[r], table ? " \"table\": 100," : "");
+    if (s->speaks[r])
+        fprintf(f, " \"routing\": \"%s\",", s->speaks[r]);
+    fputs(" \"interfaces\": [", f);
     for (unsigned i = 0; i < s->n_links; i++)
         if (s->a[i] == r || s->b[i] == r)
             fprintf(f,
@@ -76,9 +79,12 @@ static void put_subnet(FILE *f, const struct shape *s, struct dice *d, unsigned 
     fprintf(f, "]}");
 }
 
-char *small_net(struct dice *d)
+static char *net(struct dice *d, bool speaking)
 {
     struct shape s = shape_of(d);
+    const char *protocol = !speaking ? NULL : dice_roll(d, 2) ? "bgp" : "ospf";
+    for (unsigned r = 0; protocol && r < s.n; r++)
+        s.speaks[r] = dice_roll(d, 5) ? protocol : NULL;
     char *text = NULL;
     size_t len;
     FILE *f = open_memstream(&text, &len);
@@ -100,6 +106,16 @@ char *small_net(struct dice *d)
     fprintf(f, "]}\n");
     fclose(f);
     return text;
+}
+
+char *small_net(struct dice *d)
+{
+    return net(d, false);
+}
+
+char *small_net_speaking(struct dice *d)
+{
+    return net(d, true);
 }
 
 /* What other people left on one router: backups, a foreign drop below, or nothing but a covering route. */
