@@ -8,12 +8,14 @@ import glob
 import json
 import os
 import re
+import signal
 import subprocess
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TOPOLOGIES = os.path.join(ROOT, "topologies")
 SBIN = ":/usr/sbin:/sbin"
+RUN = "/run/ferry/lab"
 
 
 def find_ferry():
@@ -75,10 +77,11 @@ class Lab:
         self.prefix = f"ferry-{tag}{os.getpid()}-"
         original = json.loads(text)
         for router in original["routers"]:
-            text = re.sub(rf'"{re.escape(router["name"])}(?=[":])', f'"{self.prefix}{router["name"]}', text)
+            text = re.sub(rf'"([\w-]+\.)?{re.escape(router["name"])}(?=[":])', rf'"\1{self.prefix}{router["name"]}', text)
         text = re.sub(rf'("name": *)"{re.escape(original["name"])}"', rf'\1"{self.prefix}{original["name"]}"', text, count=1)
         self.document = json.loads(text)
         self.name = self.document["name"]
+        self.document = json.loads(text.replace(f'{RUN}/{original["name"]}/', f"{RUN}/{self.name}/"))
         self.directory = str(directory)
         self.file = os.path.join(self.directory, name + ".json")
         self.state_dir = os.path.join(self.directory, "state")
@@ -99,7 +102,7 @@ class Lab:
 
     @property
     def record(self):
-        return f"/run/ferry/lab/{self.name}.json"
+        return f"{RUN}/{self.name}.json"
 
     # ---- The program ----
 
@@ -125,6 +128,51 @@ class Lab:
 
     def __exit__(self, *_):
         run(FERRY, "lab", "down", self.file, env=self.env)
+
+    # ---- Machines: routers with daemons, in namespaces of their own ----
+
+    def path(self, netns, *names):
+        """A file of a machine, as seen from here; inside it is /run/lab/…."""
+        return os.path.join(RUN, self.name, netns, *names)
+
+    def pid(self, netns):
+        """The first process of a machine."""
+        with open(self.record, encoding="utf-8") as f:
+            return next(p["pid"] for p in json.load(f)["processes"] if p["namespace"] == netns)
+
+    def enter(self, netns, *argv, **kwargs):
+        """Runs a program inside a machine."""
+        return run("nsenter", "-t", self.pid(netns), "-m", "-u", "-n", "-p", "--", *argv, **kwargs)
+
+    def vtysh(self, router, *commands):
+        done = self.enter(router, "vtysh", *[word for c in commands for word in ("-c", c)])
+        assert done.returncode == 0, f"{router}: {commands}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def reboot(self, router):
+        """Pulls the plug of a machine that runs FRR: no process ends in order, the kernel forgets, and it boots anew."""
+        with open(self.record, encoding="utf-8") as f:
+            record = json.load(f)
+        entry = next(p for p in record["processes"] if p["namespace"] == router)
+        os.kill(entry["pid"], signal.SIGKILL)
+        until("the machine to be gone", lambda: not os.path.exists(f"/proc/{entry['pid']}/ns/pid"))
+        # The cables stay: a carrier that is away for less than a moment confuses the FRR at the other end.
+        ip("-n", router, "nexthop", "flush")  # and with them zebra's routes
+        for link in json.loads(ip("-n", router, "-j", "link", "show")):
+            ip("-n", router, "address", "flush", "dev", link["ifname"])
+        ip("-n", router, "address", "add", "127.0.0.1/8", "dev", "lo")
+        os.unlink(self.path(router, "ready"))
+        with open(self.path(router, "boot.log"), "a", encoding="utf-8") as log:
+            parent = subprocess.Popen(  # pylint: disable=consider-using-with; it lives as long as the machine
+                ["ip", "netns", "exec", router, "unshare", "-m", "-u", "-p", "--fork", "sh", self.path(router, "boot")],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        until("the machine to boot", lambda: os.path.exists(self.path(router, "ready")))
+        with open(f"/proc/{parent.pid}/task/{parent.pid}/children", encoding="ascii") as f:
+            entry["pid"] = int(f.read().split()[0])
+        with open(f"/proc/{entry['pid']}/stat", encoding="ascii") as f:
+            entry["start"] = int(f.read().rpartition(")")[2].split()[19])
+        with open(self.record, "w", encoding="utf-8") as f:
+            json.dump(record, f)
 
     # ---- The routers ----
 
