@@ -6,6 +6,9 @@
  * through; where the service must be whole, everything is delivered.  At the end the plan's undo is run the
  * same way, and the routers must hold what they held at first.
  *
+ * The same where most routers speak BGP or OSPF: the simulator does what the plan foretells of the protocol, at
+ * any moment of its stage.  While the subnet changes hands nobody may follow the protocol.
+ *
  * A state is reached by some order of changes if and only if it is a set of changes done; so all states are
  * all orders. Neither the prover nor the planner's graphs are used for judging.
  *
@@ -25,7 +28,8 @@
 #include <cmocka.h>
 
 #define SEEDS       250u
-#define BITS_MAX    10u /* bigger stages are skipped, and counted */
+#define SPEAKING    40u
+#define BITS_MAX    12u /* bigger stages are skipped, and counted */
 #define ROUTERS_MAX 8u
 
 struct world {
@@ -72,7 +76,7 @@ static uint32_t table_of(const struct ferry_plan *plan, uint32_t group, uint32_t
 {
     const struct ferry_stack *stack = plan->groups[group].initial[router];
     for (uint32_t i = 0; stack && i < stack->n; i++)
-        if (stack->entries[i]->type != FERRY_GATEWAY)
+        if (ferry_entry_kind(stack->entries[i]) == FERRY_KIND_ROUTE)
             return stack->entries[i]->table;
     for (size_t s = 0; s < plan->n_stages; s++)
         for (size_t i = 0; i < plan->stages[s].n_changes; i++) {
@@ -138,7 +142,8 @@ static const struct ferry_entry *forwards(const struct world *w, uint32_t router
     const struct ferry_entry *best = NULL;
     for (size_t i = 0; i < w->now[router].n; i++) {
         const struct ferry_fib_item *item = &w->now[router].items[i];
-        if (item->query != w->group || item->relation != FERRY_EXACT)
+        if (item->query != w->group || item->relation != FERRY_EXACT ||
+            item->entry.type == FERRY_ANNOUNCEMENT)
             continue;
         if (!best || item->entry.type == FERRY_GATEWAY ||
             (best->type != FERRY_GATEWAY && item->entry.metric < best->metric))
@@ -147,7 +152,7 @@ static const struct ferry_entry *forwards(const struct world *w, uint32_t router
     return best;
 }
 
-enum { ARRIVES = 0, DROPPED = 1, CIRCLES = 2, FALLS = 4, LEAVES = 8 };
+enum { ARRIVES = 0, DROPPED = 1, CIRCLES = 2, FALLS = 4, LEAVES = 8, FOLLOWS = 16 };
 
 static int packet(const struct world *w, const struct ferry_topology *t, uint32_t router, unsigned ttl)
 {
@@ -166,13 +171,22 @@ static int packet(const struct world *w, const struct ferry_topology *t, uint32_
     return fate;
 }
 
-/* Attached at two sites?  -1: at none. */
+static bool announces(const struct world *w, uint32_t router)
+{
+    for (size_t i = 0; i < w->now[router].n; i++)
+        if (w->now[router].items[i].query == w->group &&
+            w->now[router].items[i].entry.type == FERRY_ANNOUNCEMENT)
+            return true;
+    return false;
+}
+
+/* Attached, or announced, at two sites?  -1: at none. */
 static int attached_sites(const struct world *w, const struct ferry_topology *t)
 {
     uint32_t site = FERRY_NONE;
     for (uint32_t r = 0; r < t->n_routers; r++) {
         const struct ferry_entry *e = forwards(w, r);
-        if (!e || e->type != FERRY_GATEWAY)
+        if ((!e || e->type != FERRY_GATEWAY) && !announces(w, r))
             continue;
         if (site != FERRY_NONE && site != t->routers[r].site)
             return 2;
@@ -186,11 +200,14 @@ static void judge(struct world *w, const struct ferry_topology *t, enum ferry_ph
 {
     bool whole = phase == FERRY_PREPARE || phase == FERRY_SETTLE;
     int fate = 0;
-    for (uint32_t r = 0; r < t->n_routers; r++)
+    for (uint32_t r = 0; r < t->n_routers; r++) {
         fate |= packet(w, t, r, (unsigned)t->n_routers);
+        if (!whole && ferry_entry_dynamic(forwards(w, r)))
+            fate |= FOLLOWS;
+    }
     int sites = attached_sites(w, t);
-    bool good =
-        !(fate & (CIRCLES | FALLS | LEAVES)) && sites != 2 && (!whole || (fate == ARRIVES && sites == 1));
+    bool good = !(fate & (CIRCLES | FALLS | LEAVES | FOLLOWS)) && sites != 2 &&
+                (!whole || (fate == ARRIVES && sites == 1));
     w->faults += !good;
     if (!good && !w->spoilt)
         print_error("seed %u, %s, changes %llx: packets %d, sites %d\n", seed, ferry_phase_name(phase),
@@ -244,6 +261,9 @@ static char *holdings(const struct world *w)
                     ferry_entry_text(&fib.items[i].entry, entry, sizeof entry));
         }
         ferry_fib_clear(&fib);
+        for (size_t i = 0; i < w->now[r].n; i++)
+            if (w->now[r].items[i].entry.type == FERRY_ANNOUNCEMENT)
+                fprintf(f, "%s announces %zu\n", w->plan->routers[r].name, (size_t)w->now[r].items[i].query);
     }
     fclose(f);
     return text;
@@ -281,13 +301,13 @@ static void remove_states(const struct ferry_plan *plan, const char *state_dir)
     }
 }
 
-static void one_network(unsigned seed)
+static void one_network(unsigned seed, bool speaking)
 {
     struct dice d = {seed + 1000000};
     struct ferry_topology *t = NULL;
     struct ferry_plan *undo = NULL, *redo = NULL;
     struct ferry_err err;
-    FERRY_AUTOFREE char *text = small_net(&d);
+    FERRY_AUTOFREE char *text = speaking ? small_net_speaking(&d) : small_net(&d);
     if (ferry_topology_parse("small", text, strlen(text), &t, NULL, &err))
         fail_msg("seed %u: %s", seed, err.text);
     struct ferry_plan *p = small_plan(t, &d, false, NULL);
@@ -309,17 +329,29 @@ static void one_network(unsigned seed)
     ferry_topology_free(t);
 }
 
-static void test_interleavings(void **state)
+static void run_networks(unsigned n, bool speaking)
 {
-    (void)state;
-    for (unsigned seed = 0; seed < SEEDS; seed++)
-        one_network(seed);
+    plans = stages = states = skipped = 0;
+    for (unsigned seed = 0; seed < n; seed++)
+        one_network(seed, speaking);
     print_message("%lu plans (moves, undos, redos), %lu stages, %lu states executed and walked; %lu stages "
                   "of more than "
                   "%u changes not permuted\n",
                   (unsigned long)plans, (unsigned long)stages, (unsigned long)states, (unsigned long)skipped,
                   BITS_MAX);
     assert_int_equal(skipped, 0);
+}
+
+static void test_interleavings(void **state)
+{
+    (void)state;
+    run_networks(SEEDS, false);
+}
+
+static void test_where_routers_speak(void **state)
+{
+    (void)state;
+    run_networks(SPEAKING, true);
 }
 
 /* Detach and attach at once: what everybody does who pushes a move unordered.  NULL where a key would change
@@ -387,6 +419,7 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_interleavings),
+                                       cmocka_unit_test(test_where_routers_speak),
                                        cmocka_unit_test(test_unordered)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
