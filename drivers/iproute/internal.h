@@ -13,6 +13,9 @@
 #include "linux/native.h"
 #include "remote/remote.h"
 
+/* iproute2's ip/iproute.c and ip/ipaddress.c: what saved messages begin with, in the byte order of their router. */
+enum { FERRY_IPROUTE_ROUTES = 0x45311224, FERRY_IPROUTE_ADDRESSES = 0x47361222 };
+
 /* What the router's ip said to one command. */
 struct ferry_iproute_answer {
     char *command; /* as `ip_show` takes it, router/ip.sh */

@@ -88,11 +88,14 @@ static int hand_over(const struct ferry_iproute_answer *a, const struct ferry_li
                            ferry_iproute_words(a->err, words, sizeof words));
     if (a->n_out < 4)
         return a->status ? 0 : ferry_error(err, FERRY_EIO, "'ip %s' said nothing", a->command);
-    size_t at = 4; /* behind the magic */
     uint32_t magic;
+    size_t at = sizeof magic;
     memcpy(&magic, a->out, sizeof magic);
-    if (magic == 0x24123145 || magic == 0x22123647)
+    if (magic == __builtin_bswap32(FERRY_IPROUTE_ROUTES) ||
+        magic == __builtin_bswap32(FERRY_IPROUTE_ADDRESSES))
         return ferry_error(err, FERRY_ESUPPORT, "the router's byte order is not this machine's");
+    if (magic != FERRY_IPROUTE_ROUTES && magic != FERRY_IPROUTE_ADDRESSES)
+        return ferry_error(err, FERRY_EIO, "the answer to 'ip %s' is broken", a->command);
     for (struct nlmsghdr *h; at < a->n_out; at += NLMSG_ALIGN(h->nlmsg_len)) {
         h = (struct nlmsghdr *)(a->out + at);
         if (a->n_out - at < sizeof *h || h->nlmsg_len < sizeof *h ||

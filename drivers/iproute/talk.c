@@ -16,9 +16,6 @@
 
 #define MARK "\n@ip "
 
-/* <iproute2>/ip/iproute.c, ipaddress.c: what a file of saved messages begins with, in the byte order of its router. */
-enum { ROUTE_MAGIC = 0x45311224, ADDRESS_MAGIC = 0x47361222 };
-
 void ferry_iproute_list_add(struct ferry_iproute_list *l, const char *fmt, ...)
 {
     char text[300];
@@ -79,7 +76,7 @@ static size_t end_of_saved(const char *out, size_t n, size_t at)
     if (n - at < sizeof magic)
         return at;
     memcpy(&magic, out + at, sizeof magic);
-    if (magic != ROUTE_MAGIC && magic != ADDRESS_MAGIC)
+    if (magic != FERRY_IPROUTE_ROUTES && magic != FERRY_IPROUTE_ADDRESSES)
         return at;
     at += sizeof magic;
     while (n - at >= sizeof bytes) {
@@ -147,6 +144,8 @@ int ferry_iproute_fetch(struct ferry_iproute *d, const struct ferry_iproute_list
     for (size_t i = 0; i < commands->n; i++)
         if (!ferry_iproute_answer(d, commands->v[i]) && !take(d, commands->v[i], &reply, &out_at, &err_at))
             return ferry_error(err, FERRY_EIO, "the answer to 'ip %s' is broken", commands->v[i]);
+    if (out_at != reply.n_out)
+        return ferry_error(err, FERRY_EIO, "ip said more than it was asked");
     return 0;
 }
 

@@ -84,6 +84,8 @@ const char *ferry_linux_addresses_lost(const struct ferry_linux_address *all, si
         if (all[i].finite)
             return "it got an address of the subnet for a limited time (DHCP or SLAAC), which could not be "
                    "put back";
+        if (all[i].label[strcspn(all[i].label, " \t\n\"'\\#")])
+            return "the label of an address has characters that no command can carry";
     }
     return NULL;
 }

@@ -1,0 +1,296 @@
+/* What is the iproute driver's alone: an ip that breaks off or lies, words that a batch cannot carry, an undo that waits
+ * on the router.  test_linux_*.c are run against it, too.
+ *
+ * The program has a mount namespace of its own, in which an ip of the test's making stands before the real one.
+ *
+ * SPDX-License-Identifier: MIT */
+#include "kernel.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define P4 "192.168.1.0/24"
+#define P6 "fd00:1::/64"
+
+static const struct ferry_entry drop4 = {
+    .type = FERRY_BLACKHOLE, .table = FERRY_TABLE_MAIN, .metric = 30, .protocol = FERRY_PROTOCOL};
+
+/* ---- A router whose ip is not to be trusted. ---- */
+
+#define FAKE "/usr/local/sbin/ip"
+
+/* What `ip` is for the driver from now on: a script, in which $real is the real one.  NULL: the real one. */
+static void fake(const char *script)
+{
+    unlink(FAKE);
+    if (!script)
+        return;
+    FILE *f = fopen(FAKE, "w");
+    assert_non_null(f);
+    fprintf(f, "#!/bin/sh\nPATH=/usr/sbin:/usr/bin:/sbin:/bin\nreal=ip\n%s\n", script);
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(chmod(FAKE, 0755), 0);
+}
+
+static int down(void **state)
+{
+    fake(NULL);
+    return kernel_down(state);
+}
+
+static int read_all(const struct kernel *k, struct ferry_err *err)
+{
+    struct ferry_query query = {.all = true};
+    struct ferry_fib fib = {0};
+    int result = k->ops->read(k->driver, &query, &fib, err);
+    ferry_fib_clear(&fib);
+    return result;
+}
+
+static void unreadable(const struct kernel *k, const char *script, const char *words)
+{
+    struct ferry_err err;
+    fake(script);
+    assert_int_equal(read_all(k, &err), -FERRY_EIO);
+    if (!strstr(err.text, words))
+        fail_msg("said \"%s\", wanted \"%s\"", err.text, words);
+}
+
+#define WHEN_SAVED(what) "case \"$*\" in *'route save'*) " what " ;; *) exec $real \"$@\" ;; esac"
+#define WHEN_LINKS(what) "case \"$*\" in *'link show'*) " what " ;; *) exec $real \"$@\" ;; esac"
+
+static void test_what_ip_says_is_not_believed(void **state)
+{
+    struct kernel *k = *state;
+    struct ferry_err err;
+    assert_int_equal(read_all(k, &err), 0);
+    unreadable(k, WHEN_SAVED("exit 0"), "said nothing");
+    unreadable(k, WHEN_SAVED("echo Oops >&2; exit 2"), "failed: Oops");
+    unreadable(k, WHEN_SAVED("kill -9 $$"), "failed");
+    fake(WHEN_SAVED("printf '\\105\\061\\022\\044'"));
+    assert_int_equal(read_all(k, &err), -FERRY_ESUPPORT);
+    assert_non_null(strstr(err.text, "byte order"));
+    /* A message longer than what is there, or shorter than itself; garbage behind the last one. */
+    unreadable(k, WHEN_SAVED("$real \"$@\" | head -c 60"), "broken");
+    unreadable(k, WHEN_SAVED("printf '\\044\\022\\061\\105\\000\\360\\000\\000\\030\\000'"), "broken");
+    unreadable(k, WHEN_SAVED("printf '\\044\\022\\061\\105\\004\\000\\000\\000\\030\\000'"), "broken");
+    unreadable(k, WHEN_SAVED("$real \"$@\"; head -c 3000 /dev/zero"), "broken");
+    unreadable(k, WHEN_SAVED("$real \"$@\"; printf '\\n@ip 0\\nmore'"), "more than it was asked");
+    unreadable(k, WHEN_LINKS("echo '[{\"ifname\":\"lo\",\"ifindex\":1,\"flags\":[]'"), "ip link");
+    unreadable(k, WHEN_LINKS("echo '[{\"ifname\":\"lo\",\"ifindex\":1}]'"), "flags");
+    unreadable(k, WHEN_LINKS("echo '[{\"ifname\":\"a-name-that-is-too-long\",\"ifindex\":1,\"flags\":[]}]'"),
+               "too long");
+    unreadable(k, WHEN_LINKS("exit 127"), "cannot show the interfaces");
+    fake(NULL);
+    assert_int_equal(read_all(k, &err), 0);
+}
+
+/* A dump that the kernel calls torn is read again, not for ever. */
+static void test_a_torn_answer_is_asked_for_again(void **state)
+{
+    struct kernel *k = *state;
+    struct ferry_err err;
+    char once[300];
+    snprintf(once, sizeof once,
+             WHEN_SAVED(
+                 "[ -e /usr/local/sbin/%s ] || { >/usr/local/sbin/%s; echo 'Dump was interrupted and may be "
+                 "inconsistent.' >&2; }; exec $real \"$@\""),
+             k->netns, k->netns);
+    fake(once);
+    assert_int_equal(read_all(k, &err), 0);
+    snprintf(once, sizeof once, "/usr/local/sbin/%s", k->netns);
+    assert_int_equal(unlink(once), 0); /* it was torn once */
+    unreadable(k, WHEN_SAVED("echo 'Dump was interrupted and may be inconsistent.' >&2; exec $real \"$@\""),
+               "too fast");
+}
+
+/* ---- Batches that end early. ---- */
+
+static void outcomes(const struct kernel *k, const char *script, const enum ferry_outcome wanted[3])
+{
+    struct ferry_op ops[3];
+    struct ferry_err err;
+    for (int i = 0; i < 3; i++)
+        ops[i] = kernel_route(((const char *const[]){"10.61.0.0/24", "10.62.0.0/24", "10.63.0.0/24"})[i],
+                              NULL, &drop4);
+    fake(script);
+    (void)!k->ops->apply(k->driver, ops, 3, &err);
+    fake(NULL);
+    for (int i = 0; i < 3; i++) {
+        if (ops[i].outcome != wanted[i])
+            fail_msg("op %d is %s (%s), wanted %s", i, ferry_outcome_name(ops[i].outcome),
+                     ops[i].why ? ops[i].why : "", ferry_outcome_name(wanted[i]));
+        assert_int_equal(ops[i].why == NULL, wanted[i] == FERRY_DONE);
+    }
+    ferry_ops_clear(ops, 3);
+    (void)kernel_try(k, "route flush proto 210");
+}
+
+#define WHEN_BATCH(what) "case \"$*\" in *-batch*) " what " ;; *) exec $real \"$@\" ;; esac"
+
+static void test_outcomes_are_honest_where_ip_breaks_off(void **state)
+{
+    struct kernel *k = *state;
+    static const enum ferry_outcome done[3] = {FERRY_DONE, FERRY_DONE, FERRY_DONE},
+                                    unknown[3] = {FERRY_UNKNOWN, FERRY_UNKNOWN, FERRY_UNKNOWN},
+                                    middle[3] = {FERRY_DONE, FERRY_STALE, FERRY_DONE},
+                                    after[3] = {FERRY_UNKNOWN, FERRY_STALE, FERRY_UNKNOWN};
+    outcomes(k, NULL, done);
+    outcomes(k, WHEN_BATCH("exec $real \"$@\""), done);
+    outcomes(k, WHEN_BATCH("exit 0"), unknown);
+    outcomes(k, WHEN_BATCH("echo 'Error: what?' >&2; exit 255"), unknown);
+    outcomes(k, WHEN_BATCH("$real \"$@\"; kill -9 $$"), unknown); /* done, but who knows */
+    outcomes(k, WHEN_BATCH("head -n 1 | $real \"$@\""), unknown);
+    /* Somebody was quicker between the look and the batch. */
+    outcomes(k, WHEN_BATCH("$real route add unreachable 10.62.0.0/24 metric 30 proto 210; exec $real \"$@\""),
+             middle);
+    outcomes(
+        k,
+        WHEN_BATCH(
+            "$real route add unreachable 10.62.0.0/24 metric 30 proto 210; head -n 2 | exec $real \"$@\""),
+        after);
+}
+
+/* ---- Words. ---- */
+
+static void test_a_name_that_a_batch_cannot_carry_is_refused(void **state)
+{
+    static const char *const names[] = {"a#b", "a\"b", "a\\b", "a'b", "-batch", "up"};
+    struct kernel *k = *state;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char quoted[40] = "\"";
+        for (const char *c = names[i]; *c; c++)
+            sprintf(quoted + strlen(quoted), strchr("\"\\", *c) ? "\\%c" : "%c", *c);
+        strcat(quoted, "\"");
+        if (!kernel_try(k, "link add name %s type veth peer name other", quoted)) {
+            print_message("SKIPPED, this ip cannot: %s\n", names[i]);
+            continue;
+        }
+        kernel_ip(k, "link set dev %s up", quoted);
+        kernel_ip(k, "route add " P4 " dev %s metric 30", quoted);
+        char *was = kernel_snapshot(k);
+        struct ferry_fib fib = kernel_read(k, P4, FERRY_TABLE_MAIN, NULL, NULL);
+        const struct ferry_entry *e = kernel_only(&fib);
+        assert_string_equal(e->nexthops[0].dev, names[i]);
+        struct ferry_op take = kernel_route(P4, e, NULL), back = kernel_swap(&take);
+        if (strpbrk(names[i], "#\"\\'")) {
+            assert_non_null(strstr(kernel_apply(k, &take, FERRY_REFUSED), "cannot be written for ip"));
+        } else {
+            kernel_apply(k, &take, FERRY_DONE);
+            kernel_apply(k, &back, FERRY_DONE);
+        }
+        kernel_same(k, was);
+        free(was);
+        ferry_fib_clear(&fib);
+        kernel_ip(k, "link del dev %s", quoted);
+    }
+}
+
+static void test_a_label_that_a_batch_cannot_carry_is_refused(void **state)
+{
+    struct kernel *k = *state;
+    struct ferry_gateway g = {.address = kernel_prefix("192.168.1.1/24")};
+    kernel_ip(k, "addr add 192.168.1.1/24 dev lan0 label 'lan0:a b'");
+    struct ferry_fib fib = kernel_read(k, P4, FERRY_TABLE_MAIN, &g, "lan0");
+    struct ferry_op detach = kernel_gateway(P4, &g, "lan0", kernel_only(&fib), NULL);
+    assert_non_null(strstr(kernel_apply(k, &detach, FERRY_REFUSED), "label"));
+    ferry_fib_clear(&fib);
+}
+
+/* ---- The dead-man. ---- */
+
+static enum ferry_deadman_state deadman(const struct kernel *k, enum ferry_deadman_verb verb,
+                                        const struct ferry_deadman *d)
+{
+    enum ferry_deadman_state state = FERRY_DEADMAN_NONE;
+    struct ferry_err err;
+    unsigned left;
+    if (k->ops->deadman(k->driver, verb, d, &state, &left, &err))
+        fail_msg("%s", err.text);
+    return state;
+}
+
+/* A move's worth of ops, undone by the router itself; twice, for it may have begun before. */
+static void test_an_undo_waits_on_the_router(void **state)
+{
+    struct kernel *k = *state;
+    struct ferry_entry plain = {.type = FERRY_GATEWAY};
+    struct ferry_gateway g4 = {.address = kernel_prefix("192.168.1.1/24")},
+                         g6 = {.address = kernel_prefix("fd00:1::1/64")};
+    kernel_ip(k, "route add " P4 " via 10.255.1.2 metric 30 mtu lock 1400 src 10.255.2.1");
+    kernel_ip(k, "addr add fd00:1::1/64 dev lan0 metric 77");
+    struct ferry_fib fib4 = kernel_read(k, P4, FERRY_TABLE_MAIN, NULL, NULL),
+                     fib6 = kernel_read(k, P6, FERRY_TABLE_MAIN, &g6, "lan0");
+    struct ferry_op ops[3] = {
+        kernel_route(P4, kernel_only(&fib4), &drop4),
+        kernel_gateway(P4, &g4, "lan0", NULL, &plain),
+        kernel_gateway(P6, &g6, "lan0", kernel_only(&fib6), NULL),
+    };
+    struct ferry_op undo[3] = {kernel_swap(&ops[2]), kernel_swap(&ops[1]), kernel_swap(&ops[0])};
+    struct ferry_deadman_step steps[2] = {{.ops = undo, .n_ops = 2}, {.ops = undo + 2, .n_ops = 1}};
+    struct ferry_deadman d = {.id = "t1", .seconds = 1, .steps = steps, .n_steps = 2};
+    struct ferry_err err;
+    char *was = kernel_snapshot(k);
+    assert_int_equal(deadman(k, FERRY_DEADMAN_ARM, &d), FERRY_DEADMAN_ARMED);
+    assert_int_equal(k->ops->apply(k->driver, ops, 3, &err), 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(ops[i].outcome, FERRY_DONE);
+    for (int i = 0; i < 500 && deadman(k, FERRY_DEADMAN_LOOK, &d) != FERRY_DEADMAN_FIRED; i++)
+        usleep(10000);
+    assert_int_equal(deadman(k, FERRY_DEADMAN_LOOK, &d), FERRY_DEADMAN_FIRED);
+    kernel_same(k, was);
+    assert_int_equal(deadman(k, FERRY_DEADMAN_CONFIRM, &d), FERRY_DEADMAN_FIRED);
+    /* Where all of it is as it was already, the undo is harmless. */
+    d.id = "t2";
+    assert_int_equal(deadman(k, FERRY_DEADMAN_ARM, &d), FERRY_DEADMAN_ARMED);
+    for (int i = 0; i < 500 && deadman(k, FERRY_DEADMAN_LOOK, &d) != FERRY_DEADMAN_FIRED; i++)
+        usleep(10000);
+    kernel_same(k, was);
+    free(was);
+    ferry_fib_clear(&fib4);
+    ferry_fib_clear(&fib6);
+}
+
+/* Refused when it is armed, not found out when it fires. */
+static void test_an_undo_without_words_is_not_armed(void **state)
+{
+    struct kernel *k = *state;
+    enum ferry_deadman_state armed;
+    struct ferry_err err;
+    unsigned left;
+    if (!kernel_try(k, "-6 route add " P6 " encap ip6 id 3 dst fd00:255:1::5 dev up0 metric 30"))
+        skip();
+    struct ferry_fib fib = kernel_read(k, P6, FERRY_TABLE_MAIN, NULL, NULL);
+    struct ferry_op undo = kernel_route(P6, &drop4, kernel_only(&fib));
+    struct ferry_deadman_step step = {.ops = &undo, .n_ops = 1};
+    struct ferry_deadman d = {.id = "t3", .seconds = 60, .steps = &step, .n_steps = 1};
+    assert_int_equal(k->ops->deadman(k->driver, FERRY_DEADMAN_ARM, &d, &armed, &left, &err), -FERRY_EREFUSED);
+    assert_non_null(strstr(err.text, "its encapsulation"));
+    assert_int_equal(deadman(k, FERRY_DEADMAN_LOOK, &d), FERRY_DEADMAN_NONE);
+    ferry_fib_clear(&fib);
+}
+
+int main(void)
+{
+#define T(test) cmocka_unit_test_setup_teardown(test, kernel_up, down)
+    const struct CMUnitTest tests[] = {
+        T(test_what_ip_says_is_not_believed),
+        T(test_a_torn_answer_is_asked_for_again),
+        T(test_outcomes_are_honest_where_ip_breaks_off),
+        T(test_a_name_that_a_batch_cannot_carry_is_refused),
+        T(test_a_label_that_a_batch_cannot_carry_is_refused),
+        T(test_an_undo_waits_on_the_router),
+        T(test_an_undo_without_words_is_not_armed),
+    };
+    kernel_need_root();
+    setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1); /* without the fake */
+    if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) ||
+        mount("ferry", "/usr/local/sbin", "tmpfs", 0, NULL) || mount("ferry", "/var/lib", "tmpfs", 0, NULL)) {
+        fprintf(stderr, "SKIPPED: no mount namespace of its own: %s\n", strerror(errno));
+        return 77;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
