@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { HELLO_MS = 5000 };
+
 const struct ferry_remote_facts *ferry_remote_facts(const struct ferry_remote *remote)
 {
     return &remote->facts;
@@ -48,13 +50,14 @@ static void read_facts(char *text, struct ferry_remote_facts *facts, char *hash,
     }
 }
 
+/* -FERRY_EIO: it was not run, as a call says. */
 static int hello(struct ferry_remote *remote, char *hash, size_t size, struct ferry_err *err)
 {
     FERRY_CLEANUP(ferry_remote_reply_clear) struct ferry_remote_reply reply = {0};
-    const struct ferry_remote_call call = {.verb = "hello", .most_bytes = 64 * 1024};
+    const struct ferry_remote_call call = {.verb = "hello", .most_bytes = 64 * 1024, .timeout_ms = HELLO_MS};
     int result = ferry_remote_call(remote, &call, &reply, err);
     if (result < 0)
-        return -FERRY_EIO; /* hello writes nothing */
+        return result;
     if (reply.status)
         return ferry_error(err, FERRY_EIO, "hello ended with status %d", reply.status);
     read_facts(reply.out, &remote->facts, hash, size);
@@ -78,6 +81,8 @@ static int meet(struct ferry_remote *remote, struct ferry_err *err)
         remote->facts.installed = true;
         return 0;
     }
+    if (result == -FERRY_EUNKNOWN) /* it does run something, which does not come to its end */
+        return result;
     remote->sends_script = true;
     memset(&remote->facts, 0, sizeof remote->facts);
     int again = hello(remote, hash, sizeof hash, &second);
@@ -112,7 +117,7 @@ int ferry_remote_open(const struct ferry_env *env, const struct ferry_driver_con
         result = hello(remote, hash, sizeof hash, err);
     }
     if (result < 0)
-        return result;
+        return -FERRY_EIO; /* nothing is written by then */
     *ret = FERRY_STEAL(remote);
     return 0;
 }

@@ -114,9 +114,10 @@ int ferry_remote_banner(struct ferry_remote_hop *hop, uint64_t deadline_us, stru
             if (!memcmp(seen, "SSH-", n < 4 ? (size_t)n : 4))
                 return 0; /* libssh reads the rest, and bounds it */
             ferry_remote_quote(seen, (size_t)n, shown, sizeof shown);
-            ferry_error(err, FERRY_EIO, "%s port %u: this is no SSH server: it says '%s'", hop->host,
-                        hop->port, shown);
-            return strstr(shown, "MaxStartups") ? 1 : -FERRY_EIO;
+            bool busy = strstr(shown, "MaxStartups") != NULL;
+            ferry_error(err, FERRY_EIO, "%s port %u: %s: it says '%s'", hop->host, hop->port,
+                        busy ? "too many connect to it at once" : "this is no SSH server", shown);
+            return busy ? 1 : -FERRY_EIO;
         }
         if (n == 0 || errno == ECONNRESET) {
             ferry_error(err, FERRY_EIO, "%s port %u: it hangs up at once (its MaxStartups may be reached)",
