@@ -8,6 +8,7 @@
 
 #include <base/mem.h>
 #include <string.h>
+#include <time.h>
 
 struct json_object;
 
@@ -28,6 +29,7 @@ struct ferry_frr {
     uint64_t writer_since_us[2];            /* monotonic */
     struct ferry_frr_config *running; /* what was read last, for the quick look of apply; NULL: nothing */
     uint64_t running_since_us;
+    char *links; /* `ip -j link`, as heard last; NULL: not yet */
     /* What this driver was asked to announce (check): nothing else is held against the neighbours' deafness. */
     struct ferry_prefix *announced;
     size_t n_announced; /* driver.c frees it */
@@ -67,6 +69,7 @@ int ferry_frr_warm(struct ferry_frr *d, struct ferry_err *err) FERRY_MUST_CHECK;
 int ferry_frr_write(struct ferry_frr *d, const struct ferry_frr_text *lines, char **ret_said,
                     struct ferry_err *err) FERRY_MUST_CHECK;
 
+void ferry_frr_pause(const struct ferry_frr *d, uint64_t us);
 void ferry_frr_hang_up(struct ferry_frr *d); /* ends all three */
 
 /* ---- The router's running configuration (config.c). ---- */
@@ -81,10 +84,10 @@ struct ferry_frr_static {
     struct ferry_addr via;      /* family 0: none */
     char dev[FERRY_DEV_LEN];    /* "": none, or (in `rest`) too long */
     bool onlink;
-    char *vrf;  /* "" for the default one */
-    char *line; /* whole, as FRR prints it, without its indentation */
+    char *vrf;      /* "" for the default one */
+    char *line;     /* whole, as FRR prints it, without its indentation */
     unsigned order; /* FRR's */
-    char *rest; /* what the fields above cannot say, in FRR's words and order; "": nothing */
+    char *rest;     /* what the fields above cannot say, in FRR's words and order; "": nothing */
 };
 /* A top-level line and what is indented beneath it, without indentation, up to its `exit`.  `interface lan0` and
  * `router bgp 65001` are headers; deeper lines keep the indentation beyond one space. */
@@ -107,6 +110,8 @@ int ferry_frr_config_parse(const char *text, size_t n, struct ferry_frr_config *
 void ferry_frr_config_clear(struct ferry_frr_config *config);
 int ferry_frr_config_read(struct ferry_frr *d, struct ferry_frr_config *ret,
                           struct ferry_err *err) FERRY_MUST_CHECK;
+/* Takes over what was read, as the newest. */
+void ferry_frr_keep(struct ferry_frr *d, struct ferry_frr_config *running);
 /* The first block with this header, or with this beginning and a space after it ("router bgp"), or NULL. */
 const struct ferry_frr_block *ferry_frr_config_block(const struct ferry_frr_config *config,
                                                      const char *header);
@@ -169,11 +174,11 @@ struct ferry_frr_kernel {
     struct ferry_frr_kernel_address *addresses;
     size_t n_addresses;
 };
-/* Appends what the kernel forwards with: of a prefix, of those that cover it and lie within it (table as given), or of
- * a whole family in every table where `prefix` is NULL. */
-int ferry_frr_kernel_routes(struct ferry_frr *d, uint8_t family, const struct ferry_prefix *prefix,
-                            uint32_t table, struct ferry_frr_kernel *kernel,
-                            struct ferry_err *err) FERRY_MUST_CHECK;
+/* Appends what the kernel forwards with: of a whole family in every table ("routes"), of a prefix in a table with those
+ * that cover it and lie within it ("route"), or of the prefix alone ("exact"). */
+int ferry_frr_kernel_routes(struct ferry_frr *d, const char *what, uint8_t family,
+                            const struct ferry_prefix *prefix, uint32_t table,
+                            struct ferry_frr_kernel *kernel, struct ferry_err *err) FERRY_MUST_CHECK;
 int ferry_frr_kernel_addresses(struct ferry_frr *d, struct ferry_frr_kernel *kernel,
                                struct ferry_err *err) FERRY_MUST_CHECK;
 void ferry_frr_kernel_clear(struct ferry_frr_kernel *kernel);
@@ -195,9 +200,11 @@ struct ferry_frr_look {
 void ferry_frr_hold(const struct ferry_frr_look *look, const struct ferry_query_item *item, uint32_t query,
                     enum ferry_relation relation, struct ferry_fib *ret);
 /* NULL: RIB and kernel agree about this prefix.  Else what does not (static text). */
-const char *ferry_frr_disagree(const struct ferry_frr_look *look, const struct ferry_prefix *prefix, uint32_t table);
+const char *ferry_frr_disagree(const struct ferry_frr_look *look, const struct ferry_prefix *prefix,
+                               uint32_t table);
 /* Whether the lines of a prefix need the RIB to be understood: a next hop without its interface. */
-bool ferry_frr_needs_rib(const struct ferry_frr_config *running, const struct ferry_prefix *prefix, uint32_t table);
+bool ferry_frr_needs_rib(const struct ferry_frr_config *running, const struct ferry_prefix *prefix,
+                         uint32_t table);
 
 /* ---- Lines (lines.c): what vtysh is told for an op.  Needs no router: `before` and `after` say it all. ---- */
 
@@ -266,6 +273,13 @@ int ferry_frr_read(struct ferry_driver *driver, const struct ferry_query *query,
                    struct ferry_err *err);
 int ferry_frr_check(struct ferry_driver *driver, struct ferry_op *ops, size_t n, struct ferry_err *err);
 int ferry_frr_apply(struct ferry_driver *driver, struct ferry_op *ops, size_t n, struct ferry_err *err);
+/* Whether the interfaces that an op leads to exist. */
+int ferry_frr_devices(struct ferry_frr *d, const struct ferry_op *op, struct ferry_err *err) FERRY_MUST_CHECK;
+/* Whether the daemons that Ferry needs answer; a new vtysh asks. */
+int ferry_frr_daemons(struct ferry_frr *d, const struct ferry_driver_config *config,
+                      struct ferry_err *err) FERRY_MUST_CHECK;
+/* Whether FRR would come back with what it runs with now. */
+int ferry_frr_saved(struct ferry_frr *d, bool *ret_same, struct ferry_err *err) FERRY_MUST_CHECK;
 int ferry_frr_persist(struct ferry_driver *driver, struct ferry_err *err);
 int ferry_frr_announce(struct ferry_driver *driver, const struct ferry_op *ops, size_t n,
                        struct ferry_err *err);

@@ -28,17 +28,20 @@ do_frr_hand() {
         printf '%s\n' "$ferry_begin"
         case $ferry_command in
         routes) # FAMILY: what the kernel forwards with, every table
-            ip -j -d "-$ferry_a" route show table all 2>&1
+            ip -N -j -d "-$ferry_a" route show table all 2>/dev/null || echo ']'
             ;;
-        route) # FAMILY PREFIX TABLE: that, what covers it, what lies within it
-            ip -j -d "-$ferry_a" route show match "$ferry_b" table "$ferry_c" 2>&1
-            ip -j -d "-$ferry_a" route show root "$ferry_b" table "$ferry_c" 2>&1
+        route) # FAMILY PREFIX TABLE: that, what covers it, what lies within it; a table that is not there is empty
+            ip -N -j -d "-$ferry_a" route show match "$ferry_b" table "$ferry_c" 2>/dev/null || echo ']'
+            ip -N -j -d "-$ferry_a" route show root "$ferry_b" table "$ferry_c" 2>/dev/null || echo ']'
+            ;;
+        exact) # FAMILY PREFIX TABLE
+            ip -N -j -d "-$ferry_a" route show exact "$ferry_b" table "$ferry_c" 2>/dev/null || echo ']'
             ;;
         addresses)
-            ip -j -d address show 2>&1
+            ip -j -d address show
             ;;
         links)
-            ip -j link show 2>&1
+            ip -j link show
             ;;
         lock) # one writer at a time; the lock goes with this shell
             ferry_lock=/run/ferry-frr-$1.lock
@@ -46,6 +49,34 @@ do_frr_hand() {
             ;;
         unlock)
             exec 9>&-
+            ;;
+        daemons) # those that a new vtysh reaches
+            (TERM=dumb && export TERM && timeout 3 sh -c 'if [ "$1" = - ]; then exec vtysh -c "show daemons"; fi
+                exec vtysh -N "$1" -c "show daemons"' - "$1") 2>&1
+            ;;
+        saved) # what FRR starts with: one file, or one a daemon
+            if [ -s "$ferry_dir/frr.conf" ]; then cat "$ferry_dir/frr.conf"; else
+                for ferry_file in "$ferry_dir"/*d.conf "$ferry_dir"/zebra.conf; do
+                    [ ! -f "$ferry_file" ] || cat "$ferry_file"
+                done
+            fi
+            ;;
+        disk) # KiB that are free there, and KiB of all that is there
+            df -Pk "$ferry_dir" | awk 'NR == 2 { print $4 }' | tr '\n' ' '
+            du -sk "$ferry_dir" | cut -f 1
+            ;;
+        keep) # a copy of what was saved, whole before it takes its name
+            ferry_ok=kept
+            for ferry_file in "$ferry_dir"/*.conf; do
+                [ -f "$ferry_file" ] || continue
+                cp -p "$ferry_file" "$ferry_file.ferry.new" && sync "$ferry_file.ferry.new" &&
+                    mv "$ferry_file.ferry.new" "$ferry_file.ferry" || ferry_ok='not kept'
+            done
+            echo "$ferry_ok"
+            ;;
+        save)
+            (TERM=dumb && export TERM && timeout 20 sh -c 'if [ "$1" = - ]; then exec vtysh -c "write memory"; fi
+                exec vtysh -N "$1" -c "write memory"' - "$1") 2>&1
             ;;
         *) echo 'ferry-router: no such command' ;;
         esac

@@ -1,0 +1,196 @@
+/* The slot `check`: whether the ops could work.  Leaves no trace but a vtysh that waits for the lines.
+ * SPDX-License-Identifier: MIT */
+#include "internal.h"
+
+#include <json-c/json.h>
+#include <stdio.h>
+
+enum { MANY_STATICS = 10000 };
+
+/* ---- Interfaces. ---- */
+
+struct seek {
+    const char *name;
+    bool found, up;
+};
+
+static int links_document(void *ctx, struct json_object *o, struct ferry_err *err)
+{
+    struct seek *s = ctx;
+    struct json_object *v;
+    (void)err;
+    for (size_t i = 0; json_object_is_type(o, json_type_array) && i < json_object_array_length(o); i++) {
+        struct json_object *link = json_object_array_get_idx(o, i);
+        if (!json_object_object_get_ex(link, "ifname", &v) || strcmp(json_object_get_string(v), s->name) != 0)
+            continue;
+        s->found = true;
+        if (json_object_object_get_ex(link, "flags", &v) && json_object_is_type(v, json_type_array))
+            for (size_t k = 0; k < json_object_array_length(v); k++)
+                s->up |= !strcmp(json_object_get_string(json_object_array_get_idx(v, k)), "UP");
+    }
+    return 0;
+}
+
+/* Looks into what was heard before; asks again where the name is not in it. */
+static int device_seek(struct ferry_frr *d, struct seek *s, bool again, struct ferry_err *err)
+{
+    struct seek first = *s;
+    int result = 0;
+    if (d->links && !again) {
+        result = ferry_frr_json(d->links, strlen(d->links), links_document, s, err);
+        if (result < 0 || s->found)
+            return result;
+    }
+    size_t n;
+    free(d->links);
+    d->links = NULL;
+    *s = first;
+    result = ferry_frr_hand(d, "links", &d->links, &n, err);
+    return result < 0 ? result : ferry_frr_json(d->links, n, links_document, s, err);
+}
+
+static int device_there(struct ferry_frr *d, const char *name, bool up, struct ferry_err *err)
+{
+    struct seek s = {.name = name};
+    int result = device_seek(d, &s, false, err);
+    if (!result && !s.found)
+        result = ferry_error(err, FERRY_EREFUSED, "there is no interface %s", name);
+    if (!result && up && !s.up)
+        result = ferry_error(err, FERRY_EREFUSED, "interface %s is down", name);
+    return result;
+}
+
+static int devices(struct ferry_frr *d, const struct ferry_op *op, bool up, struct ferry_err *err)
+{
+    int result = 0;
+    if (!op->after || ferry_entry_dynamic(op->after))
+        return 0;
+    if (op->kind == FERRY_KIND_GATEWAY && op->interface)
+        return device_there(d, op->interface, up, err);
+    for (uint16_t i = 0; op->kind == FERRY_KIND_ROUTE && i < op->after->n_nexthops && !result; i++)
+        if (*op->after->nexthops[i].dev && !op->after->native_len)
+            result = device_there(d, op->after->nexthops[i].dev, up, err);
+    return result;
+}
+
+int ferry_frr_devices(struct ferry_frr *d, const struct ferry_op *op, struct ferry_err *err)
+{
+    return devices(d, op, false, err);
+}
+
+/* ---- Daemons. ---- */
+
+int ferry_frr_daemons(struct ferry_frr *d, const struct ferry_driver_config *config, struct ferry_err *err)
+{
+    FERRY_AUTOFREE char *answer = NULL;
+    size_t n;
+    const char *wanted[] = {"zebra", "staticd",
+                            config->routing == FERRY_ROUTING_BGP    ? "bgpd"
+                            : config->routing == FERRY_ROUTING_OSPF ? "ospfd"
+                                                                    : "zebra"};
+    int result = ferry_frr_hand(d, "daemons", &answer, &n, err);
+    if (result < 0)
+        return result;
+    for (size_t i = 0; i < FERRY_COUNT(wanted); i++) {
+        char word[16];
+        bool found = false;
+        for (const char *at = answer; at && !found; at = strchr(at, ' ') ? strchr(at, ' ') + 1 : NULL) {
+            found = sscanf(at, " %15s", word) == 1 && !strcmp(word, wanted[i]);
+        }
+        if (!found)
+            return ferry_refuse(err, "daemon",
+                                "FRR's %s does not answer: `systemctl status frr`, `show watchfrr`",
+                                wanted[i]);
+    }
+    return 0;
+}
+
+/* ---- Next hops. ---- */
+
+/* Whether an address is reached directly through `dev`: FRR has a connected route for it there. */
+static int next_hop(struct ferry_frr *d, const struct ferry_nexthop *hop, struct ferry_err *err)
+{
+    FERRY_AUTOFREE char *answer = NULL;
+    char command[96], via[FERRY_ADDR_STRLEN], quoted[FERRY_DEV_LEN + 2];
+    size_t n;
+    if (!hop->via.family || hop->onlink || (hop->via.family == AF_INET6 && hop->via.bytes[0] == 0xfe))
+        return 0;
+    snprintf(command, sizeof command, "show %s route %s json", hop->via.family == AF_INET6 ? "ipv6" : "ip",
+             ferry_addr_text(&hop->via, via));
+    int result = ferry_frr_show(d, command, &answer, &n, err);
+    if (result < 0)
+        return result;
+    snprintf(quoted, sizeof quoted, "\"%.15s", hop->dev);
+    if (!strstr(answer, "\"installed\":true") || (*hop->dev && !strstr(answer, quoted)))
+        return ferry_error(err, FERRY_EREFUSED, "next hop %s is not reached through %s: look at `%s`", via,
+                           *hop->dev ? hop->dev : "anything", command);
+    return 0;
+}
+
+static int check_one(struct ferry_frr *d, const struct ferry_op *op, struct ferry_err *err)
+{
+    FERRY_CLEANUP(ferry_frr_files_clear) struct ferry_frr_files files = {0};
+    int result = ferry_frr_lines(&d->config, op, &files, err);
+    if (!result)
+        result = devices(d, op, true, err);
+    if (!result && op->kind == FERRY_KIND_ANNOUNCEMENT)
+        result = ferry_frr_announce_check(d, d->running, op, err);
+    for (uint16_t i = 0; op->kind == FERRY_KIND_ROUTE && op->after && !ferry_entry_dynamic(op->after) &&
+                         !op->after->native_len && i < op->after->n_nexthops && !result;
+         i++)
+        result = next_hop(d, &op->after->nexthops[i], err);
+    return result;
+}
+
+/* Lines that somebody has not saved would be saved with ours. */
+static void unsaved(struct ferry_frr *d)
+{
+    bool same;
+    struct ferry_err ignored;
+    if (ferry_frr_saved(d, &same, &ignored) == 0 && !same)
+        ferry_log(d->env, FERRY_LOG_WARNING,
+                  "warning: %s: FRR runs with a configuration that is not saved; saving what Ferry changes "
+                  "would save "
+                  "that too (compare `show running-config` with frr.conf)",
+                  d->router);
+}
+
+int ferry_frr_check(struct ferry_driver *driver, struct ferry_op *ops, size_t n, struct ferry_err *err)
+{
+    struct ferry_frr *d = (struct ferry_frr *)driver;
+    struct ferry_frr_config running = {0};
+    struct ferry_err why;
+    if (!n)
+        return 0;
+    int result = ferry_frr_daemons(d, &d->config, err);
+    if (!result)
+        result = ferry_frr_config_read(d, &running, err);
+    if (result < 0)
+        return ferry_error_prefix(err, result, "%s", d->router);
+    ferry_frr_keep(d, &running);
+    if (d->config.routing != FERRY_ROUTING_STATIC) {
+        result = ferry_frr_protocol_check(d, d->running, err);
+        if (result < 0)
+            return ferry_error_prefix(err, result, "%s", d->router);
+    }
+    if (d->running->n_statics > MANY_STATICS)
+        ferry_log(d->env, FERRY_LOG_WARNING,
+                  "warning: %s has %zu static routes: FRR takes seconds for one change of so many; prefer "
+                  "origination "
+                  "or addresses there",
+                  d->router, d->running->n_statics);
+    unsaved(d);
+    free(d->links);
+    d->links = NULL;
+    for (size_t i = 0; i < n; i++) {
+        char prefix[FERRY_PREFIX_STRLEN];
+        ferry_op_clear(&ops[i]);
+        result = check_one(d, &ops[i], &why);
+        ops[i].outcome = result < 0 ? FERRY_REFUSED : FERRY_DONE;
+        if (result < 0)
+            ferry_op_why(&ops[i], "%s: %s", ferry_prefix_text(&ops[i].prefix, prefix), why.text);
+    }
+    if (ferry_frr_warm(d, &why) < 0)
+        ferry_log(d->env, FERRY_LOG_DEBUG, "%s: no vtysh waits: %s", d->router, why.text);
+    return 0;
+}

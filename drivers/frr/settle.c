@@ -1,0 +1,300 @@
+/* The lines go to vtysh, and what came of them is looked at: configuration, RIB, kernel, in this order.
+ *
+ *  T1. No exit status is believed, and no silence.  A word of vtysh is a complaint.
+ *  T2. FRR takes the static routes of a file as one change, or none.  After a complaint every key is written by itself.
+ *  T3. What breaks is sent only when what it leans on was read back: a refused next hop takes no old one along.
+ *  T4. The configuration changes before vtysh ends, RIB and kernel about 10 ms later: those are asked again until the
+ *      deadline.  What the configuration has and the RIB not is neither done nor undone: UNKNOWN.
+ *
+ * SPDX-License-Identifier: MIT */
+#include "apply.h"
+
+#include <stdio.h>
+
+enum { SETTLE_US = 3000000, PAUSE_US = 1000, MANY = 16 };
+
+static uint32_t table_of(const struct ferry_frr_slot *slot)
+{
+    return slot->key.table ? slot->key.table : FERRY_TABLE_MAIN;
+}
+
+static bool changes(const struct ferry_frr_slot *slot)
+{
+    return !ferry_entry_equal(slot->was, slot->now, FERRY_CMP_EXACT);
+}
+
+static int slot_lines(const struct ferry_frr *d, const struct ferry_frr_slot *slot,
+                      struct ferry_frr_files *files, struct ferry_err *err)
+{
+    struct ferry_op op = slot->key;
+    op.before = slot->was;
+    op.after = slot->now;
+    return ferry_frr_lines(&d->config, &op, files, err);
+}
+
+static int say(struct ferry_frr_apply *a, const struct ferry_frr_text *lines, bool *ret_complaint,
+               struct ferry_err *err)
+{
+    FERRY_AUTOFREE char *said = NULL;
+    *ret_complaint = false;
+    if (!lines->n)
+        return 0;
+    int result = ferry_frr_write(a->d, lines, &said, err);
+    if (result < 0)
+        return result;
+    *ret_complaint = *said;
+    if (*said && a->said.n < 2000)
+        ferry_frr_text_add(&a->said, "%s%s", a->said.n ? "; " : "", said);
+    return 0;
+}
+
+/* ---- The configuration. ---- */
+
+static int config_again(struct ferry_frr_apply *a, struct ferry_err *err)
+{
+    ferry_frr_config_clear(&a->running);
+    return ferry_frr_config_read(a->d, &a->running, err);
+}
+
+/* What the configuration says of a slot now: its outcome, DONE being only that the configuration has it. */
+static int compare(struct ferry_frr_apply *a, struct ferry_frr_slot *slot, struct ferry_err *err)
+{
+    struct ferry_frr_slot seen = {.key = slot->key};
+    char text[300];
+    int result = ferry_frr_slot_look(a->d, &a->running, &seen, err);
+    if (result < 0)
+        return result;
+    const char *said = a->said.n ? a->said.v : "vtysh said nothing";
+    if (ferry_entry_equal(seen.was, slot->now, FERRY_CMP_EXACT))
+        slot->outcome = FERRY_DONE;
+    else if (ferry_entry_equal(seen.was, slot->was, FERRY_CMP_EXACT))
+        ferry_frr_slot_why(slot, FERRY_REFUSED, "FRR did not take it: %s", said);
+    else
+        ferry_frr_slot_why(slot, FERRY_UNKNOWN, "FRR now has %s: %s",
+                           ferry_entry_text(seen.was, text, sizeof text), said);
+    ferry_fib_clear(&seen.holds);
+    return 0;
+}
+
+/* ---- Writing. ---- */
+
+/* T2, T3: one key by itself. */
+static int write_one(struct ferry_frr_apply *a, struct ferry_frr_slot *slot, struct ferry_err *err)
+{
+    FERRY_CLEANUP(ferry_frr_files_clear) struct ferry_frr_files files = {0};
+    bool complaint;
+    a->said.n = 0;
+    int result = slot_lines(a->d, slot, &files, err);
+    if (!result)
+        result = say(a, &files.file[0], &complaint, err);
+    if (result < 0)
+        return result;
+    slot->written = true;
+    if (!complaint)
+        result = say(a, &files.file[1], &complaint, err);
+    if (!result)
+        result = config_again(a, err);
+    if (!result)
+        result = compare(a, slot, err);
+    return result;
+}
+
+/* Announcements first: redistribution looks at its prefix-list in the moment in which an address changes. */
+static int gather(const struct ferry_frr_apply *a, struct ferry_frr_files *files, struct ferry_err *err)
+{
+    static const enum ferry_kind order[] = {FERRY_KIND_ANNOUNCEMENT, FERRY_KIND_ROUTE, FERRY_KIND_GATEWAY};
+    for (size_t k = 0; k < FERRY_COUNT(order); k++)
+        for (size_t i = 0; i < a->n_slots; i++)
+            if (a->slots[i].key.kind == order[k] && changes(&a->slots[i])) {
+                int result = slot_lines(a->d, &a->slots[i], files, err);
+                if (result < 0)
+                    return result;
+            }
+    return 0;
+}
+
+static int one_by_one(struct ferry_frr_apply *a, struct ferry_err *err)
+{
+    int result = config_again(a, err);
+    for (size_t i = 0; i < a->n_slots && !result; i++)
+        if (changes(&a->slots[i]))
+            result = compare(a, &a->slots[i], err);
+    for (size_t i = 0; i < a->n_slots && !result; i++)
+        if (changes(&a->slots[i]) && a->slots[i].outcome != FERRY_DONE)
+            result = write_one(a, &a->slots[i], err);
+    return result;
+}
+
+static int write_all(struct ferry_frr_apply *a, struct ferry_err *err)
+{
+    FERRY_CLEANUP(ferry_frr_files_clear) struct ferry_frr_files files = {0};
+    bool complaint = false;
+    int result = gather(a, &files, err);
+    for (size_t i = 0; i < a->n_slots; i++)
+        a->slots[i].written = changes(&a->slots[i]);
+    for (size_t f = 0; f < FERRY_FRR_FILES && !result && !complaint; f++) {
+        result = say(a, &files.file[f], &complaint, err);
+        if (result == -FERRY_EIO && f)
+            result = -FERRY_EUNKNOWN; /* the first was sent */
+    }
+    if (result < 0)
+        return result;
+    if (complaint)
+        return one_by_one(a, err) < 0 ? -FERRY_EUNKNOWN : 0;
+    result = config_again(a, err);
+    for (size_t i = 0; i < a->n_slots && !result; i++)
+        if (changes(&a->slots[i]))
+            result = compare(a, &a->slots[i], err);
+    return result < 0 ? -FERRY_EUNKNOWN : 0;
+}
+
+/* ---- RIB and kernel. ---- */
+
+static const char *route_settled(const struct ferry_frr_look *look, const struct ferry_frr_slot *slot)
+{
+    bool in_rib = false;
+    for (size_t i = 0; i < look->rib->n; i++) {
+        const struct ferry_frr_route *r = &look->rib->routes[i];
+        in_rib |=
+            !strcmp(r->protocol, "static") && r->table == table_of(slot) && r->distance == slot->key.metric;
+    }
+    const struct ferry_entry *e = slot->now && !ferry_entry_dynamic(slot->now) ? slot->now : NULL;
+    if (in_rib != (e != NULL))
+        return e ? "configured, but FRR does not use it: is its next hop reachable, its interface up?"
+                 : "no longer configured, but still in FRR's RIB";
+    return ferry_frr_disagree(look, &slot->key.prefix, table_of(slot));
+}
+
+static const char *gateway_settled(const struct ferry_frr_look *look, const struct ferry_frr_slot *slot)
+{
+    const struct ferry_gateway *g = slot->key.gateway;
+    bool there = false;
+    if (!g->address.addr.family) {
+        const char *why = ferry_frr_disagree(look, &slot->key.prefix, table_of(slot));
+        const struct ferry_frr_kernel_route *k =
+            ferry_frr_kernel_best(look->kernel, &slot->key.prefix, table_of(slot));
+        return why ? why : slot->now && !k ? "the route to the gateway is not in the kernel" : NULL;
+    }
+    for (size_t i = 0; i < look->kernel->n_addresses; i++) {
+        const struct ferry_frr_kernel_address *k = &look->kernel->addresses[i];
+        there |= !strcmp(k->dev, slot->key.interface) && k->address.len == g->address.len &&
+                 ferry_addr_equal(&k->address.addr, &g->address.addr);
+    }
+    const struct ferry_frr_kernel_route *k =
+        ferry_frr_kernel_best(look->kernel, &slot->key.prefix, table_of(slot));
+    bool routed = k && k->protocol == 2 && k->n_hops == 1 && !strcmp(k->hops[0].dev, slot->key.interface);
+    if (there != (slot->now != NULL))
+        return there ? "the kernel still has the address" : "the kernel has not got the address";
+    if (routed != (slot->now != NULL))
+        return routed ? "the kernel still has the connected route"
+                      : "the kernel has no connected route: is the interface up?";
+    return NULL;
+}
+
+/* NULL in *ret_why: RIB and kernel have it. */
+static int slot_settled(struct ferry_frr_apply *a, struct ferry_frr_slot *slot,
+                        const struct ferry_frr_kernel *whole, const char **ret_why, struct ferry_err *err)
+{
+    FERRY_CLEANUP(ferry_frr_rib_clear) struct ferry_frr_rib rib = {0};
+    FERRY_CLEANUP(ferry_frr_kernel_clear) struct ferry_frr_kernel kernel = {0};
+    const struct ferry_prefix *prefix = &slot->key.prefix;
+    struct ferry_frr_look look = {&a->d->config, &a->running, &rib, whole ? whole : &kernel};
+    if (slot->key.kind == FERRY_KIND_ANNOUNCEMENT) {
+        struct ferry_op op = slot->key;
+        op.before = slot->was;
+        op.after = slot->now;
+        int settled = ferry_frr_announce_settled(a->d, &op, err);
+        *ret_why = settled == 0 ? "configured, but the protocol does not announce it" : NULL;
+        return settled < 0 ? settled : 0;
+    }
+    int result = ferry_frr_rib_read(a->d, prefix->addr.family, table_of(slot), prefix, &rib, err);
+    *ret_why = NULL;
+    if (!result && slot->key.kind == FERRY_KIND_ROUTE) { /* FRR first: it costs less to ask */
+        struct ferry_frr_kernel none = {0};
+        struct ferry_frr_look cheap = {&a->d->config, &a->running, &rib, &none};
+        const char *why = route_settled(&cheap, slot);
+        if (why && strcmp(why, "FRR's best route is not in the kernel") != 0) {
+            *ret_why = why;
+            return 0;
+        }
+    }
+    if (!result && !whole)
+        result =
+            ferry_frr_kernel_routes(a->d, "exact", prefix->addr.family, prefix, table_of(slot), &kernel, err);
+    if (!result && !whole && slot->key.kind == FERRY_KIND_GATEWAY && slot->key.gateway->address.addr.family)
+        result = ferry_frr_kernel_addresses(a->d, &kernel, err);
+    if (!result)
+        *ret_why =
+            slot->key.kind == FERRY_KIND_ROUTE ? route_settled(&look, slot) : gateway_settled(&look, slot);
+    return result;
+}
+
+/* One round over those that are not settled: how many are left. */
+static int round_of(struct ferry_frr_apply *a, bool *open, const char **whys, size_t *ret_left,
+                    struct ferry_err *err)
+{
+    FERRY_CLEANUP(ferry_frr_kernel_clear) struct ferry_frr_kernel kernel = {0};
+    size_t n = 0;
+    int result = 0;
+    bool families[2] = {false, false};
+    for (size_t i = 0; i < a->n_slots; i++)
+        if (open[i]) {
+            n++;
+            families[a->slots[i].key.prefix.addr.family == AF_INET6] = true;
+        }
+    for (size_t f = 0; f < 2 && n > MANY && !result; f++)
+        if (families[f])
+            result = ferry_frr_kernel_routes(a->d, "routes", f ? AF_INET6 : AF_INET, NULL, 0, &kernel, err);
+    if (n > MANY && !result)
+        result = ferry_frr_kernel_addresses(a->d, &kernel, err);
+    *ret_left = 0;
+    for (size_t i = 0; i < a->n_slots && !result; i++) {
+        if (!open[i])
+            continue;
+        result = slot_settled(a, &a->slots[i], n > MANY ? &kernel : NULL, &whys[i], err);
+        open[i] = whys[i];
+        *ret_left += open[i];
+    }
+    return result;
+}
+
+static int await(struct ferry_frr_apply *a, struct ferry_err *err)
+{
+    FERRY_AUTOFREE bool *open = ferry_calloc(a->n_slots + 1, sizeof *open);
+    FERRY_AUTOFREE const char **whys = ferry_calloc(a->n_slots + 1, sizeof *whys);
+    const struct ferry_env *env = a->d->env;
+    uint64_t until = env->monotonic_us(env->ctx) + SETTLE_US;
+    size_t left = 1;
+    for (size_t i = 0; i < a->n_slots; i++)
+        open[i] = changes(&a->slots[i]) && a->slots[i].outcome == FERRY_DONE;
+    for (;;) {
+        int result = round_of(a, open, whys, &left, err);
+        if (result < 0)
+            return -FERRY_EUNKNOWN;
+        if (!left || env->monotonic_us(env->ctx) >= until)
+            break;
+        ferry_frr_pause(a->d, PAUSE_US);
+    }
+    for (size_t i = 0; i < a->n_slots; i++)
+        if (open[i])
+            ferry_frr_slot_why(&a->slots[i], FERRY_UNKNOWN, "%s", whys[i]);
+    return 0;
+}
+
+int ferry_frr_settle(struct ferry_frr_apply *a, struct ferry_err *err)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < a->n_slots; i++) {
+        n += changes(&a->slots[i]);
+        a->slots[i].outcome = changes(&a->slots[i]) ? FERRY_UNKNOWN : FERRY_DONE;
+    }
+    if (!n)
+        return 0;
+    int result = write_all(a, err);
+    if (!result) {
+        result = await(a, err);
+        ferry_frr_keep(a->d, &a->running);
+        return result;
+    }
+    return result;
+}
