@@ -1,10 +1,10 @@
 /* Building a lab and taking it down.  Neighbours: layout.c (what), script.c (as commands), run.c and record.c
- * (the machine), status.c (what is there now).
+ * (the machine), machine.h (routers with daemons), status.c (what is there now).
  *
  *  1. Under the lock: no name is taken → record written → namespaces → sysctls → wires → addresses and routes
- *     → record completed.  A failure at any step runs the same removal as `lab down`.
+ *     → machines started and settled → record completed.  A failure at any step runs the same removal as `lab down`.
  *  2. Only namespaces that the record lists are removed, and of a complete record only those whose inode still
- *     agrees.
+ *     agrees; before them the machines whose first process it lists, and its directory after them.
  *
  * SPDX-License-Identifier: MIT */
 #include "lab.h"
@@ -176,6 +176,10 @@ static int refuse_taken(const struct ferry_topology *t, const struct ferry_lab_l
                                 "the namespace %s is there already and is not this lab's",
                                 layout->places[i].netns);
         }
+    }
+    FERRY_AUTOFREE char *dir = ferry_asprintf("%s/%s", FERRY_LAB_DIR, t->name);
+    if (ferry_lab_has_machines(layout) && access(dir, F_OK) == 0) {
+        return ferry_refuse(err, "lab-files", "%s is there already and is not this lab's", dir);
     }
     return 0;
 }
