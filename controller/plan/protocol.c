@@ -188,10 +188,13 @@ int ferry_work_foretell(struct ferry_work *work, struct ferry_plan *plan, struct
     for (uint32_t v = 0; v < work->n; v++) {
         struct ferry_node *node = &work->nodes[v];
         node->foretold = foretell(work, v, spoken);
-        if (node->pin && !node->foretold && !node->is_new)
-            ferry_plan_warn(plan, "%s: nobody at %s announces it in %s: %s keeps a static route of Ferry's",
-                            work->subject, work->t->sites[work->class->to].name,
-                            ferry_routing_name(routing_of(work, v)), work->t->routers[v].name);
+        enum ferry_routing routing = routing_of(work, v);
+        bool left = routing != FERRY_ROUTING_STATIC && (node->pin || node->is_old) && !node->is_new;
+        if (left && !node->foretold)
+            ferry_plan_warn(plan, "%s: %s keeps a static route of Ferry's: %s", work->subject,
+                            work->t->routers[v].name,
+                            spoken[routing] ? "another static one would beat what its protocol brings"
+                                            : "no new gateway announces it in the router's protocol");
     }
     return warn_of_other_ways(work, plan, err);
 }
