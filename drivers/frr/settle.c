@@ -82,7 +82,7 @@ static int compare(struct ferry_frr_apply *a, struct ferry_frr_slot *slot, struc
 static int write_one(struct ferry_frr_apply *a, struct ferry_frr_slot *slot, struct ferry_err *err)
 {
     FERRY_CLEANUP(ferry_frr_files_clear) struct ferry_frr_files files = {0};
-    bool complaint;
+    bool complaint = false;
     a->said.n = 0;
     int result = slot_lines(a->d, slot, &files, err);
     if (!result)
