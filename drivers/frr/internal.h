@@ -254,7 +254,8 @@ int ferry_frr_announce_settled(struct ferry_frr *d, const struct ferry_op *op,
                                struct ferry_err *err) FERRY_MUST_CHECK;
 /* Called by apply for every op before its lines.  Of a route that Ferry takes away again where it has made an
  * announcement (which the plan does last): waits until a neighbour was told, at most some seconds, and
- * refuses where none was.  0 at once for every other op. */
+ * refuses where none was.  0 at once for every other op, and where what was kept of the configuration (ferry_frr_keep)
+ * has no announcement. */
 int ferry_frr_announce_heard(struct ferry_frr *d, const struct ferry_op *op,
                              struct ferry_err *err) FERRY_MUST_CHECK;
 /* Called by check once, with all ops, where the router's `routing` is a protocol: whether Ferry's static routes would

@@ -267,10 +267,18 @@ static bool asked_to_announce(const struct ferry_frr *d, const struct ferry_pref
     return false;
 }
 
+/* Whether the announcement stands: before that, in the outage, nothing is waited for. */
+static bool announces(struct ferry_frr *d, const struct ferry_prefix *prefix)
+{
+    struct ferry_entry e;
+    FERRY_AUTOFREE uint8_t *native = NULL;
+    return d->running && ferry_frr_announce_find(&d->config, d->running, prefix, &e, &native);
+}
+
 int ferry_frr_announce_heard(struct ferry_frr *d, const struct ferry_op *op, struct ferry_err *err)
 {
     if (op->kind != FERRY_KIND_ROUTE || !op->before || op->after || op->before->protocol != FERRY_PROTOCOL ||
-        !asked_to_announce(d, &op->prefix))
+        !asked_to_announce(d, &op->prefix) || !announces(d, &op->prefix))
         return 0;
     bool ospf = d->config.routing == FERRY_ROUTING_OSPF;
     size_t neighbours;
