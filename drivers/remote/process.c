@@ -51,6 +51,8 @@ void ferry_remote_bytes_add(struct ferry_remote_bytes *b, const void *bytes, siz
         size_t room = b->room ? b->room : 4096;
         while (room < b->n + n + 1)
             room *= 2;
+        if (room > b->most + 1)
+            room = b->most + 1;
         b->v = ferry_realloc(b->v, room, 1);
         b->room = room;
     }

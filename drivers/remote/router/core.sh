@@ -37,9 +37,10 @@ ferry_plain() { # C1
     done
 }
 
-# All of standard input into $ferry_input, but for its last line, which must be "! whole".  Fails where it is not (C4).
-ferry_whole() {
-    ferry_input=$(cat)
+# All of standard input into $ferry_input, but for its last line, which must be "! whole".  Fails where it is not (C4), or has
+# not come within SECONDS.
+ferry_whole() { # [SECONDS]
+    ferry_input=$(${1:+timeout "$1"} cat)
     case $ferry_input in
     '! whole') ferry_input= ;;
     *'
