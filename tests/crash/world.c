@@ -501,7 +501,16 @@ static int watch_native(const struct ferry_driver_config *config, const struct f
     return ferry_driver_find(config->type)->native(config, op, buf, size);
 }
 
+static int watch_deadman(struct ferry_driver *d, enum ferry_deadman_verb verb,
+                         const struct ferry_deadman *deadman, enum ferry_deadman_state *ret,
+                         unsigned *ret_left_s, struct ferry_err *err)
+{
+    return d->ops->deadman ? d->ops->deadman(d->inner, verb, deadman, ret, ret_left_s, err)
+                           : ferry_error(err, FERRY_ESUPPORT, "no dead-man");
+}
+
 static const struct ferry_driver_ops watch_ops = {
+    .deadman = watch_deadman,
     .type = "watch",
     .open = watch_open,
     .close = watch_close,

@@ -8,7 +8,7 @@ from clitool import FERRY, ROOT, Cli
 
 pytestmark = pytest.mark.skipif(not FERRY, reason="FERRY names no program")
 
-VERBS = ["validate", "status", "plan", "prove", "apply", "rollback", "recover", "drill", "trace", "history", "show",
+VERBS = ["validate", "status", "plan", "prove", "apply", "confirm", "extend", "rollback", "recover", "drill", "trace", "history", "show",
          "lab", "version", "help"]
 ESCAPE = "\033["
 
@@ -33,7 +33,7 @@ def test_help_lists_what_there_is(cli):
     assert listed == VERBS
     for word in ("Examples:", "Exit status:", "Files:", "FERRY_TOPOLOGY", "FERRY_STATE_DIR", "FERRY_JSON", "FERRY_COLOR"):
         assert word in text
-    assert not re.search(r"confirm|extend|__complete", text)
+    assert not re.search(r"__complete", text)
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -55,7 +55,9 @@ def test_version(cli):
     ([], "a verb is needed"),
     (["paln"], "unknown verb 'paln'; did you mean 'plan'?"),
     (["xyzzy"], "unknown verb 'xyzzy'"),
-    (["confirm"], "unknown verb 'confirm'"),
+    (["extend"], "extend TX DURATION"),
+    (["extend", "x", "3h"], "not between 1s and 2h"),
+    (["apply", "--failback", "--confirm-within", "2s"], "not between 5s and 24h"),
     (["help", "stauts"], "did you mean 'status'?"),
     (["plan", "--mvoe", "app=third"], "unknown option --mvoe; did you mean --move?"),
     (["--tpology", "x", "status"], "unknown option --tpology; did you mean --topology?"),
