@@ -215,6 +215,28 @@ def test_reached_by_its_own_address(tmp_path, clean):
         down(lab)
 
 
+def test_pathspaces(tmp_path, clean):
+    """FRR that is reached from here has directories of its own name among this machine's, and nothing of them stays."""
+    lab = Lab("three-site-frr", tmp_path)
+    for router in lab.document["routers"]:
+        router["driver"] = {"type": "frr", "transport": "local", "netns": router["name"], "pathspace": router["name"]}
+    lab.save()
+    third = lab.router("frr-third")
+    os.mkdir(f"/run/frr/{third}")
+    try:
+        assert "lab-files" in lab.ferry("lab", "up", lab.file, rc=4).stderr
+        assert os.path.exists(f"/run/frr/{third}")
+    finally:
+        os.rmdir(f"/run/frr/{third}")
+    with lab:
+        assert_up(lab)
+        pings(lab, "frr-third")
+        said = run("ip", "netns", "exec", third, "vtysh", "-N", third, "-c", "show running-config").stdout
+        assert "ip route 192.168.1.0/24 10.255.13.1" in said
+        assert not os.path.exists(f"{RUN}/{lab.name}/id_ed25519")
+        down(lab)
+
+
 # ---- What is refused, what fails, what is killed ----
 
 def ferry_without(lab, mounts, *words):

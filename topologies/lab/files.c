@@ -61,14 +61,14 @@ int ferry_lab_files_check(const struct ferry_lab_layout *layout, struct ferry_er
         const char *program, *what;
         unsigned machines;
     } needed[] = {
-        {"/usr/sbin/sshd", "routers that are reached over SSH need sshd", SSHD | FRR},
-        {"/usr/bin/ssh-keygen", "routers that are reached over SSH need ssh-keygen", SSHD | FRR},
+        {"/usr/sbin/sshd", "routers that are reached over SSH need sshd", SSHD},
+        {"/usr/bin/ssh-keygen", "routers that are reached over SSH need ssh-keygen", SSHD},
         {"/usr/lib/frr/frrinit.sh", "routers with the driver frr need FRR", FRR},
         {"/usr/bin/vtysh", "routers with the driver frr need vtysh", FRR},
         {"/usr/sbin/bird", "hosts with `bird` need BIRD", BIRD},
     };
     for (size_t i = 0; i < layout->n_places; i++) {
-        unsigned machine = 1u << layout->places[i].machine;
+        unsigned machine = 1u << layout->places[i].machine | (layout->places[i].ssh ? SSHD : 0);
         for (size_t n = 0; n < FERRY_COUNT(needed); n++) {
             if ((needed[n].machines & machine) && access(needed[n].program, X_OK) < 0) {
                 return ferry_refuse(err, "packages",
@@ -82,10 +82,36 @@ int ferry_lab_files_check(const struct ferry_lab_layout *layout, struct ferry_er
 
 /* ---- What stands in a machine's directory ---- */
 
+/* The first process of FRR that vtysh is to reach from outside: all but the processes is this machine's. */
+static char *pathspace_script(const struct ferry_lab_place *place, const char *dir)
+{
+    return ferry_asprintf("#!/bin/sh\n"
+                          "# %s, started by `ferry lab up` in namespaces of its own.\n"
+                          "set -eu\n"
+                          "umask 022\n"
+                          "rm -f %s/ready\n"
+                          "hostname %s\n"
+                          "mount -n --make-rprivate /\n"
+                          "mount -n -t proc proc /proc\n"
+                          "mount -n -t tmpfs -o mode=1777 tmpfs /var/tmp\n"
+                          "mkdir -p /etc/frr/%s\n"
+                          "cp %s/frr/* /etc/frr/%s/\n"
+                          "chown -R frr:frr /etc/frr/%s\n"
+                          "chmod 750 /etc/frr/%s\n"
+                          "/usr/lib/frr/frrinit.sh start %s\n"
+                          ": >%s/ready\n"
+                          "while :; do sleep infinity & wait; done\n",
+                          place->netns, dir, place->of, place->pathspace, dir, place->pathspace,
+                          place->pathspace, place->pathspace, place->pathspace, dir);
+}
+
 /* Runs as the first process.  /run/lab is the machine's directory; the private /run hides the machine's own, where
  * systemd, other labs and other FRRs are. */
 static char *boot_script(const struct ferry_lab_place *place, const char *dir)
 {
+    if (place->pathspace) {
+        return pathspace_script(place, dir);
+    }
     bool frr = place->machine == FERRY_LAB_FRR;
     return ferry_asprintf(
         "#!/bin/sh\n"
@@ -123,7 +149,7 @@ static char *boot_script(const struct ferry_lab_place *place, const char *dir)
         place->machine == FERRY_LAB_BIRD
             ? "/usr/sbin/bird -c /run/lab/bird.conf -s /run/bird.ctl -P /run/bird.pid\n"
             : "",
-        place->router ? "/usr/sbin/sshd -f /run/lab/ssh/sshd_config -E /run/lab/ssh/log\n" : "");
+        place->ssh ? "/usr/sbin/sshd -f /run/lab/ssh/sshd_config -E /run/lab/ssh/log\n" : "");
 }
 
 static char *sshd_config(const struct ferry_router *router)
@@ -239,13 +265,19 @@ static int make_machine(const struct ferry_topology *t, const struct ferry_lab_p
         FERRY_AUTOFREE char *bird = ferry_lab_bird_config(t, place);
         return write_in(dir, "bird.conf", bird, 0644, err);
     }
+    if (place->machine == FERRY_LAB_FRR && (r = write_frr(t, place, dir, err)) < 0) {
+        return r;
+    }
+    if (!place->ssh) {
+        return 0;
+    }
     FERRY_AUTOFREE char *sshd = sshd_config(place->router);
     if ((r = write_in(dir, "ssh/sshd_config", sshd, 0644, err)) < 0 ||
         (r = write_in(dir, "ssh/authorized_keys", authorized, 0644, err)) < 0 ||
         (r = make_host_key(place, dir, known_hosts, err)) < 0) {
         return r;
     }
-    return place->machine == FERRY_LAB_FRR ? write_frr(t, place, dir, err) : 0;
+    return 0;
 }
 
 int ferry_lab_files_make(const struct ferry_topology *t, const struct ferry_lab_layout *layout,
@@ -253,10 +285,17 @@ int ferry_lab_files_make(const struct ferry_topology *t, const struct ferry_lab_
 {
     FERRY_AUTOFREE char *dir = ferry_asprintf("%s/%s", FERRY_LAB_DIR, t->name);
     FERRY_AUTOFREE char *key = ferry_asprintf("%s/id_ed25519", dir), *pub = ferry_asprintf("%s.pub", key);
+    bool ssh = false;
+    for (size_t i = 0; i < layout->n_places; i++) {
+        ssh |= layout->places[i].ssh;
+    }
     int r = make_dir(dir, 0700, err);
-    if (r < 0 || (r = ferry_lab_run((const char *[]){"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C",
-                                                     t->name, "-f", key, NULL},
-                                    NULL, NULL, NULL, err)) < 0) {
+    if (r == 0 && ssh) {
+        r = ferry_lab_run(
+            (const char *[]){"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", t->name, "-f", key, NULL},
+            NULL, NULL, NULL, err);
+    }
+    if (r < 0) {
         return r;
     }
     FERRY_AUTOFREE char *authorized = ferry_lab_file_read(pub), *known = NULL;
@@ -279,11 +318,20 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
     return remove(path) < 0 && errno != ENOENT ? -1 : 0;
 }
 
-int ferry_lab_files_remove(const char *topology_name, struct ferry_err *err)
+static int remove_tree(const char *dir, struct ferry_err *err)
 {
-    FERRY_AUTOFREE char *dir = ferry_asprintf("%s/%s", FERRY_LAB_DIR, topology_name);
     if (nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) < 0 && errno != ENOENT) {
         return ferry_error(err, FERRY_EIO, "%s: %s", dir, strerror(errno));
     }
     return 0;
+}
+
+int ferry_lab_files_remove(const struct ferry_lab_record *record, struct ferry_err *err)
+{
+    FERRY_AUTOFREE char *dir = ferry_asprintf("%s/%s", FERRY_LAB_DIR, record->name);
+    int r = remove_tree(dir, err);
+    for (size_t i = 0; r == 0 && i < record->n_paths; i++) {
+        r = remove_tree(record->paths[i], err);
+    }
+    return r;
 }

@@ -90,7 +90,7 @@ static int remove_recorded(const struct ferry_lab_record *record, const struct t
     fclose(out);
     ferry_lab_processes(inodes, record->n_netns, tell_process, (void *)teller);
     if ((r = ferry_lab_batch(NULL, NULL, script, lock_fd, err)) < 0 ||
-        (record->files && (r = ferry_lab_files_remove(record->name, err)) < 0) ||
+        (record->files && (r = ferry_lab_files_remove(record, err)) < 0) ||
         (r = ferry_lab_record_remove(record->name, err)) < 0) {
         return r;
     }
@@ -156,7 +156,7 @@ static const struct ferry_lab_sysctl lan_sysctls[] = {
 };
 
 static int refuse_taken(const struct ferry_topology *t, const struct ferry_lab_layout *layout,
-                        struct ferry_err *err)
+                        const struct ferry_lab_record *fresh, struct ferry_err *err)
 {
     FERRY_CLEANUP(record_cleanup) struct ferry_lab_record *record = NULL;
     int r = ferry_lab_record_load(t->name, &record, err);
@@ -181,6 +181,12 @@ static int refuse_taken(const struct ferry_topology *t, const struct ferry_lab_l
     if (ferry_lab_has_machines(layout) && access(dir, F_OK) == 0) {
         return ferry_refuse(err, "lab-files", "%s is there already and is not this lab's", dir);
     }
+    for (size_t i = 0; i < fresh->n_paths; i++) {
+        if (access(fresh->paths[i], F_OK) == 0) {
+            return ferry_refuse(err, "lab-files", "%s is there already and is not this lab's",
+                                fresh->paths[i]);
+        }
+    }
     return 0;
 }
 
@@ -195,6 +201,12 @@ static struct ferry_lab_record *new_record(const struct ferry_topology *t,
     record->netns = ferry_calloc(layout->n_places + 1, sizeof *record->netns);
     for (size_t i = 0; i < layout->n_places; i++) {
         record->netns[i].name = ferry_strdup(layout->places[i].netns);
+        if (layout->places[i].pathspace) {
+            FERRY_GROW(record->paths, record->n_paths);
+            record->paths[record->n_paths++] = ferry_asprintf("/etc/frr/%s", layout->places[i].pathspace);
+            FERRY_GROW(record->paths, record->n_paths);
+            record->paths[record->n_paths++] = ferry_asprintf("/run/frr/%s", layout->places[i].pathspace);
+        }
     }
     return record;
 }
@@ -362,13 +374,12 @@ int ferry_lab_up(const struct ferry_topology *t, ferry_lab_progress *progress, v
     int r = need_root(err);
     if (r < 0 || (r = ferry_lab_layout_new(t, &layout, err)) < 0 ||
         (r = ferry_lab_files_check(layout, err)) < 0 || (r = ferry_lab_lock(&lock, err)) < 0 ||
-        (r = refuse_taken(t, layout, err)) < 0) {
+        (r = refuse_taken(t, layout, record = new_record(t, layout), err)) < 0) {
         return r;
     }
     if (layout->n_left_out) {
         tell(&teller, "%zu routers are not namespaces of this machine and are left out", layout->n_left_out);
     }
-    record = new_record(t, layout);
     if ((r = ferry_lab_record_save(record, err)) < 0) {
         return r;
     }

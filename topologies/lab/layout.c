@@ -11,7 +11,6 @@
 #include "layout.h"
 
 #include "base/mem.h"
-#include "model/driver_config.h"
 #include <netinet/in.h>
 #include <string.h>
 
@@ -79,45 +78,6 @@ static const struct ferry_interface *end_interface(const struct ferry_topology *
 
 /* ---- Routers and links ---- */
 
-static bool has_address(const struct ferry_router *router, const struct ferry_addr *addr)
-{
-    for (size_t i = 0; i < router->n_interfaces; i++) {
-        for (size_t a = 0; a < router->interfaces[i].n_addresses; a++) {
-            if (ferry_addr_equal(&router->interfaces[i].addresses[a].addr, addr)) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
-const char *ferry_lab_router_netns(const struct ferry_router *router)
-{
-    const struct ferry_driver_config *driver = &router->driver;
-    struct ferry_addr addr;
-    struct ferry_err ignored;
-    if (!strcmp(driver->type, "sim") || !driver->netns) {
-        return NULL;
-    }
-    if (!ferry_driver_by_ssh(driver)) {
-        return strcmp(driver->type, "netlink") ? NULL : driver->netns;
-    }
-    if (!driver->host || ferry_addr_parse(driver->host, &addr, &ignored) < 0) {
-        return NULL; /* a name: nobody here resolves it */
-    }
-    if (!strncmp(driver->host, "127.", 4) || !strcmp(driver->host, "::1")) {
-        return driver->netns;
-    }
-    return has_address(router, &addr) ? router->name : NULL;
-}
-
-static enum ferry_lab_machine router_machine(const struct ferry_router *router)
-{
-    return !strcmp(router->driver.type, "frr")       ? FERRY_LAB_FRR
-           : !strcmp(router->driver.type, "iproute") ? FERRY_LAB_SSHD
-                                                     : FERRY_LAB_KERNEL;
-}
-
 static int add_routers(struct builder *b, struct ferry_err *err)
 {
     const struct ferry_topology *t = b->t;
@@ -131,8 +91,7 @@ static int add_routers(struct builder *b, struct ferry_err *err)
         }
         uint32_t place = add_place(b->layout, FERRY_LAB_ROUTER, ferry_strdup(netns), router->name);
         b->place_of[r] = place;
-        b->layout->places[place].router = router;
-        b->layout->places[place].machine = router_machine(router);
+        ferry_lab_set_machine(&b->layout->places[place], router);
         for (size_t i = 0; i < router->n_interfaces; i++) {
             const struct ferry_interface *interface = &router->interfaces[i];
             add_interface(&b->layout->places[place], interface->name);

@@ -41,6 +41,8 @@ struct ferry_lab_place {
     char *of; /* name of the router, host or topology */
     enum ferry_lab_machine machine;
     const struct ferry_router *router; /* of a router; points into the topology */
+    bool ssh;                          /* a router that runs an SSH server */
+    const char *pathspace; /* of FRR that is reached from here: its files are this machine's, apart by name */
     const struct ferry_lab_host *host; /* of a host; points into the topology */
     const struct ferry_end *at;        /* of a host: the interface on whose LAN it is */
     bool forwards;
@@ -80,10 +82,16 @@ static inline void ferry_lab_set_dev(char dev[static FERRY_DEV_LEN], const char 
     memset(dev + n, 0, FERRY_DEV_LEN - n);
 }
 
+/* ---- router.c ---- */
+
 /* The namespace that is the router in a lab, or NULL: the lab leaves it out.  A driver's `netns` is that, but for a
  * router that is reached by one of its own addresses: there it is where one connects from, and the router is the
  * namespace of its own name. */
 const char *ferry_lab_router_netns(const struct ferry_router *router);
+/* Sets what runs in the place of a router. */
+void ferry_lab_set_machine(struct ferry_lab_place *place, const struct ferry_router *router);
+
+/* ---- layout.c ---- */
 
 /* -FERRY_EREFUSED: rule "no-netns" or "netns-shared".  -FERRY_EINPUT: a host at a link's interface. */
 int ferry_lab_layout_new(const struct ferry_topology *t, struct ferry_lab_layout **ret,

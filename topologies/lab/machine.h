@@ -2,7 +2,8 @@
  *
  * A machine is a mount, UTS and PID namespace beside its network namespace.  All that it sees of this machine's files it
  * sees as they are, but for those that a router has for itself: /etc/frr, /run, /var/lib, /var/log/frr, /var/tmp, the
- * home of root.  Those stand in FERRY_LAB_DIR/TOPOLOGY/NETNS, which is /run/lab inside.  Its first process starts the
+ * home of root.  Those stand in FERRY_LAB_DIR/TOPOLOGY/NETNS, which is /run/lab inside.  FRR that is reached from here,
+ * without SSH, has a pathspace instead: /etc/frr/NAME and /run/frr/NAME of this machine.  Its first process starts the
  * daemons, and takes all others with it when it ends: nothing of a machine outlives it.
  *
  *   machine.c   starting and ending        files.c   what stands in the directory
@@ -26,8 +27,8 @@ int ferry_lab_files_check(const struct ferry_lab_layout *layout, struct ferry_er
 /* Makes FERRY_LAB_DIR/TOPOLOGY (0700) with the keys and a directory for each machine. */
 int ferry_lab_files_make(const struct ferry_topology *t, const struct ferry_lab_layout *layout,
                          struct ferry_err *err) FERRY_MUST_CHECK;
-/* Removes the directory and what is in it; nothing to do where it is not there. */
-int ferry_lab_files_remove(const char *topology_name, struct ferry_err *err) FERRY_MUST_CHECK;
+/* Removes the lab's directories and what is in them; nothing to do where they are not there. */
+int ferry_lab_files_remove(const struct ferry_lab_record *record, struct ferry_err *err) FERRY_MUST_CHECK;
 /* FERRY_LAB_DIR/TOPOLOGY/NETNS/NAME, malloc'd. */
 char *ferry_lab_file(const char *topology_name, const char *netns, const char *name);
 /* Its text, or NULL. */
@@ -64,9 +65,6 @@ const struct ferry_lab_record_process *ferry_lab_process_of(const struct ferry_l
 
 /* ---- ready.c ---- */
 
-/* Runs a vtysh command in the machine of that process.  -FERRY_EIO after 10 s too. */
-int ferry_lab_vtysh(const struct ferry_lab_record_process *process, const char *command, char **ret,
-                    struct ferry_err *err) FERRY_MUST_CHECK;
 /* Waits until every router holds its baseline, saves FRR's configurations, and keeps what they and the learnt routes
  * are then. */
 int ferry_lab_settle(const struct ferry_lab_layout *layout, const struct ferry_lab_record *record,

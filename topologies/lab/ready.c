@@ -50,10 +50,12 @@ static int inside(const struct ferry_lab_record_process *process, const char *co
     return r < 0 ? ferry_error_prefix(err, r, "%s", process->netns) : 0;
 }
 
-int ferry_lab_vtysh(const struct ferry_lab_record_process *process, const char *command, char **ret,
-                    struct ferry_err *err)
+static int vtysh(const struct ferry_lab_place *place, const struct ferry_lab_record_process *process,
+                 const char *command, char **ret, struct ferry_err *err)
 {
-    return inside(process, (const char *[]){"vtysh", "-c", command, NULL}, ret, err);
+    const char *own[] = {"vtysh", "-c", command, NULL};
+    const char *named[] = {"vtysh", "-N", place->pathspace, "-c", command, NULL};
+    return inside(process, place->pathspace ? named : own, ret, err);
 }
 
 /* ---- Neighbours ---- */
@@ -110,8 +112,7 @@ static int wait_neighbours(const struct ferry_lab_place *place,
 {
     bool bgp = routing_of(place) == FERRY_ROUTING_BGP;
     FERRY_AUTOFREE char *text = NULL;
-    int r =
-        ferry_lab_vtysh(process, bgp ? "show bgp summary json" : "show ip ospf neighbor json", &text, err);
+    int r = vtysh(place, process, bgp ? "show bgp summary json" : "show ip ospf neighbor json", &text, err);
     if (r < 0) {
         return r;
     }
@@ -208,8 +209,8 @@ static int keep(const char *topology_name, const struct ferry_lab_place *place,
     FERRY_AUTOFREE char *config_path = ferry_lab_file(topology_name, place->netns, "running-config");
     FERRY_AUTOFREE char *learnt_path = ferry_lab_file(topology_name, place->netns, "learnt");
     int r;
-    if ((r = ferry_lab_vtysh(process, "write memory", &said, err)) < 0 ||
-        (r = ferry_lab_vtysh(process, "show running-config", &config, err)) < 0 ||
+    if ((r = vtysh(place, process, "write memory", &said, err)) < 0 ||
+        (r = vtysh(place, process, "show running-config", &config, err)) < 0 ||
         (r = ferry_lab_learnt(place, &learnt, err)) < 0 ||
         (r = ferry_lab_file_write(config_path, config, 0644, err)) < 0) {
         return r;
@@ -267,19 +268,20 @@ static bool config_same(const char *topology_name, const struct ferry_lab_place 
     FERRY_AUTOFREE char *config_path = ferry_lab_file(topology_name, place->netns, "running-config");
     FERRY_AUTOFREE char *learnt_path = ferry_lab_file(topology_name, place->netns, "learnt");
     struct ferry_err ignored;
-    return ferry_lab_vtysh(process, "show running-config", &config, &ignored) == 0 &&
+    return vtysh(place, process, "show running-config", &config, &ignored) == 0 &&
            ferry_lab_learnt(place, &learnt, &ignored) == 0 && same_as(config_path, config) &&
            same_as(learnt_path, learnt);
 }
 
 /* How many of the daemons answer: "show daemons" names those that vtysh is connected to. */
-static unsigned frr_answers(const struct ferry_lab_record_process *process, const char *const *daemons,
+static unsigned frr_answers(const struct ferry_lab_place *place,
+                            const struct ferry_lab_record_process *process, const char *const *daemons,
                             size_t n)
 {
     FERRY_AUTOFREE char *out = NULL;
     struct ferry_err ignored;
     unsigned found = 0;
-    if (ferry_lab_vtysh(process, "show daemons", &out, &ignored) < 0) {
+    if (vtysh(place, process, "show daemons", &out, &ignored) < 0) {
         return 0;
     }
     for (char *c = strchr(out, '\n'); c; c = strchr(c, '\n')) {
@@ -309,14 +311,14 @@ void ferry_lab_look_daemons(const struct ferry_lab_place *place, const struct fe
         space->daemons_up = process && space->present && bird_answers(process);
         return;
     }
-    space->daemons = 1 + (place->machine == FERRY_LAB_FRR ? (unsigned)n : 0);
+    space->daemons = place->ssh + (place->machine == FERRY_LAB_FRR ? (unsigned)n : 0);
     space->config_same = place->machine != FERRY_LAB_FRR;
     if (!process || !space->present || !ferry_lab_process_lives(process)) {
         return;
     }
-    space->daemons_up = ssh_answers(place, process);
+    space->daemons_up = place->ssh && ssh_answers(place, process);
     if (place->machine == FERRY_LAB_FRR) {
-        space->daemons_up += frr_answers(process, daemons, n);
+        space->daemons_up += frr_answers(place, process, daemons, n);
         space->config_same = config_same(record->name, place, process);
     }
 }

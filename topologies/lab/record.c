@@ -56,6 +56,10 @@ void ferry_lab_record_free(struct ferry_lab_record *record)
     for (size_t i = 0; i < record->n_processes; i++) {
         free(record->processes[i].netns);
     }
+    for (size_t i = 0; i < record->n_paths; i++) {
+        free(record->paths[i]);
+    }
+    free(record->paths);
     free(record->processes);
     free(record->netns);
     free(record->name);
@@ -91,6 +95,42 @@ static void load_processes(json_object *root, struct ferry_lab_record *record)
                                                   .start = (uint64_t)json_object_get_int64(start)};
         }
     }
+}
+
+/* A directory right below FRR's own, and nothing else: it will be removed with all that is in it. */
+static bool is_own_path(const char *path)
+{
+    static const char *const tops[] = {"/etc/frr/", "/run/frr/"};
+    for (size_t i = 0; path && i < FERRY_COUNT(tops); i++) {
+        size_t n = strlen(tops[i]);
+        if (!strncmp(path, tops[i], n) && path[n] && path[n] != '.' && !strchr(path + n, '/')) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void load_paths(json_object *root, struct ferry_lab_record *record)
+{
+    json_object *list;
+    for (size_t i = 0,
+                n = json_object_object_get_ex(root, "paths", &list) ? json_object_array_length(list) : 0;
+         i < n; i++) {
+        const char *path = json_object_get_string(json_object_array_get_idx(list, i));
+        if (is_own_path(path)) {
+            FERRY_GROW(record->paths, record->n_paths);
+            record->paths[record->n_paths++] = ferry_strdup(path);
+        }
+    }
+}
+
+static json_object *paths_json(const struct ferry_lab_record *record)
+{
+    json_object *list = json_object_new_array();
+    for (size_t i = 0; i < record->n_paths; i++) {
+        json_object_array_add(list, json_object_new_string(record->paths[i]));
+    }
+    return list;
 }
 
 static json_object *processes_json(const struct ferry_lab_record *record)
@@ -142,6 +182,7 @@ int ferry_lab_record_load(const char *topology_name, struct ferry_lab_record **r
             .inode = json_object_object_get_ex(item, "inode", &v) ? (ino_t)json_object_get_int64(v) : 0};
     }
     load_processes(root, record);
+    load_paths(root, record);
     *ret = FERRY_STEAL(record);
     return 0;
 }
@@ -166,6 +207,7 @@ static char *record_text(const struct ferry_lab_record *record)
     json_object_object_add(root, "namespaces", list);
     if (record->files) {
         json_object_object_add(root, "processes", processes_json(record));
+        json_object_object_add(root, "paths", paths_json(record));
     }
     return ferry_asprintf("%s\n", json_object_to_json_string_ext(root, JSON_C_TO_STRING_PRETTY |
                                                                            JSON_C_TO_STRING_SPACED |

@@ -67,7 +67,9 @@ struct ferry_lab_record {
     bool complete; /* false: `lab up` works, or was cut short */
     struct ferry_lab_record_netns *netns;
     size_t n_netns;
-    bool files; /* FERRY_LAB_DIR/NAME is the lab's */
+    bool files;   /* FERRY_LAB_DIR/NAME is the lab's */
+    char **paths; /* directories of its own outside of that: /etc/frr/NAME and /run/frr/NAME */
+    size_t n_paths;
     struct ferry_lab_record_process *processes;
     size_t n_processes;
 };
