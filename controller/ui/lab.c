@@ -149,7 +149,8 @@ const struct ui_verb ui_verb_lab = {
     .name = "lab",
     .args = "up|down|status [TOPOLOGY]",
     .purpose = "Builds a topology as network namespaces on this machine, baseline routes included.",
-    .examples = "Needs root.  Only namespaces that `lab up` made itself are ever removed; `lab down` also "
+    .examples = "Needs root.  Only what `lab up` made itself is ever removed, namespaces and processes; `lab "
+                "down` also "
                 "cleans up after a "
                 "crash.\n\n"
                 "Examples:\n  ferry lab up topologies/three-site.json\n  ferry -t topologies/three-site.json "

@@ -1,10 +1,10 @@
 /* The lab: a topology as network namespaces on this machine, with the routes that an administrator would have
  * made.
  *
- * It builds what routers with driver netlink and a `netns` need; other routers are left out.  It never
- * touches a namespace that it has not created, nor the machine's own interfaces and routes: what it creates
- * is written to FERRY_LAB_DIR/NAME.json before it exists, and that record alone says what is removed. Used by
- * ui/ for `ferry lab`.
+ * It builds the routers that are namespaces of this machine: driver netlink with a `netns`, and frr and iproute, for
+ * which it starts FRR and sshd as well (machine.h); others are left out.  It never touches a namespace, a process or a
+ * directory that it has not created, nor the machine's own interfaces and routes: what it creates is written to
+ * FERRY_LAB_DIR/NAME.json before it exists, and that record alone says what is removed.  Used by ui/ for `ferry lab`.
  *
  * SPDX-License-Identifier: MIT */
 #ifndef FERRY_LAB_H
@@ -19,21 +19,21 @@ typedef void ferry_lab_progress(void *ctx, const char *line);
 
 /* Builds it; all or nothing: after a failure everything made so far is gone again.
  * -FERRY_EREFUSED: rule "root" (not root), "lab-up" (it is up already, or an earlier attempt was cut short:
- * take it down first), "netns-exists" (a namespace of that name is there and is not the lab's), "no-netns"
- * (nothing to build). -FERRY_ELOCKED: another lab command works.  -FERRY_EIO: `ip` or the kernel failed; the
+ * take it down first), "netns-exists" (a namespace of that name is there and is not the lab's), "lab-files" (a directory is), "packages"
+ * (a program is missing), "no-netns" (nothing to build). -FERRY_ELOCKED: another lab command works.  -FERRY_EIO: `ip` or the kernel failed; the
  * text has its words. */
 int ferry_lab_up(const struct ferry_topology *t, ferry_lab_progress *progress, void *ctx,
                  struct ferry_err *err) FERRY_MUST_CHECK;
 
 /* Removes exactly what the record of the topology of this name lists, also after a crash half way.  1: there
- * is no record, hence nothing to do.  Processes that still live in a namespace are reported by `progress`,
- * not ended. */
+ * is no record, hence nothing to do.  Machines end with all that runs in them; other processes that still live in a
+ * namespace are reported by `progress`, not ended. */
 int ferry_lab_down(const char *topology_name, ferry_lab_progress *progress, void *ctx,
                    struct ferry_err *err) FERRY_MUST_CHECK;
 
 enum ferry_lab_state {
     FERRY_LAB_DOWN,   /* nothing of it is there */
-    FERRY_LAB_UP,     /* every namespace is there, every interface is up */
+    FERRY_LAB_UP,     /* every namespace is there, every interface is up, every daemon answers */
     FERRY_LAB_BROKEN, /* a part is missing or down, or `lab up` was cut short */
 };
 const char *ferry_lab_state_name(enum ferry_lab_state state); /* "down", "up", "broken" */
