@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #define LAST_LINE "link show dev lo\n"
+enum { FEW = 32 /* lines */ };
 
 /* ---- Lines. ---- */
 
@@ -143,22 +144,55 @@ static void tell(struct ferry_linux_batch *b, const struct ferry_iproute *d, con
         b->answer(b->ctx, d->tags[next], ended ? 0 : -1, words);
 }
 
-static void run(struct ferry_linux_batch *b, struct ferry_iproute *d)
+static void lost(struct ferry_linux_batch *b, const struct ferry_iproute *d, int result)
+{
+    b->lost = true;
+    for (size_t i = 0; i < d->n_tags; i++)
+        b->answer(b->ctx, d->tags[i], result == -FERRY_EIO ? -2 : -1, b->why.text);
+}
+
+/* A few lines: by the session, which is there already. */
+static void run_few(struct ferry_linux_batch *b, struct ferry_iproute *d)
+{
+    FERRY_AUTOFREE char *said = NULL;
+    struct ferry_iproute_part part;
+    size_t n_said, at = 0;
+    int result =
+        ferry_iproute_talk(d, "batch", d->lines.buf, d->lines.n, d->n_tags + 1, &said, &n_said, &b->why);
+    if (!result && (!ferry_iproute_part(said, n_said, &at, &part) || at != n_said))
+        result = ferry_error(&b->why, FERRY_EUNKNOWN, "what ip said is broken");
+    if (result < 0) {
+        lost(b, d, result);
+        return;
+    }
+    bool ended = part.status <= 1 && memmem(part.out, part.n_out, "lo:", 3);
+    said[(size_t)(part.err - said) + part.n_err] = '\0';
+    tell(b, d, part.err, ended);
+}
+
+/* Many: a shell would read them letter by letter. */
+static void run_many(struct ferry_linux_batch *b, struct ferry_iproute *d)
 {
     FERRY_CLEANUP(ferry_remote_reply_clear) struct ferry_remote_reply reply = {0};
-    room(&d->lines, sizeof LAST_LINE);
-    memcpy(d->lines.buf + d->lines.n, LAST_LINE, sizeof LAST_LINE - 1);
-    struct ferry_remote_call call = {
-        .verb = "ip_batch", .input = d->lines.buf, .n_input = d->lines.n + sizeof LAST_LINE - 1};
+    struct ferry_remote_call call = {.verb = "ip_batch", .input = d->lines.buf, .n_input = d->lines.n};
     int result = ferry_remote_call(d->remote, &call, &reply, &b->why);
     if (result < 0) {
-        b->lost = true;
-        for (size_t i = 0; i < d->n_tags; i++)
-            b->answer(b->ctx, d->tags[i], result == -FERRY_EIO ? -2 : -1, b->why.text);
+        lost(b, d, result);
         return;
     }
     bool ended = (reply.status == 0 || reply.status == 1) && reply.n_out && strstr(reply.out, "lo:");
     tell(b, d, reply.err, ended);
+}
+
+static void run(struct ferry_linux_batch *b, struct ferry_iproute *d)
+{
+    room(&d->lines, sizeof LAST_LINE);
+    memcpy(d->lines.buf + d->lines.n, LAST_LINE, sizeof LAST_LINE - 1);
+    d->lines.n += sizeof LAST_LINE - 1;
+    if (d->n_tags <= FEW)
+        run_few(b, d);
+    else
+        run_many(b, d);
 }
 
 void ferry_iproute_send(struct ferry_linux_batch *b, bool last)

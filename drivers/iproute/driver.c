@@ -6,6 +6,7 @@ static void iproute_close(struct ferry_driver *driver)
     struct ferry_iproute *d = (struct ferry_iproute *)driver;
     if (!d)
         return;
+    ferry_iproute_hang_up(d);
     ferry_remote_close(d->remote);
     ferry_iproute_forget(d);
     free(d->links);

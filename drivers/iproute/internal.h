@@ -18,7 +18,7 @@ enum { FERRY_IPROUTE_ROUTES = 0x45311224, FERRY_IPROUTE_ADDRESSES = 0x47361222 }
 
 /* What the router's ip said to one command. */
 struct ferry_iproute_answer {
-    char *command; /* as `ip_show` takes it, router/ip.sh */
+    char *command; /* as ip_answer takes it, router/ip.sh */
     uint8_t *out;  /* n_out bytes, then a NUL; aligned as messages need it */
     size_t n_out;
     int status; /* of ip */
@@ -34,6 +34,7 @@ struct ferry_iproute_link {
 struct ferry_iproute {
     struct ferry_linux base; /* first */
     struct ferry_remote *remote;
+    struct ferry_remote_process *session; /* ip_session, router/ip.sh; NULL: not yet, or no more */
     struct ferry_iproute_answer *answers; /* of this call of a slot */
     size_t n_answers;
     struct ferry_iproute_link *links; /* the router's interfaces, as last asked */
@@ -48,7 +49,20 @@ struct ferry_iproute {
     bool told; /* said already that addresses cannot be probed */
 };
 
-/* ---- Questions (talk.c). ---- */
+/* ---- Conversation (talk.c). ---- */
+
+/* One exchange: `what` is "show" or "batch", `lines` what it is about.  -FERRY_EIO: nothing was run; -FERRY_EUNKNOWN: who
+ * knows. */
+int ferry_iproute_talk(struct ferry_iproute *d, const char *what, const char *lines, size_t n, size_t n_lines,
+                       char **ret, size_t *ret_n, struct ferry_err *err) FERRY_MUST_CHECK;
+void ferry_iproute_hang_up(struct ferry_iproute *d);
+/* What one ip said: takes it off the front of what is left, or returns false. */
+struct ferry_iproute_part {
+    const char *out, *err;
+    size_t n_out, n_err;
+    int status;
+};
+bool ferry_iproute_part(const char *bytes, size_t n, size_t *at, struct ferry_iproute_part *ret);
 
 /* Commands to ask, each once, in order. */
 struct ferry_iproute_list {

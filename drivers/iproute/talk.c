@@ -1,4 +1,4 @@
-/* Questions to the router's ip: several in one call, their answers told apart.
+/* The conversation with the router's ip: one shell there that stays (router/ip.sh), several questions in one exchange.
  *
  *  Q1. Routes and addresses are asked for as the kernel's own messages (`ip route save`): the words of ip, JSON too, do
  *      not say everything (locks of metrics), and some of them twice (the `dst` of a route and of its encapsulation).
@@ -14,7 +14,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define MARK "\n@ip "
+#define MARK    "\n@ip "
+#define ERR_END "\n@err\n"
 
 void ferry_iproute_list_add(struct ferry_iproute_list *l, const char *fmt, ...)
 {
@@ -89,39 +90,83 @@ static size_t end_of_saved(const char *out, size_t n, size_t at)
     return at;
 }
 
-/* Takes the answer to one command off the front of what is left. */
-static bool take(struct ferry_iproute *d, const char *command, struct ferry_remote_reply *reply,
-                 size_t *out_at, size_t *err_at)
+static int start(struct ferry_iproute *d, struct ferry_err *err)
 {
-    size_t from = end_of_saved(reply->out, reply->n_out, *out_at);
-    const char *mark = memmem(reply->out + from, reply->n_out - from, MARK, strlen(MARK));
-    const char *err_end = memmem(reply->err + *err_at, reply->n_err - *err_at, "@ip\n", 4);
-    int status, used = 0;
-    if (!mark || !err_end || sscanf(mark + strlen(MARK), "%d\n%n", &status, &used) != 1 || !used)
+    return d->session ? 0 : ferry_remote_start(d->remote, "ip_session", NULL, &d->session, err);
+}
+
+int ferry_iproute_talk(struct ferry_iproute *d, const char *what, const char *lines, size_t n, size_t n_lines,
+                       char **ret, size_t *ret_n, struct ferry_err *err)
+{
+    unsigned long long nonce = d->base.env->random(d->base.env->ctx);
+    FERRY_AUTOFREE char *bytes = ferry_calloc(1, n + 100);
+    char mark[40];
+    size_t head = (size_t)sprintf(bytes, "%s %016llx %zu\n", what, nonce, n_lines);
+    memcpy(bytes + head, lines, n);
+    head += n + (size_t)sprintf(bytes + head + n, "end %016llx\n", nonce);
+    snprintf(mark, sizeof mark, "@done %016llx\n", nonce);
+    int result = -FERRY_EIO;
+    for (int i = 0; i < 2 && result == -FERRY_EIO;
+         i++) { /* a session that has ended meanwhile took nothing */
+        result = start(d, err);
+        if (!result)
+            result = ferry_remote_send(d->session, bytes, head, 0, err);
+        if (result < 0)
+            ferry_iproute_hang_up(d);
+    }
+    if (result < 0)
+        return result;
+    if (ferry_remote_expect(d->session, mark, (size_t)1 << 30, 0, ret, ret_n, err) < 0) {
+        ferry_iproute_hang_up(d);
+        return -FERRY_EUNKNOWN;
+    }
+    return 0;
+}
+
+void ferry_iproute_hang_up(struct ferry_iproute *d)
+{
+    ferry_remote_kill(d->session);
+    d->session = NULL;
+}
+
+bool ferry_iproute_part(const char *bytes, size_t n, size_t *at, struct ferry_iproute_part *ret)
+{
+    size_t from = end_of_saved(bytes, n, *at);
+    const char *mark = memmem(bytes + from, n - from, MARK, strlen(MARK)), *end;
+    int used = 0;
+    if (!mark || sscanf(mark + strlen(MARK), "%3d\n%n", &ret->status, &used) != 1 || !used)
         return false;
+    ret->err = mark + strlen(MARK) + strspn(mark + strlen(MARK), "0123456789") + 1;
+    end = memmem(ret->err, (size_t)(bytes + n - ret->err), ERR_END, strlen(ERR_END));
+    if (!end)
+        return false;
+    ret->out = bytes + *at;
+    ret->n_out = (size_t)(mark - ret->out);
+    ret->n_err = (size_t)(end - ret->err);
+    *at = (size_t)(end + strlen(ERR_END) - bytes);
+    return true;
+}
+
+static void keep(struct ferry_iproute *d, const char *command, const struct ferry_iproute_part *part)
+{
     FERRY_GROW(d->answers, d->n_answers);
     struct ferry_iproute_answer *a = &d->answers[d->n_answers++];
     memset(a, 0, sizeof *a);
     a->command = ferry_strdup(command);
-    a->status = status;
-    a->n_out = (size_t)(mark - reply->out) - *out_at;
-    a->out = ferry_calloc(1, a->n_out + 1);
-    memcpy(a->out, reply->out + *out_at, a->n_out);
-    size_t words = (size_t)(err_end - reply->err) - *err_at;
-    a->err = ferry_calloc(1, words + 1);
-    memcpy(a->err, reply->err + *err_at, words);
-    *out_at = (size_t)(mark - reply->out) + strlen(MARK) + strspn(mark + strlen(MARK), "0123456789") + 1;
-    *err_at = (size_t)(err_end - reply->err) + 4;
-    return true;
+    a->status = part->status;
+    a->n_out = part->n_out;
+    a->out = ferry_calloc(1, part->n_out + 1);
+    memcpy(a->out, part->out, part->n_out);
+    a->err = ferry_calloc(1, part->n_err + 1);
+    memcpy(a->err, part->err, part->n_err);
 }
 
 int ferry_iproute_fetch(struct ferry_iproute *d, const struct ferry_iproute_list *commands,
                         struct ferry_err *err)
 {
-    FERRY_CLEANUP(ferry_remote_reply_clear) struct ferry_remote_reply reply = {0};
-    FERRY_AUTOFREE char *input = NULL;
-    size_t n_input = 0, out_at = 0, err_at = 0;
-    char words[200];
+    FERRY_AUTOFREE char *input = NULL, *said = NULL;
+    size_t n_input = 0, n_lines = 0, n_said = 0, at = 0;
+    struct ferry_iproute_part part;
     for (size_t i = 0; i < commands->n; i++) {
         if (ferry_iproute_answer(d, commands->v[i]))
             continue;
@@ -130,21 +175,20 @@ int ferry_iproute_fetch(struct ferry_iproute *d, const struct ferry_iproute_list
         memcpy(input + n_input, commands->v[i], n);
         n_input += n + 1;
         input[n_input - 1] = '\n';
+        n_lines++;
     }
     if (!n_input)
         return 0;
-    struct ferry_remote_call call = {
-        .verb = "ip_show", .input = input, .n_input = n_input, .most_bytes = (size_t)1 << 30};
-    int result = ferry_remote_call(d->remote, &call, &reply, err);
-    if (result < 0)
+    if (ferry_iproute_talk(d, "show", input, n_input, n_lines, &said, &n_said, err) < 0)
         return -FERRY_EIO; /* nothing was written */
-    if (reply.status)
-        return ferry_error(err, FERRY_EIO, "ip_show ended with status %d: %s", reply.status,
-                           ferry_iproute_words(reply.err, words, sizeof words));
-    for (size_t i = 0; i < commands->n; i++)
-        if (!ferry_iproute_answer(d, commands->v[i]) && !take(d, commands->v[i], &reply, &out_at, &err_at))
+    for (size_t i = 0; i < commands->n; i++) {
+        if (ferry_iproute_answer(d, commands->v[i]))
+            continue;
+        if (!ferry_iproute_part(said, n_said, &at, &part))
             return ferry_error(err, FERRY_EIO, "the answer to 'ip %s' is broken", commands->v[i]);
-    if (out_at != reply.n_out)
+        keep(d, commands->v[i], &part);
+    }
+    if (at != n_said)
         return ferry_error(err, FERRY_EIO, "ip said more than it was asked");
     return 0;
 }

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -78,7 +79,7 @@ static void test_what_ip_says_is_not_believed(void **state)
     unreadable(k, WHEN_SAVED("printf '\\044\\022\\061\\105\\000\\360\\000\\000\\030\\000'"), "broken");
     unreadable(k, WHEN_SAVED("printf '\\044\\022\\061\\105\\004\\000\\000\\000\\030\\000'"), "broken");
     unreadable(k, WHEN_SAVED("$real \"$@\"; head -c 3000 /dev/zero"), "broken");
-    unreadable(k, WHEN_SAVED("$real \"$@\"; printf '\\n@ip 0\\nmore'"), "more than it was asked");
+    unreadable(k, WHEN_SAVED("$real \"$@\"; printf '\\n@ip 0\\n\\n@err\\nmore'"), "more than it was asked");
     unreadable(k, WHEN_LINKS("echo '[{\"ifname\":\"lo\",\"ifindex\":1,\"flags\":[]'"), "ip link");
     unreadable(k, WHEN_LINKS("echo '[{\"ifname\":\"lo\",\"ifindex\":1}]'"), "flags");
     unreadable(k, WHEN_LINKS("echo '[{\"ifname\":\"a-name-that-is-too-long\",\"ifindex\":1,\"flags\":[]}]'"),
@@ -129,6 +130,44 @@ static void outcomes(const struct kernel *k, const char *script, const enum ferr
     (void)kernel_try(k, "route flush proto 210");
 }
 
+/* The process that the driver keeps on the router dies while nothing is asked of it. */
+static void kill_session(void)
+{
+    char path[64], stat[200] = "";
+    int pid = 0, n = 0;
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    while (fscanf(f, "%d", &pid) == 1)
+        n++;
+    fclose(f);
+    assert_int_equal(n, 1);
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    for (int i = 0; i < 500 && !strstr(stat, ") Z"); i++) {
+        usleep(1000);
+        f = fopen(path, "r");
+        assert_non_null(f);
+        assert_non_null(fgets(stat, sizeof stat, f));
+        fclose(f);
+    }
+}
+
+static void test_a_session_that_ended_is_begun_again(void **state)
+{
+    struct kernel *k = *state;
+    struct ferry_op put = kernel_route(P4, NULL, &drop4), take = kernel_swap(&put);
+    struct ferry_err err;
+    assert_int_equal(read_all(k, &err), 0);
+    kill_session();
+    kernel_apply(k, &put, FERRY_DONE);
+    kill_session();
+    assert_int_equal(read_all(k, &err), 0);
+    unreadable(k, WHEN_LINKS("kill -9 0"), "");
+    fake(NULL);
+    kernel_apply(k, &take, FERRY_DONE);
+}
+
 #define WHEN_BATCH(what) "case \"$*\" in *-batch*) " what " ;; *) exec $real \"$@\" ;; esac"
 
 static void test_outcomes_are_honest_where_ip_breaks_off(void **state)
@@ -143,6 +182,7 @@ static void test_outcomes_are_honest_where_ip_breaks_off(void **state)
     outcomes(k, WHEN_BATCH("exit 0"), unknown);
     outcomes(k, WHEN_BATCH("echo 'Error: what?' >&2; exit 255"), unknown);
     outcomes(k, WHEN_BATCH("$real \"$@\"; kill -9 $$"), unknown); /* done, but who knows */
+    outcomes(k, WHEN_BATCH("$real \"$@\"; kill -9 0"), unknown);
     outcomes(k, WHEN_BATCH("head -n 1 | $real \"$@\""), unknown);
     /* Somebody was quicker between the look and the batch. */
     outcomes(k, WHEN_BATCH("$real route add unreachable 10.62.0.0/24 metric 30 proto 210; exec $real \"$@\""),
@@ -279,6 +319,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_what_ip_says_is_not_believed),
         T(test_a_torn_answer_is_asked_for_again),
+        T(test_a_session_that_ended_is_begun_again),
         T(test_outcomes_are_honest_where_ip_breaks_off),
         T(test_a_name_that_a_batch_cannot_carry_is_refused),
         T(test_a_label_that_a_batch_cannot_carry_is_refused),

@@ -1,27 +1,50 @@
 # ip.sh: plain Linux routers, by `ip` alone.  drivers/iproute; what comes and goes is on standard input and output.
 
-# Questions, a line each, in the words of ip; nothing that could write.  The answer to each is followed by "@ip STATUS"
-# on a line of its own, and what ip complained about by "@ip".
-do_ip_show() {
+# Runs ip; behind what it says stands "@ip STATUS" on a line of its own, then what it complained about, then "@err".
+ip_run() {
+    { ip_err=$(ip "$@" 2>&1 >&3 3>&-); } 3>&1
+    printf '\n@ip %s\n%s\n@err\n' "$?" "$ip_err"
+}
+
+# A question in the words of ip; nothing that could write.
+ip_answer() {
+    case $1 in
+    *[!A-Za-z0-9_./:@%+=,\ -]*)
+        echo 'ferry-router: a question has other characters than words have' >&2
+        return 64
+        ;;
+    'addr save' | '-4 route save table '* | '-6 route save table '*) ip_run $1 </dev/null ;;
+    'link show' | '-4 netconf show' | '-6 netconf show' | 'nexthop show id '* | '-4 route get '* | '-6 route get '*)
+        ip_run -j $1 </dev/null
+        ;;
+    *)
+        echo 'ferry-router: this is not asked' >&2
+        return 64
+        ;;
+    esac
+}
+
+# Stays, and takes "show NONCE LINES", that many questions and "end NONCE"; or "batch …" with lines as ip_batch takes
+# them, which are run only when the end has come.  "@done NONCE" follows the answers.
+do_ip_session() {
     set -f
-    while read -r ip_words; do
-        case $ip_words in
-        *[!A-Za-z0-9_./:@%+=,\ -]*)
-            echo 'ferry-router: a question has other characters than words have' >&2
-            return 64
-            ;;
-        'addr save' | '-4 route save table '* | '-6 route save table '*) ip_json= ;;
-        'link show' | '-4 netconf show' | '-6 netconf show' | 'nexthop show id '* | '-4 route get '* | '-6 route get '*)
-            ip_json=-j
-            ;;
-        *)
-            echo 'ferry-router: ip_show does not ask this' >&2
-            return 64
-            ;;
-        esac
-        ip $ip_json $ip_words </dev/null
-        printf '\n@ip %s\n' "$?"
-        echo @ip >&2
+    while read -r ip_what ip_nonce ip_count; do
+        case $ip_nonce in '' | *[!0-9a-f]*) return 64 ;; esac
+        case $ip_count in '' | *[!0-9]*) return 64 ;; esac
+        ip_lines=
+        while [ "$ip_count" -gt 0 ]; do
+            read -r ip_line || return 65
+            ip_count=$((ip_count - 1))
+            case $ip_what in
+            show) ip_answer "$ip_line" || return ;;
+            batch) ip_lines="$ip_lines$ip_line
+" ;;
+            *) return 64 ;;
+            esac
+        done
+        read -r ip_line && [ "$ip_line" = "end $ip_nonce" ] || return 65
+        [ -z "$ip_lines" ] || printf %s "$ip_lines" | ip_run -force -batch -
+        echo "@done $ip_nonce"
     done
 }
 
