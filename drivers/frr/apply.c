@@ -291,7 +291,7 @@ static int lock(struct ferry_frr *d, const char *verb, struct ferry_err *err)
     int result = ferry_frr_hand(d, verb, &answer, &n, err);
     if (result < 0)
         return result;
-    if (!strcmp(verb, "lock") && strcmp(answer, "locked\n") != 0)
+    if (!strcmp(verb, "lock") && strncmp(answer, "locked\n", 7) != 0)
         return ferry_error(err, FERRY_EIO,
                            "somebody else holds Ferry's lock on this router (/run/ferry-frr-*.lock)");
     return 0;

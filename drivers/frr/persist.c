@@ -125,7 +125,7 @@ static int save(struct ferry_frr *d, struct ferry_err *err)
     size_t n;
     bool same;
     int result = ferry_frr_hand(d, "keep", &answer, &n, err);
-    if (!result && strcmp(answer, "kept\n") != 0)
+    if (!result && strncmp(answer, "kept\n", 5) != 0)
         result = ferry_error(err, FERRY_EIO,
                              "no copy of FRR's saved configuration could be made: not saved: %.200s", answer);
     free(FERRY_STEAL(answer));

@@ -189,6 +189,8 @@ int ferry_frr_write(struct ferry_frr *d, const struct ferry_frr_text *lines, cha
         return -FERRY_EIO;
     struct ferry_remote_process *p = FERRY_STEAL(d->writer[which]);
     result = ferry_remote_send(p, lines->v, lines->n, ANSWER_MS, err);
+    if (!result && ferry_remote_send(p, FERRY_REMOTE_WHOLE, strlen(FERRY_REMOTE_WHOLE), ANSWER_MS, err) < 0)
+        result = -FERRY_EUNKNOWN; /* perhaps it did come */
     if (result < 0) {
         ferry_remote_kill(p);
         return result;

@@ -19,6 +19,13 @@ struct contract_router {
     struct ferry_driver *driver; /* open */
 };
 
+enum {
+    CANNOT_PROHIBIT = 1,         /* no routes of type prohibit */
+    CANNOT_WEIGH = 2,            /* next hops have no weight: the suite takes 1 for each */
+    CANNOT_ATTACH_IN_TABLES = 4, /* connected gateways in table main only */
+    CANNOT_TAKE_FOREIGN6 = 8,    /* a foreign IPv6 attachment is kept, not taken away */
+};
+
 struct contract_driver {
     const char *name; /* as in the test's name */
     /* 0, or 77 with a message on stderr: this machine cannot. */
@@ -31,9 +38,13 @@ struct contract_driver {
     void (*foreign)(struct contract_router *router, const char *prefix);
     /* Attaches the prefix to lan0 with this address in a way that is not the plain one. */
     void (*foreign_gateway)(struct contract_router *router, const char *address);
+    /* What this kind of router has no words for.  The suite expects a refusal in its place. */
+    unsigned cannot;
+    uint32_t drop_metric;          /* a blackhole's that is laid under a route; 0: FERRY_METRIC_DROP */
+    bool connected_is_best_always; /* connected IPv6 prefixes have metric 0, too */
 };
 
 extern const struct contract_driver contract_sim, contract_netlink, contract_fault_sim,
-    contract_fault_netlink, contract_iproute, contract_fault_iproute, contract_iproute_ssh;
+    contract_fault_netlink, contract_iproute, contract_fault_iproute, contract_iproute_ssh, contract_frr;
 
 #endif

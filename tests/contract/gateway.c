@@ -17,7 +17,9 @@ static void attach_and_detach(struct contract_router *r, const struct place *p)
     HOLDS_AT(r, p->prefix, &p->gateway, p->interface, &attached);
     if (p->connected)
         connected(r, p->prefix, p->interface,
-                  strchr(p->prefix, ':') ? 256 : 0); /* without asking for the gateway */
+                  strchr(p->prefix, ':') && !tested->connected_is_best_always
+                      ? 256
+                      : 0);                          /* without asking for the gateway */
     assert_int_equal(apply_one(r, op), FERRY_STALE); /* it is there already */
     done(r, swapped(&op));
     HOLDS_AT(r, p->prefix, &p->gateway, p->interface);
@@ -73,10 +75,16 @@ static void not_plain_in_main(struct contract_router *r, const char *prefix, con
 static void attach_in_table(struct contract_router *r, const char *prefix, const char *interface,
                             const struct ferry_gateway *gateway)
 {
-    const struct ferry_entry *drop = DROP(FERRY_BLACKHOLE, 100, FERRY_METRIC_DROP);
+    const struct ferry_entry *drop = DROP(FERRY_BLACKHOLE, 100, DROP_METRIC);
     struct ferry_fib before = everything(r);
     struct ferry_op op = op_gateway(prefix, gateway, interface, NULL, &attached);
     op.table = 100;
+    if (tested->cannot & CANNOT_ATTACH_IN_TABLES && gateway->address.addr.family) {
+        assert_int_equal(apply_one(r, op), FERRY_REFUSED);
+        unchanged(r, &before);
+        ferry_fib_clear(&before);
+        return;
+    }
     done(r, op);
     holds_at(r, prefix, 100, gateway, interface, (const struct ferry_entry *const[]){&attached, NULL});
     not_plain_in_main(r, prefix, interface, gateway);
@@ -117,9 +125,13 @@ static void foreign_attachment(struct contract_router *r, const char *prefix, co
     assert_int_equal(apply_one(r, op_gateway(prefix, &gateway, "lan0", &attached, NULL)), FERRY_STALE);
     unchanged(r, &before);
     struct ferry_op away = op_gateway(prefix, &gateway, "lan0", snapshot, NULL);
-    done(r, away);
-    HOLDS_AT(r, prefix, &gateway, "lan0");
-    done(r, swapped(&away));
+    if (tested->cannot & CANNOT_TAKE_FOREIGN6 && strchr(prefix, ':')) {
+        assert_int_equal(apply_one(r, away), FERRY_REFUSED);
+    } else {
+        done(r, away);
+        HOLDS_AT(r, prefix, &gateway, "lan0");
+        done(r, swapped(&away));
+    }
     HOLDS_AT(r, prefix, &gateway, "lan0", snapshot);
     unchanged(r, &before);
     ferry_fib_clear(&held);
@@ -134,7 +146,7 @@ static void test_a_foreign_attachment_is_kept_or_restored(void **state)
 
 static void blackhole_under(struct contract_router *r, const char *prefix, const char *address)
 {
-    const struct ferry_entry *drop = DROP(FERRY_BLACKHOLE, MAIN, FERRY_METRIC_DROP);
+    const struct ferry_entry *drop = DROP(FERRY_BLACKHOLE, MAIN, DROP_METRIC);
     struct ferry_gateway gateway = {.address = net(address)};
     struct ferry_op op = op_gateway(prefix, &gateway, "lan0", NULL, &attached);
     done(r, op);
@@ -163,8 +175,7 @@ static void test_an_op_and_its_swap_leave_no_trace(void **state)
     done(r, op_route("192.168.2.0/24", MAIN, 20, NULL, old));
     struct ferry_fib before = everything(r);
     struct ferry_op ops[] = {
-        op_route("192.168.2.0/24", MAIN, FERRY_METRIC_DROP, NULL,
-                 DROP(FERRY_BLACKHOLE, MAIN, FERRY_METRIC_DROP)),
+        op_route("192.168.2.0/24", MAIN, DROP_METRIC, NULL, DROP(FERRY_BLACKHOLE, MAIN, DROP_METRIC)),
         op_route("192.168.2.0/24", MAIN, 20, old, ROUTE(MAIN, 20, FERRY, VIA2)),
         op_gateway("192.168.1.0/24", &gateway, "lan0", NULL, &attached),
         op_gateway("fd00:1::/64", &gateway6, "lan0", NULL, &attached),

@@ -1,5 +1,6 @@
 /* The routers on which the contract suite runs; see contract.h.  SPDX-License-Identifier: MIT */
 #include "contract.h"
+#include "frr.h"
 #include "ssh.h"
 
 #include "fault/fault.h"
@@ -209,6 +210,49 @@ static void iproute_ssh_down(struct contract_router *router)
     netlink_down(router);
 }
 
+/* ---- frr ---- */
+
+static int may_run_frr(void)
+{
+    int r = may_make_namespaces();
+    return r ? r : contract_frr_available();
+}
+
+static void frr_up(struct contract_router *router)
+{
+    netlink_up(router);
+    router->ops = ferry_driver_find("frr");
+    router->config =
+        (struct ferry_driver_config){.type = "frr", .transport = "local", .netns = router->netns};
+    contract_frr_up(router);
+}
+
+static void frr_down(struct contract_router *router)
+{
+    contract_frr_down(router);
+    netlink_down(router);
+}
+
+static void frr_foreign(struct contract_router *router, const char *prefix)
+{
+    char line[200];
+    bool v6 = strchr(prefix, ':');
+    snprintf(line, sizeof line, "%s route %s %s up0 tag 77 30", v6 ? "ipv6" : "ip", prefix,
+             v6 ? "fd00:255:1::2" : "10.255.1.2");
+    contract_frr_vtysh(router, line);
+}
+
+static void frr_foreign_gateway(struct contract_router *router, const char *address)
+{
+    char line[200];
+    if (strchr(address, ':')) { /* in the kernel, where FRR has no words for more than the address */
+        netlink_foreign_gateway(router, address);
+        return;
+    }
+    snprintf(line, sizeof line, "interface lan0\nip address %s label lan0:svc", address);
+    contract_frr_vtysh(router, line);
+}
+
 /* ---- fault, without any rule: must not be felt. ---- */
 
 static struct ferry_fault_script no_faults = {.find = ferry_driver_find};
@@ -234,19 +278,51 @@ static void fault_iproute_up(struct contract_router *router)
     router->ops = ferry_fault_find("iproute");
 }
 
-const struct contract_driver contract_sim = {"sim",    always,      sim_up,
-                                             sim_down, sim_foreign, sim_foreign_gateway};
-const struct contract_driver contract_fault_sim = {"fault-sim", always,      fault_sim_up,
-                                                   sim_down,    sim_foreign, sim_foreign_gateway};
-const struct contract_driver contract_netlink = {"netlink",    may_make_namespaces, netlink_up,
-                                                 netlink_down, netlink_foreign,     netlink_foreign_gateway};
-const struct contract_driver contract_fault_netlink = {"fault-netlink",  may_make_namespaces,
-                                                       fault_netlink_up, netlink_down,
-                                                       netlink_foreign,  netlink_foreign_gateway};
-const struct contract_driver contract_iproute = {"iproute",    may_make_namespaces, iproute_up,
-                                                 netlink_down, netlink_foreign,     netlink_foreign_gateway};
-const struct contract_driver contract_fault_iproute = {"fault-iproute",  may_make_namespaces,
-                                                       fault_iproute_up, netlink_down,
-                                                       netlink_foreign,  netlink_foreign_gateway};
-const struct contract_driver contract_iproute_ssh = {
-    "iproute-ssh", may_connect, iproute_ssh_up, iproute_ssh_down, netlink_foreign, netlink_foreign_gateway};
+const struct contract_driver contract_sim = {
+    "sim", always, sim_up, sim_down, sim_foreign, sim_foreign_gateway, 0, 0, false};
+const struct contract_driver contract_fault_sim = {
+    "fault-sim", always, fault_sim_up, sim_down, sim_foreign, sim_foreign_gateway, 0, 0, false};
+const struct contract_driver contract_netlink = {
+    "netlink", may_make_namespaces, netlink_up, netlink_down, netlink_foreign, netlink_foreign_gateway, 0, 0,
+    false};
+const struct contract_driver contract_fault_netlink = {"fault-netlink",
+                                                       may_make_namespaces,
+                                                       fault_netlink_up,
+                                                       netlink_down,
+                                                       netlink_foreign,
+                                                       netlink_foreign_gateway,
+                                                       0,
+                                                       0,
+                                                       false};
+const struct contract_driver contract_iproute = {
+    "iproute", may_make_namespaces, iproute_up, netlink_down, netlink_foreign, netlink_foreign_gateway, 0, 0,
+    false};
+const struct contract_driver contract_fault_iproute = {"fault-iproute",
+                                                       may_make_namespaces,
+                                                       fault_iproute_up,
+                                                       netlink_down,
+                                                       netlink_foreign,
+                                                       netlink_foreign_gateway,
+                                                       0,
+                                                       0,
+                                                       false};
+const struct contract_driver contract_iproute_ssh = {"iproute-ssh",
+                                                     may_connect,
+                                                     iproute_ssh_up,
+                                                     iproute_ssh_down,
+                                                     netlink_foreign,
+                                                     netlink_foreign_gateway,
+                                                     0,
+                                                     0,
+                                                     false};
+const struct contract_driver contract_frr = {
+    .name = "frr",
+    .available = may_run_frr,
+    .up = frr_up,
+    .down = frr_down,
+    .foreign = frr_foreign,
+    .foreign_gateway = frr_foreign_gateway,
+    .cannot = CANNOT_PROHIBIT | CANNOT_WEIGH | CANNOT_ATTACH_IN_TABLES | CANNOT_TAKE_FOREIGN6,
+    .drop_metric = FERRY_DISTANCE_DROP,
+    .connected_is_best_always = true,
+};

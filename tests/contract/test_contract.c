@@ -15,14 +15,14 @@ static void append(struct CMUnitTest *all, size_t *n, const struct CMUnitTest *s
 int main(int argc, char **argv)
 {
     static const struct contract_driver *const drivers[] = {
-        &contract_sim,     &contract_fault_sim,     &contract_netlink,    &contract_fault_netlink,
-        &contract_iproute, &contract_fault_iproute, &contract_iproute_ssh};
+        &contract_sim,     &contract_fault_sim,     &contract_netlink,     &contract_fault_netlink,
+        &contract_iproute, &contract_fault_iproute, &contract_iproute_ssh, &contract_frr};
     const char *wanted = argc == 2 ? argv[1] : "sim";
     for (size_t i = 0; i < FERRY_COUNT(drivers); i++)
         if (!strcmp(drivers[i]->name, wanted))
             tested = drivers[i];
     if (!tested) {
-        fprintf(stderr, "usage: test-contract [fault-]sim|netlink|iproute, or iproute-ssh\n");
+        fprintf(stderr, "usage: test-contract [fault-]sim|netlink|iproute, iproute-ssh, or frr\n");
         return 64;
     }
     int r = tested->available();

@@ -58,7 +58,7 @@ const struct ferry_entry *route(struct made *m, uint32_t table, uint32_t metric,
         assert_true(sscanf(leg, "%63s %15s %u", via, hop->dev, &weight) >= 2);
         if (strcmp(via, "-") != 0)
             hop->via = ip(via);
-        hop->weight = (uint16_t)weight;
+        hop->weight = (uint16_t)(tested->cannot & CANNOT_WEIGH ? 1 : weight);
     }
     va_end(legs);
     m->e.nexthops = m->hops;

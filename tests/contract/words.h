@@ -73,10 +73,12 @@ extern const struct ferry_entry attached;
 #define HOLDS_AT(r, prefix, gateway, interface, ...)                                                         \
     holds_at(r, prefix, MAIN, gateway, interface,                                                            \
              (const struct ferry_entry *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
-#define VIA1   "10.255.1.2 up0"
-#define VIA2   "10.255.2.2 up1"
-#define VIA1_6 "fd00:255:1::2 up0"
-#define VIA2_6 "fd00:255:2::2 up1"
-#define FERRY  FERRY_PROTOCOL
+#define PROHIBIT    (tested->cannot & CANNOT_PROHIBIT ? FERRY_UNREACHABLE : FERRY_PROHIBIT)
+#define DROP_METRIC (tested->drop_metric ? tested->drop_metric : FERRY_METRIC_DROP)
+#define VIA1        "10.255.1.2 up0"
+#define VIA2        "10.255.2.2 up1"
+#define VIA1_6      "fd00:255:1::2 up0"
+#define VIA2_6      "fd00:255:2::2 up1"
+#define FERRY       FERRY_PROTOCOL
 
 #endif
