@@ -247,8 +247,8 @@ static void write_bgp(const struct writer *w)
             continue;
         }
         fprintf(w->out, " address-family %s unicast\n", v6 ? "ipv6" : "ipv4");
-        each_network(w, family, !list, write_bgp_network);
-        if (list) {
+        each_network(w, family, v6 || !list, write_bgp_network);
+        if (list && !v6) {
             fprintf(w->out, "  redistribute connected route-map %s\n", list);
         }
         if (!w->t->ecmp) {
