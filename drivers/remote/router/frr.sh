@@ -15,9 +15,9 @@ do_frr_show() {
 }
 
 # Where no lines come for half a minute, vtysh gets the end of an empty file, and ends: a waiting one holds back bgpd's
-# leaking between VRFs.
+# leaking between VRFs.  It gets all of the lines or none, also where the connection breaks between them.
 do_frr_write() {
-    timeout 30 cat | ferry_vtysh "$1" -f /dev/stdin
+    { ferry_whole 30 && printf %s "$ferry_input"; } | ferry_vtysh "$1" -f /dev/stdin
 }
 
 # Lines "BEGIN END COMMAND WORD …" on standard input; each answer stands between lines BEGIN and END.
