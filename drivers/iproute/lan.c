@@ -16,17 +16,19 @@ int ferry_iproute_announce(struct ferry_driver *driver, const struct ferry_op *o
                            struct ferry_err *err)
 {
     struct ferry_iproute *d = (struct ferry_iproute *)driver;
-    FERRY_CLEANUP(ferry_remote_reply_clear) struct ferry_remote_reply reply = {0};
+    FERRY_AUTOFREE char *said = NULL;
     struct ferry_text lines = {0};
+    size_t n_lines = 0, n_said;
     for (size_t i = 0; i < n; i++)
         if (ops[i].kind == FERRY_KIND_GATEWAY && ops[i].after && ops[i].gateway &&
-            !ops[i].gateway->via.family && ops[i].interface)
+            !ops[i].gateway->via.family && ops[i].interface) {
             add_line(&lines, ops[i].interface, &ops[i].gateway->address.addr);
+            n_lines++;
+        }
     FERRY_AUTOFREE char *input = lines.buf;
     if (!lines.n)
         return 0;
-    struct ferry_remote_call call = {.verb = "ip_announce", .input = input, .n_input = lines.n};
-    int result = ferry_remote_call(d->remote, &call, &reply, err);
+    int result = ferry_iproute_talk(d, "announce", input, lines.n, n_lines, &said, &n_said, err);
     return result < 0 ? ferry_error_prefix(err, result, "%s: announcing the gateway", d->base.router) : 0;
 }
 
@@ -49,18 +51,18 @@ int ferry_iproute_probe(struct ferry_linux *base, struct ferry_linux_probe *prob
                         unsigned wait_ms, struct ferry_err *err)
 {
     struct ferry_iproute *d = (struct ferry_iproute *)base;
-    FERRY_CLEANUP(ferry_remote_reply_clear) struct ferry_remote_reply reply = {0};
+    FERRY_AUTOFREE char *said = NULL, *input = NULL;
     struct ferry_text lines = {0};
-    char wait[16], *rest = NULL;
+    size_t n_said;
+    char *rest = NULL;
+    lines.buf = ferry_calloc(1, lines.size = 16);
+    ferry_say(&lines, "0.%03u\n", wait_ms);
     for (size_t i = 0; i < n; i++)
         add_line(&lines, probes[i].interface, probes[i].address);
-    FERRY_AUTOFREE char *input = lines.buf;
-    snprintf(wait, sizeof wait, "0.%03u", wait_ms);
-    struct ferry_remote_call call = {.verb = "ip_probe", .words = {wait}, .input = input, .n_input = lines.n};
-    int result = ferry_remote_call(d->remote, &call, &reply, err);
-    if (result < 0)
+    input = lines.buf;
+    if (ferry_iproute_talk(d, "probe", input, lines.n, n + 1, &said, &n_said, err) < 0)
         return -FERRY_EIO; /* nothing was written */
-    for (char *line = strtok_r(reply.out, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+    for (char *line = strtok_r(said, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
         if (!strcmp(line, "mute") && !d->told) {
             d->told = true;
             ferry_log(base->env, FERRY_LOG_WARNING,

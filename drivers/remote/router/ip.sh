@@ -24,55 +24,34 @@ ip_answer() {
     esac
 }
 
-# Stays, and takes "show NONCE LINES", that many questions and "end NONCE"; or "batch …" with lines as ip_batch takes
-# them, which are run only when the end has come.  "@done NONCE" follows the answers.
-do_ip_session() {
-    set -f
-    while read -r ip_what ip_nonce ip_count; do
-        case $ip_nonce in '' | *[!0-9a-f]*) return 64 ;; esac
-        case $ip_count in '' | *[!0-9]*) return 64 ;; esac
-        ip_lines=
-        while [ "$ip_count" -gt 0 ]; do
-            read -r ip_line || return 65
-            ip_count=$((ip_count - 1))
-            case $ip_what in
-            show) ip_answer "$ip_line" || return ;;
-            batch) ip_lines="$ip_lines$ip_line
-" ;;
-            *) return 64 ;;
-            esac
-        done
-        read -r ip_line && [ "$ip_line" = "end $ip_nonce" ] || return 65
-        [ -z "$ip_lines" ] || printf %s "$ip_lines" | ip_run -force -batch -
-        echo "@done $ip_nonce"
-    done
-}
-
 # Lines as `ip -batch` takes them.  Goes on past what the kernel refuses; "Command failed -:LINE" says which that was.
 do_ip_batch() {
     exec ip -force -batch -
 }
 
-# An ARP question to everybody, by the kernel: it asks for a neighbour that it is told to use.
+# An ARP question to everybody, by the kernel: it asks for a neighbour that it is told to use.  Not for one that the
+# administrator has entered by hand.
 ip_ask() { # ADDRESS DEV
+    [ -z "$(ip neigh show "$1" dev "$2" nud permanent 2>/dev/null)" ] || return 1
     ip neigh del "$1" dev "$2" 2>/dev/null
     ip neigh add "$1" dev "$2" use 2>/dev/null
 }
 
 # "DEV ADDRESS" a line: which of these IPv4 addresses does a machine answer for?  "ADDRESS DEV MAC" a line; "mute" first
-# where this ip cannot ask.  Waits $1, a number that sleep takes.
-do_ip_probe() {
+# where this ip cannot ask.  The first line is how long to wait, in seconds.
+ip_probe() {
+    read -r ip_wait
     ip_lines=$(cat)
     echo "$ip_lines" | while read -r ip_dev ip_address; do
         ferry_plain "$ip_dev" "$ip_address" || exit 64
         ip_ask "$ip_address" "$ip_dev" || echo mute
     done
-    sleep "$1" 2>/dev/null || sleep 1
+    sleep "$ip_wait" 2>/dev/null || sleep 1
     echo "$ip_lines" | while read -r ip_dev ip_address; do
         ferry_plain "$ip_dev" "$ip_address" || exit 64
-        ip neigh show "$ip_address" dev "$ip_dev" | while read -r _ ip_word ip_mac _; do
-            [ "$ip_word" != lladdr ] || echo "$ip_address $ip_dev $ip_mac"
-        done
+        set -- $(ip neigh show "$ip_address" dev "$ip_dev")
+        case "$*" in *PERMANENT*) continue ;; esac
+        [ "${2-}" != lladdr ] || echo "$ip_address $ip_dev $3"
         ip neigh del "$ip_address" dev "$ip_dev" 2>/dev/null
     done
     return 0
@@ -89,7 +68,7 @@ ip_arping() {
 
 # "DEV ADDRESS" a line: tells the LAN that the address is here now.  To ask for one's own address is to announce it (RFC
 # 5227 §3); arping says it as a reply, too, and goes on by itself.  IPv6 needs ndsend.
-do_ip_announce() {
+ip_announce() {
     ip_more=
     ! ip_arping || ip_more=arping
     while read -r ip_dev ip_address; do
@@ -100,10 +79,36 @@ do_ip_announce() {
             continue
             ;;
         esac
-        ip_ask "$ip_address" "$ip_dev" </dev/null
-        ip neigh del "$ip_address" dev "$ip_dev" 2>/dev/null </dev/null
+        ! ip_ask "$ip_address" "$ip_dev" </dev/null || ip neigh del "$ip_address" dev "$ip_dev" 2>/dev/null </dev/null
         [ -z "$ip_more" ] || ! command -v setsid >/dev/null ||
             setsid arping -q -A -c 1 -w 1 -I "$ip_dev" "$ip_address" >/dev/null 2>&1 </dev/null &
     done
     return 0
+}
+
+# Stays, and takes "WHAT NONCE LINES", that many lines, and "end NONCE"; then says "@done NONCE".  Questions (show) are
+# answered as they come; a batch, as ip_batch takes it, a probe or an announcement is begun when its end has come.
+do_ip_session() {
+    set -f
+    while read -r ip_what ip_nonce ip_count; do
+        case $ip_nonce in '' | *[!0-9a-f]*) return 64 ;; esac
+        case $ip_count in '' | *[!0-9]*) return 64 ;; esac
+        ip_lines=
+        while [ "$ip_count" -gt 0 ]; do
+            read -r ip_line || return 65
+            ip_count=$((ip_count - 1))
+            case $ip_what in
+            show) ip_answer "$ip_line" || return ;;
+            batch | probe | announce) ip_lines="$ip_lines$ip_line
+" ;;
+            *) return 64 ;;
+            esac
+        done
+        read -r ip_line && [ "$ip_line" = "end $ip_nonce" ] || return 65
+        case $ip_what in
+        batch) printf %s "$ip_lines" | ip_run -force -batch - ;;
+        probe | announce) printf %s "$ip_lines" | "ip_$ip_what" ;;
+        esac
+        echo "@done $ip_nonce"
+    done
 }
