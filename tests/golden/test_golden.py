@@ -26,6 +26,13 @@ CASES = {
     "nothing.txt": ["plan", "--failback"],
 }
 
+# The same sites where every router speaks BGP.
+BGP_CASES = {
+    "bgp.txt": MOVE,
+    "bgp.json": MOVE + ["--format", "json"],
+    "bgp-undo.txt": MOVE + ["--reverse"],
+}
+
 
 def ferry(state_dir, *argv):
     env = dict(os.environ, LC_ALL="C.UTF-8", FERRY_COLOR="never", FERRY_STATE_DIR=str(state_dir))
@@ -55,6 +62,13 @@ def test_plan(name, tmp_path):
     compare(name, without_hashes(done.stdout))
     again = ferry(tmp_path, "-t", "three-site-sim.json", *CASES[name])
     assert again.stdout == done.stdout, "the same state gives the same plan, ids included"
+
+
+@pytest.mark.parametrize("name", BGP_CASES)
+def test_bgp(name, tmp_path):
+    done = ferry(tmp_path, "-t", "three-site-bgp-sim.json", *BGP_CASES[name])
+    assert (done.returncode, done.stderr) == (0, "")
+    compare(name, without_hashes(done.stdout))
 
 
 def test_proof(tmp_path):
