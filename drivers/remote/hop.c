@@ -190,7 +190,8 @@ static int prepare(struct ferry_remote_hop *hop, unsigned families, struct ferry
     static const bool no_config = false;
     const int nodelay = 1;
     const char *global = hop->known_hosts ? "/dev/null" : "/etc/ssh/ssh_known_hosts";
-    const char *types = ferry_remote_families(families);
+    char types[200];
+    ferry_remote_families(families, types, sizeof types);
     ssh_session s = hop->session = ssh_new();
     hop->given = fcntl(hop->fd, F_DUPFD_CLOEXEC, 0);
     if (!s || hop->given < 0)
@@ -201,7 +202,7 @@ static int prepare(struct ferry_remote_hop *hop, unsigned families, struct ferry
               (!hop->user || !ssh_options_set(s, SSH_OPTIONS_USER, hop->user)) &&
               (!hop->known_hosts || !ssh_options_set(s, SSH_OPTIONS_KNOWNHOSTS, hop->known_hosts)) &&
               !ssh_options_set(s, SSH_OPTIONS_GLOBAL_KNOWNHOSTS, global) &&
-              (!types || !ssh_options_set(s, SSH_OPTIONS_HOSTKEYS, types)) &&
+              (!*types || !ssh_options_set(s, SSH_OPTIONS_HOSTKEYS, types)) &&
               !ssh_options_set(s, SSH_OPTIONS_COMPRESSION, "no") &&
               !ssh_options_set(s, SSH_OPTIONS_NODELAY, &nodelay) &&
               !ssh_options_set(s, SSH_OPTIONS_FD, &hop->given);
@@ -240,6 +241,7 @@ static int try_open(struct ferry_remote_hop *hop, unsigned *families, uint64_t d
         result = exchange(hop, deadline_us, err);
     if (!result)
         result = ferry_remote_verify(hop, families, err); /* H1 */
+    hop->verified = !result;
     if (!result)
         result = ferry_remote_authenticate(hop, deadline_us, err);
     return result;
@@ -257,15 +259,20 @@ static void nap(const struct ferry_env *env, uint64_t us)
 int ferry_remote_hop_open(struct ferry_remote_hop *hop, uint64_t deadline_us, struct ferry_err *err)
 {
     unsigned families = 0;
+    struct ferry_err other_key;
     for (uint64_t wait_us = BACKOFF_US;; wait_us *= 2) {
         unsigned before = families;
         int result = try_open(hop, &families, deadline_us, err);
         ferry_remote_slot_give(hop);
+        if (result < 0 && families && !hop->verified)
+            *err = other_key; /* that it has no key of another type is not the point */
         if (result <= 0)
             return result;
         take_down(hop);
-        if (families != before)
+        if (families != before) {
+            other_key = *err;
             continue;
+        }
         /* The randomness keeps many that were refused together from coming back together. */
         const struct ferry_env *env = hop->remote->env;
         uint64_t us = wait_us + env->random(env->ctx) % wait_us;

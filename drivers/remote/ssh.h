@@ -29,9 +29,10 @@ struct ferry_remote_hop {
     bool jump;                    /* others go through it, too: connects are counted from the start */
 
     ssh_session session;
-    int fd;       /* of the connection, for poll(2) */
-    int given;    /* the same, libssh's */
-    bool slotted; /* holds one of the process's places for key exchanges */
+    int fd;        /* of the connection, for poll(2) */
+    int given;     /* the same, libssh's */
+    bool verified; /* it is who it should be */
+    bool slotted;  /* holds one of the process's places for key exchanges */
 
     struct ferry_remote_hop *under;
     ssh_channel channel; /* of `under`, to this host */
@@ -66,7 +67,8 @@ void ferry_remote_slot_give(struct ferry_remote_hop *hop);
 /* 1: the pinned key is of another type than the one that was shown: `families` says which are left to ask for. */
 int ferry_remote_verify(struct ferry_remote_hop *hop, unsigned *families,
                         struct ferry_err *err) FERRY_MUST_CHECK;
-const char *ferry_remote_families(unsigned families); /* as SSH_OPTIONS_HOSTKEYS wants them; NULL: all */
+/* As SSH_OPTIONS_HOSTKEYS wants them; "": all, whatever known_hosts has first. */
+void ferry_remote_families(unsigned families, char *buf, size_t size);
 int ferry_remote_authenticate(struct ferry_remote_hop *hop, uint64_t deadline_us,
                               struct ferry_err *err) FERRY_MUST_CHECK;
 

@@ -20,13 +20,13 @@ static const struct {
 };
 enum { ALL_FAMILIES = 7 };
 
-/* 0: no choice was made yet. */
-const char *ferry_remote_families(unsigned families)
+void ferry_remote_families(unsigned families, char *buf, size_t size)
 {
-    for (size_t i = 0; i < FERRY_COUNT(families_of); i++)
+    size_t n = 0;
+    *buf = '\0';
+    for (size_t i = 0; i < FERRY_COUNT(families_of) && n < size; i++)
         if (families & (1u << i))
-            return families_of[i].names;
-    return NULL;
+            n += (size_t)snprintf(buf + n, size - n, "%s%s", n ? "," : "", families_of[i].names);
 }
 
 static unsigned family_of(ssh_key key)

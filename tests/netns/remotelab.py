@@ -46,7 +46,7 @@ def fingerprint(path):
 class Sshd:
     """One sshd at HOST:port in the lab's server namespace."""
 
-    def __init__(self, lab, port=22, config="", wrapper=None, forced=None, host_key=None, key_types=("ed25519",)):
+    def __init__(self, lab, port=22, config="", wrapper=None, forced=None, host_key=None, key_types=("ed25519",), user=None):
         self.lab, self.port = lab, port
         self.dir = tempfile.mkdtemp(prefix="sshd-", dir=lab.dir)
         self.host_keys = []
@@ -72,6 +72,17 @@ class Sshd:
         os.mkdir(self.sbin)
         if wrapper:
             shutil.copy(ROUTER_SCRIPT, os.path.join(self.sbin, "ferry-router"))
+        self.users = "true"
+        if user:  # known here alone, with no rights of its own
+            for name, line in (("passwd", f"{user}:x:64321:64321::/:/bin/sh"), ("group", f"{user}:x:64321:")):
+                path = os.path.join(self.dir, name)
+                with open(f"/etc/{name}", encoding="utf-8") as f, open(path, "w", encoding="utf-8") as g:
+                    g.write(f.read() + line + "\n")
+                os.chmod(path, 0o644)
+            for path in (lab.dir, self.dir):
+                os.chmod(path, 0o755)
+            os.chmod(self.authorized, 0o644)
+            self.users = f"mount --bind {self.dir}/passwd /etc/passwd && mount --bind {self.dir}/group /etc/group"
         self.process = None
         self.start()
 
@@ -83,7 +94,7 @@ class Sshd:
             f.write(options + public)
 
     def start(self):
-        private = (f"mount -t tmpfs -o mode=755 tmpfs /run && mkdir -p /run/sshd && mount --bind {self.sbin} /usr/local/sbin && "
+        private = (f"{self.users} && mount -t tmpfs -o mode=755 tmpfs /run && mkdir -p /run/sshd && mount --bind {self.sbin} /usr/local/sbin && "
                    "{ [ ! -e /root/.bashrc ] || mount --bind /dev/null /root/.bashrc; } && "
                    f"exec /usr/sbin/sshd -D -f {self.config} -E {self.log}")
         self.process = subprocess.Popen(["ip", "netns", "exec", self.lab.server, "sh", "-c", private], start_new_session=True,

@@ -53,7 +53,6 @@ def attempts(server):
 def test_host_keys(lab, tmp_path, env):
     server = lab.main
     other = keygen(str(tmp_path / "other"))
-    rsa = keygen(str(tmp_path / "rsa"), "-t", "rsa")
     empty = tmp_path / "empty"
     empty.write_text("")
     before = attempts(server)
@@ -79,7 +78,9 @@ def test_host_keys(lab, tmp_path, env):
     hashed = server.known_hosts("hashed")
     assert run("ssh-keygen", "-H", "-f", hashed).returncode == 0
     accepted(server.args(known_hosts=hashed), env=env)
-    assert rsa
+    two = lab.sshd(port=2219, key_types=("ed25519", "rsa"))
+    accepted(two.args(known_hosts=None, host_key=fingerprint(two.host_keys[1])), env=env)
+    lab.stop(two)
 
 
 def test_changed_after_a_good_connection(lab, env):
@@ -89,6 +90,8 @@ def test_changed_after_a_good_connection(lab, env):
     lab.stop(server)
     impostor = lab.sshd(port=2220, wrapper=True, forced="/usr/local/sbin/ferry-router")
     refused(args, "CHANGED", env=env)
+    refused(impostor.args(known_hosts=None, host_key=fingerprint(server.host_keys[0])), "not " + fingerprint(server.host_keys[0]),
+            env=env)
     assert attempts(impostor) == 0
     lab.stop(impostor)
 
@@ -387,3 +390,14 @@ def test_wrapper_runs_verbs_only(lab, tmp_path):
     assert done.returncode == 255 and "forwarding" in done.stderr
     done = ssh(lab, options=["-W", f"{HOST}:22"])
     assert done.returncode == 255 and "SSH-2.0" not in done.stdout
+
+
+def test_users_with_less(lab, env):
+    """docs/router-setup.md §3: not root."""
+    server = lab.sshd(port=2227, wrapper=True, forced="/usr/local/sbin/ferry-router", user="ferry")
+    lines = tool(server.args(user="ferry"), ["facts"], ["call", "say", "x"], env=env)
+    assert lines[1]["root"] == 0 and lines[1]["installed"] == 1 and lines[2]["out"] == "x\n"
+    server.authorize(lab.key)  # the script is not in this user's PATH: it is sent
+    lines = tool(server.args(user="ferry"), ["facts"], ["call", "say", "x"], env=env)
+    assert lines[1]["root"] == 0 and lines[1]["installed"] == 0 and lines[2]["out"] == "x\n"
+    lab.stop(server)
