@@ -281,7 +281,7 @@ static unsigned frr_answers(const struct ferry_lab_place *place,
     FERRY_AUTOFREE char *out = NULL;
     struct ferry_err ignored;
     unsigned found = 0;
-    if (vtysh(place, process, "show daemons", &out, &ignored) < 0) {
+    if (vtysh(place, process, "show daemons", &out, &ignored) < 0 || !out) {
         return 0;
     }
     for (char *c = strchr(out, '\n'); c; c = strchr(c, '\n')) {

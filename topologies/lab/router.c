@@ -26,7 +26,7 @@ const char *ferry_lab_router_netns(const struct ferry_router *router)
         return NULL;
     }
     if (!ferry_driver_by_ssh(driver)) { /* FRR without a pathspace would be this machine's own */
-        return strcmp(driver->type, "frr") || driver->pathspace ? driver->netns : NULL;
+        return strcmp(driver->type, "frr") != 0 || driver->pathspace ? driver->netns : NULL;
     }
     if (!driver->host || ferry_addr_parse(driver->host, &addr, &ignored) < 0) {
         return NULL; /* a name: nobody here resolves it */

@@ -153,12 +153,12 @@ int ferry_lab_ip(const char *netns, const char *const *args, const char *script,
         argv[n++] = *args++;
     }
     FERRY_AUTOFREE char *out = NULL, *said = NULL;
-    int status, r = run(argv, script, lock_fd, &out, &said, &status, err);
+    int status = -1, r = run(argv, script, lock_fd, &out, &said, &status, err);
     if (r < 0) {
         return r;
     }
     if (status != 0) {
-        explain(netns, said, script, err);
+        explain(netns, said ? said : "", script, err);
         return -FERRY_EIO;
     }
     if (ret_out) {
@@ -171,7 +171,7 @@ int ferry_lab_run(const char *const *argv, const char *in, char **ret_out, int *
                   struct ferry_err *err)
 {
     FERRY_AUTOFREE char *out = NULL, *said = NULL;
-    int status, r = run(argv, in, -1, &out, &said, &status, err);
+    int status = -1, r = run(argv, in, -1, &out, &said, &status, err);
     if (r < 0) {
         return r;
     }
