@@ -62,6 +62,7 @@ dm_birth() {
     # shellcheck disable=SC2086
     set -- $birth
     birth=${20}
+    [ "$1" != Z ] # dead, and nobody has asked
 }
 
 # Says what was not done and was not done before.

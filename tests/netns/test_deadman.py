@@ -1,0 +1,331 @@
+"""The dead-man on real kernels: the script alone (the record, the race, the timer), and labs whose controller is gone.
+
+Three labs are moved at once with a window of five seconds, because what they wait for is the clock: one expires, one has
+its controller killed in the middle, one has IPv6.  Each must be byte for byte as before, and never at two sites.
+"""
+import concurrent.futures
+import glob
+import json
+import os
+import random
+import shutil
+import subprocess
+import time
+
+import pytest
+
+import labtool
+from labtool import FERRY, Lab, differences, ip, run, until
+
+pytestmark = pytest.mark.skipif(labtool.WHY_NOT is not None, reason=str(labtool.WHY_NOT))
+
+SCRIPT = os.path.join(os.path.dirname(FERRY or ""), "..", "..", "drivers", "ferry-router")
+RECORDS = "/var/lib/ferry/deadman"
+
+
+# ---- The script alone, in a namespace of its own. ----
+
+class Router:
+    """A namespace with a directory of records."""
+
+    def __init__(self, directory):
+        self.netns = f"ferry-deadman-{os.getpid()}"
+        self.env = dict(os.environ, FERRY_DEADMAN_DIR=os.path.join(str(directory), "records"))
+        ip("netns", "add", self.netns)
+        ip("-n", self.netns, "link", "set", "lo", "up")
+
+    def start(self, verb, *words):
+        return subprocess.Popen(["ip", "netns", "exec", self.netns, "sh", SCRIPT, "deadman_" + verb, *map(str, words)],
+                                env=self.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                text=True)
+
+    def say(self, verb, *words, steps="", rc=0):
+        process = self.start(verb, *words)
+        out, err = process.communicate(steps, timeout=30)
+        assert process.returncode == rc, f"{verb}: {out}{err}"
+        return out.strip() or err.strip()
+
+    def arm(self, router, tx, seconds, prefix, rc=0):
+        """The undo takes a blackhole away that is there now, and one that is not."""
+        ip("-n", self.netns, "route", "replace", "blackhole", prefix)
+        return self.say("arm", router, tx, seconds, rc=rc, steps=f"@step 0 ip 2 -\nroute del blackhole {prefix}\n"
+                        f"route del blackhole 10.254.0.0/16\n@step 1 ip 1 -\nroute replace blackhole {prefix} metric 9\n@end\n")
+
+    def routes(self, prefix):
+        return ip("-n", self.netns, "route", "show", prefix).split("\n")[0].strip()
+
+    def record(self, router, tx):
+        return glob.glob(os.path.join(self.env["FERRY_DEADMAN_DIR"], router + "@*", tx))[0]
+
+    def edit(self, router, tx, change):
+        path = os.path.join(self.record(router, tx), "state")
+        with open(path, encoding="ascii") as f:
+            text = f.read()
+        with open(path, "w", encoding="ascii") as f:
+            f.write(change(text))
+
+    def timers(self):
+        done = run("pgrep", "-f", self.env["FERRY_DEADMAN_DIR"])
+        return [int(pid) for pid in done.stdout.split()]
+
+    def close(self):
+        for pid in self.timers():
+            try:
+                os.killpg(pid, 9)
+            except ProcessLookupError:
+                pass
+        ip("netns", "del", self.netns, check=False)
+
+
+@pytest.fixture(name="router")
+def make_router(tmp_path):
+    router = Router(tmp_path)
+    yield router
+    router.close()
+
+
+def test_it_is_armed_extended_and_fires(router):
+    assert router.say("look", "r", "t1") == "none"
+    assert router.arm("r", "t1", 1, "10.1.0.0/16") in ("armed 0", "armed 1")
+    assert router.say("extend", "r", "t1", 3) in ("armed 2", "armed 3")
+    assert "is armed on this router" in router.arm("r", "t2", 60, "10.2.0.0/16", rc=1)
+    time.sleep(1.2)  # the first deadline
+    assert router.say("look", "r", "t1").startswith("armed")
+    assert router.routes("10.1.0.0/16") == "blackhole 10.1.0.0/16"
+    until("the undo", lambda: router.say("look", "r", "t1") == "fired undone")
+    assert router.routes("10.1.0.0/16") == "blackhole 10.1.0.0/16 metric 9"
+    for verb, more in (("confirm", ()), ("extend", (60,)), ("disarm", ()), ("look", ())):
+        assert router.say(verb, "r", "t1", *more) == "fired undone"
+    assert router.arm("r", "t2", 60, "10.2.0.0/16") == "armed 59"
+
+
+def test_confirmed_is_confirmed(router):
+    router.arm("r", "t1", 60, "10.1.0.0/16")
+    assert router.timers()
+    assert router.say("confirm", "r", "t1") == "confirmed" == router.say("confirm", "r", "t1")
+    assert router.say("extend", "r", "t1", 5) == "confirmed"
+    until("the timer to end", lambda: not router.timers())
+    assert router.arm("r", "t1", 60, "10.1.0.0/16") == "confirmed", "nobody arms it again"
+    router.arm("r", "t2", 60, "10.1.0.0/16")
+    assert router.say("disarm", "r", "t2") == "none" == router.say("look", "r", "t2")
+    until("the timer to end", lambda: not router.timers())
+
+
+def test_half_an_undo_is_none(router):
+    for steps in ("", "@step 0 ip 2 -\nroute del 10.0.0.0/8\n", "@step 0 ip 1 -\nroute del 10.0.0.0/8\n",
+                  "@step 0 sh 1 -\nreboot\n@end\n", "@step 0 ip 1 ;\nx\n@end\n", "@end\n"):
+        assert "did not arrive whole" in router.say("arm", "r", "t1", 60, steps=steps, rc=1)
+    assert router.say("look", "r", "t1") == "none" and not router.timers()
+
+
+def test_a_restart_of_the_router(router):
+    router.arm("r", "t1", 60, "10.1.0.0/16")
+    for pid in router.timers():
+        os.killpg(pid, 9)
+    router.edit("r", "t1", lambda text: "armed 00000000-0000-0000-0000-000000000000 " + text.split()[2] + "\n")
+    assert router.say("look", "r", "t1") == "fired the router was restarted" == router.say("confirm", "r", "t1")
+    assert router.routes("10.1.0.0/16") == "blackhole 10.1.0.0/16", "looking changes nothing"
+    router.say("boot")
+    until("the undo", lambda: router.say("look", "r", "t1") == "fired undone")
+    assert router.routes("10.1.0.0/16") == "blackhole 10.1.0.0/16 metric 9"
+
+
+def test_a_killed_timer_is_replaced(router):
+    router.arm("r", "t1", 2, "10.1.0.0/16")
+    for pid in router.timers():
+        os.killpg(pid, 9)
+    until("the timer to die", lambda: not router.timers())
+    assert router.say("look", "r", "t1").startswith("armed") and router.timers()
+    until("the undo", lambda: router.say("look", "r", "t1") == "fired undone")
+
+
+def test_it_needs_nobody_who_armed_it(router, tmp_path):
+    """The session ends at once (its output is not held open), is killed with its group, and the script is gone."""
+    script = os.path.join(str(tmp_path), "ferry-router")
+    shutil.copy(SCRIPT, script)
+    ip("-n", router.netns, "route", "replace", "blackhole", "10.1.0.0/16")
+    began = time.monotonic()
+    process = subprocess.Popen(["ip", "netns", "exec", router.netns, "sh", script, "deadman_arm", "r", "t1", "2"],
+                               env=router.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               text=True, start_new_session=True)
+    out, _ = process.communicate("@step 0 ip 1 -\nroute del blackhole 10.1.0.0/16\n@end\n", timeout=30)
+    assert out.startswith("armed") and time.monotonic() - began < 1.5, "whoever reads it to its end waits for no timer"
+    try:
+        os.killpg(process.pid, 9)
+    except ProcessLookupError:
+        pass
+    os.unlink(script)
+    until("the undo", lambda: not router.routes("10.1.0.0/16"))
+
+
+def uptime():
+    with open("/proc/uptime", encoding="ascii") as f:
+        return float(f.read().split()[0])
+
+
+def race(router, i, late):
+    """Confirms at the deadline, give or take; returns who has won."""
+    name, prefix = f"r{i}", f"10.{i // 256}.{i % 256}.0/24"
+    router.say("arm", name, "t1", 2, steps=f"@step 0 ip 1 -\nroute replace blackhole {prefix} metric 9\n@end\n")
+    record = router.record(name, "t1")
+    with open(os.path.join(record, "state"), encoding="ascii") as f:
+        deadline = int(f.read().split()[2]) / 100
+    time.sleep(max(0, deadline + late - uptime()))
+    answer = router.say("confirm", name, "t1").split()[0]
+    if answer == "fired":
+        until("the undo", lambda: os.path.exists(os.path.join(record, "result")))
+    return name, prefix, answer
+
+
+def test_confirm_and_timer_have_one_winner(router):
+    seed = int(os.environ.get("FERRY_SEED", "1"))
+    dice = random.Random(seed)
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        runs = list(pool.map(lambda i: race(router, i, dice.uniform(-0.4, 0.01)), range(200)))
+    time.sleep(0.5)  # a second winner would show itself
+    for name, prefix, answer in runs:
+        with open(os.path.join(router.record(name, "t1"), "state"), encoding="ascii") as f:
+            assert f.read() == answer + "\n", name
+        assert bool(router.routes(prefix)) == (answer == "fired"), name
+    winners = [answer for _, _, answer in runs]
+    assert 10 <= winners.count("fired") <= 190, winners.count("fired")
+
+
+# ---- Labs. ----
+
+class Watch:
+    """`ip monitor address` of a lab's routers: when a subnet came and went."""
+
+    def __init__(self, lab, address):
+        self.address = address
+        self.processes = {r: subprocess.Popen(["ip", "-n", r, "-ts", "-o", "monitor", "address"], text=True,
+                                              stdout=subprocess.PIPE) for r in lab.routers}
+
+    def events(self):
+        """Never at two sites, once the first event has shown where it stood; returns how many events there were."""
+        events, at = [], None
+        for router, process in self.processes.items():
+            process.terminate()
+            for line in process.stdout.read().splitlines():
+                if f" {self.address}/" in line:
+                    events.append((line.split("]")[0], "Deleted" in line, router))
+        for _, gone, router in sorted(events):
+            at = {router} if at is None and gone else at
+            at = (at - {router} if gone else at | {router})
+            assert len(at) <= 1, f"at two sites: {at}: {sorted(events)}"
+        return len(events)
+
+
+def with_gateway(lab, address):
+    return [r for r in lab.routers if f'"{address}"' in ip("-n", r, "-j", "address", "show")]
+
+
+def forget(lab):
+    for router in lab.routers:
+        for path in glob.glob(f"{RECORDS}/{router}@*"):
+            shutil.rmtree(path)
+
+
+@pytest.fixture(name="labs", scope="module")
+def make_labs(tmp_path_factory):
+    labs = [Lab(name, tmp_path_factory.mktemp(tag), tag) for name, tag in
+            (("three-site", "da"), ("three-site", "db"), ("dual-stack", "dc"))] if labtool.WHY_NOT is None else []
+    up = []
+    try:
+        for lab in labs:
+            lab.up()
+            up.append(lab)
+        yield labs
+    finally:
+        for lab in up:
+            forget(lab)
+            lab.down()
+
+
+def window(lab, *more, subnet="app", rc=7):
+    return lab.json("apply", "--move", f"{subnet}=recovery", "--yes", "--confirm-within", "5s", *more, rc=rc)
+
+
+def kill_in_the_middle(lab):
+    """SIGKILL as soon as the old gateway is gone: somewhere between detach and the end."""
+    listen = subprocess.Popen(["ip", "-n", lab.router("edge-primary"), "-o", "monitor", "address"], text=True,
+                              stdout=subprocess.PIPE)
+    trace = subprocess.Popen(["strace", "-I1", "-f", "-qq", "-o", "/dev/null", "-e", "trace=sendmsg,sendto", "-e",
+                              "inject=sendmsg,sendto:delay_enter=30000", FERRY, "apply", "--move", "app=recovery", "--yes",
+                              "--confirm-within", "5s"], env=lab.env, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL)
+    assert "Deleted" in listen.stdout.readline()
+    ferry = run("pgrep", "-P", trace.pid).stdout.split()
+    for pid in ferry:
+        os.kill(int(pid), 9)
+    listen.terminate()
+    trace.terminate()  # lets go of the timers, which it follows too
+    trace.wait(timeout=10)
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
+def test_without_a_confirm_every_router_comes_back(labs):
+    plain, killed, dual = labs
+    third = plain.router("edge-third")
+    ip("-n", third, "route", "replace", "192.168.1.0/24", "via", "10.255.13.1", "metric", 20, "proto", "static", "mtu", 1400,
+       "advmss", 1300, "initcwnd", 12)
+    before = {lab: lab.states() for lab in labs}
+    watches = [Watch(plain, "192.168.1.1"), Watch(killed, "192.168.1.1")]
+    tx = window(plain)["id"]
+    assert with_gateway(plain, "192.168.1.1") == [plain.router("edge-recovery")]
+    six = next(s["name"] for s in dual.document["subnets"] if ":" in s["prefix"])
+    window(dual, subnet=six)
+    kill_in_the_middle(killed)
+    assert killed.states() != before[killed], "the kill came in the middle"
+    shutil.move(plain.state_dir, plain.state_dir + ".gone")  # the controller is gone, with all that it knew
+    for lab, seconds in ((plain, 25), (dual, 30), (killed, 60)):
+        until(f"{lab.name} to come back", lambda lab=lab: time.sleep(0.2) or lab.states() == before[lab], seconds)
+    shutil.move(plain.state_dir + ".gone", plain.state_dir)
+    time.sleep(1)
+    for lab in labs:
+        assert not differences(before[lab], lab.states())
+    assert watches[0].events() == 4 and watches[1].events() in (2, 4)
+    assert plain.ferry("confirm", tx, rc=5).stdout.startswith("too late")
+    for lab in (killed, dual):
+        assert lab.json("recover")["state"] == "undone"
+        assert not differences(before[lab], lab.states())
+    window(killed)
+    killed.ferry("rollback", "--yes")
+
+
+def test_a_confirm_in_time_keeps_it(labs):
+    lab = labs[0]
+    before = lab.states()
+    window(lab)
+    moved = lab.states()
+    tx = lab.json("history")["transactions"][0]["id"]
+    assert lab.json("extend", tx, "20s")["state"] == "awaiting-confirm"
+    assert lab.json("confirm")["state"] == "committed"
+    for router in lab.routers:
+        (state,) = glob.glob(f"{RECORDS}/{router}@*/{tx}/state")
+        with open(state, encoding="ascii") as f:
+            assert f.read() == "confirmed\n"
+    time.sleep(1)
+    assert not differences(moved, lab.states())
+    lab.ferry("rollback", "--yes")
+    assert not differences(before, lab.states())
+
+
+def test_a_failed_apply_leaves_nothing_armed(labs):
+    lab = labs[0]
+    before = lab.states()
+    recovery = lab.router("edge-recovery")
+    forget(lab)  # of the tests before
+    process = subprocess.Popen([FERRY, "apply", "--move", "app=recovery", "--yes", "--confirm-within", "1m", "--json"],
+                               env=lab.env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    until("the undo to be armed", lambda: glob.glob(f"{RECORDS}/{recovery}@*/*/pid") or process.poll() is not None)
+    process.terminate()  # at once, or just too late
+    out, _ = process.communicate(timeout=30)
+    record = json.loads(out)
+    if record["state"] == "awaiting-confirm":
+        lab.ferry("rollback", "--yes")
+    else:
+        assert record["state"] == "undone" and process.returncode == 5
+    assert not differences(before, lab.states())
+    for router in lab.routers:
+        assert not glob.glob(f"{RECORDS}/{router}@*/{record['id']}")
