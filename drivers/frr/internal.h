@@ -13,8 +13,10 @@
 struct json_object;
 
 enum {
-    FERRY_FRR_TAG = 2100,     /* of every static route that Ferry makes, docs/contract.md */
-    FERRY_FRR_LINE_MAX = 4095 /* vtysh's buffer: a longer line is cut */
+    FERRY_FRR_TAG = 2100,      /* of every static route that Ferry makes, docs/contract.md */
+    FERRY_FRR_LINE_MAX = 4095, /* vtysh's buffer: a longer line is cut */
+    FERRY_FRR_WRITERS =
+        4 /* files of a stage before the outage and of the two that make it; sshd has 10 sessions */
 };
 
 struct ferry_frr {
@@ -25,8 +27,8 @@ struct ferry_frr {
     struct ferry_remote *remote;
     struct ferry_remote_process *show; /* a kept vtysh that only ever hears `show` commands; NULL: not open */
     struct ferry_remote_process *hand; /* a kept shell: kernel looks, lock, daemons; NULL: not open */
-    struct ferry_remote_process *writer[2]; /* started `vtysh -f` that await their lines; NULL: none */
-    uint64_t writer_since_us[2];            /* monotonic */
+    struct ferry_remote_process *writer[FERRY_FRR_WRITERS]; /* started `vtysh -f` that await their lines */
+    uint64_t writer_since_us[FERRY_FRR_WRITERS];            /* monotonic */
     struct ferry_frr_config *running; /* what was read last, for the quick look of apply; NULL: nothing */
     uint64_t running_since_us;
     char *links; /* `ip -j link`, as heard last; NULL: not yet */
@@ -62,7 +64,7 @@ int ferry_frr_json(const char *text, size_t n,
 /* Asks the kept shell (router/frr.sh, verb frr_hand): one line, its whole answer. */
 int ferry_frr_hand(struct ferry_frr *d, const char *line, char **ret, size_t *ret_n,
                    struct ferry_err *err) FERRY_MUST_CHECK;
-/* Starts a `vtysh -f` for each file that could come, where none waits. */
+/* Starts `vtysh -f` for the files that could come, where fewer wait than one stage needs. */
 int ferry_frr_warm(struct ferry_frr *d, struct ferry_err *err) FERRY_MUST_CHECK;
 /* Gives lines to vtysh -f as one file.  0: it ended, and what it said is in `ret_said` (malloc'd; "": nothing but
  * what is harmless).  That says nothing about what FRR did: look.  -FERRY_EIO: not sent.  -FERRY_EUNKNOWN: perhaps. */
