@@ -78,11 +78,14 @@ static void print_change(const struct ui *ui, const struct ferry_plan *plan, con
     if (c->kind == FERRY_KIND_GATEWAY && g->n_subnets == 1) {
         print_gateway(plan, c, f);
         fprintf(f, " for %s", key);
+    } else if (c->kind == FERRY_KIND_ANNOUNCEMENT) {
+        fprintf(f, "announcement of %s in %s", key,
+                ferry_protocol_name((c->after ? c->after : c->before)->protocol, text));
     } else {
         fprintf(f, "%s %s", c->kind == FERRY_KIND_GATEWAY ? "gateway of" : "route", key);
     }
-    if (c->kind == FERRY_KIND_GATEWAY) {
-        /* its place says it all */
+    if (c->kind != FERRY_KIND_ROUTE) {
+        /* its place, or protocol, says it all */
     } else if (c->before && c->after) {
         fprintf(f, " %s", ferry_entry_text(c->before, text, sizeof text));
         fprintf(f, "\n      %s %s", ui_arrow(ui), ferry_entry_text(c->after, text, sizeof text));

@@ -432,7 +432,8 @@ static void look(struct ferry_driver *d)
                 die("watch", &err);
             bool found = false;
             for (size_t i = 0; i < fib.n; i++)
-                found |= fib.items[i].relation == FERRY_EXACT && fib.items[i].entry.type == FERRY_GATEWAY;
+                found |= fib.items[i].relation == FERRY_EXACT &&
+                         ferry_entry_kind(&fib.items[i].entry) != FERRY_KIND_ROUTE; /* or announced */
             watch.attached[s][g] = found;
             ferry_fib_clear(&fib);
         }
