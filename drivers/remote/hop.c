@@ -209,6 +209,7 @@ static int prepare(struct ferry_remote_hop *hop, unsigned families, struct ferry
     if (!ok)
         return ferry_error(err, FERRY_EIO, "%s: %s", hop->host, ssh_get_error(s));
     ssh_set_blocking(s, 0);
+    ssh_set_counters(s, &hop->raw, NULL);
     return 0;
 }
 

@@ -29,10 +29,11 @@ struct ferry_remote_hop {
     bool jump;                    /* others go through it, too: connects are counted from the start */
 
     ssh_session session;
-    int fd;        /* of the connection, for poll(2) */
-    int given;     /* the same, libssh's */
-    bool verified; /* it is who it should be */
-    bool slotted;  /* holds one of the process's places for key exchanges */
+    struct ssh_counter_struct raw; /* what libssh has read from and written to the socket */
+    int fd;                        /* of the connection, for poll(2) */
+    int given;                     /* the same, libssh's */
+    bool verified;                 /* it is who it should be */
+    bool slotted;                  /* holds one of the process's places for key exchanges */
 
     struct ferry_remote_hop *under;
     ssh_channel channel; /* of `under`, to this host */
