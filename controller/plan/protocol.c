@@ -76,7 +76,7 @@ static int pin(struct ferry_work *work, uint32_t v, struct ferry_err *err)
     const struct ferry_entry *best = ferry_stack_best(node->stack);
     char text[256];
     if (!best || best->type == FERRY_GATEWAY || routing_of(work, v) == FERRY_ROUTING_STATIC ||
-        best->metric < ferry_routing_distance(routing_of(work, v)))
+        (!ferry_entry_dynamic(best) && best->metric < ferry_routing_distance(routing_of(work, v))))
         return 0;
     if (best->type != FERRY_UNICAST)
         return ferry_refuse(err, "routing", "%s: %s could get a route from %s that beats its own: %s",

@@ -226,6 +226,24 @@ static void test_shadowed(void **state)
     clear(&b);
 }
 
+/* A distance of its own, because something else stands between: pinned all the same. */
+static void test_other_distance(void **state)
+{
+    struct bench b;
+    (void)state;
+    start(&b, bgp);
+    struct ferry_entry learnt = best(&b, B), own = learnt;
+    learnt.metric = 10;
+    own.metric = 15;
+    own.protocol = RTPROT_STATIC;
+    hold(&b, B, 2, (struct ferry_entry[]){learnt, own});
+    assert_int_equal(make(&b), 0);
+    assert_int_equal(b.plan->stages[0].n_changes, 2);
+    assert_int_equal(find(b.plan, 1, B, FERRY_KIND_ROUTE, 9)->after->type, FERRY_BLACKHOLE);
+    proven(b.plan);
+    clear(&b);
+}
+
 /* Somebody's blackhole beneath what is left to the protocol must not come up. */
 static void test_beaten(void **state)
 {
@@ -411,12 +429,12 @@ static void test_broken_documents(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pinned),           cmocka_unit_test(test_implicit),
-        cmocka_unit_test(test_distances),        cmocka_unit_test(test_no_distance),
-        cmocka_unit_test(test_shadowed),         cmocka_unit_test(test_beaten),
-        cmocka_unit_test(test_other_way),        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_unsafe),           cmocka_unit_test(test_document),
-        cmocka_unit_test(test_broken_documents),
+        cmocka_unit_test(test_pinned),         cmocka_unit_test(test_implicit),
+        cmocka_unit_test(test_distances),      cmocka_unit_test(test_no_distance),
+        cmocka_unit_test(test_shadowed),       cmocka_unit_test(test_beaten),
+        cmocka_unit_test(test_other_distance), cmocka_unit_test(test_other_way),
+        cmocka_unit_test(test_refused),        cmocka_unit_test(test_unsafe),
+        cmocka_unit_test(test_document),       cmocka_unit_test(test_broken_documents),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
