@@ -218,7 +218,7 @@ static int write_frr(const struct ferry_topology *t, const struct ferry_lab_plac
     return r < 0 ? r : write_in(dir, "frr/daemons", daemons, 0640, err);
 }
 
-static int make_host_key(const struct ferry_lab_place *place, const char *dir, FILE *known_hosts,
+static int make_host_key(const struct ferry_lab_place *place, const char *dir, FILE *known_hosts, int lock_fd,
                          struct ferry_err *err)
 {
     const struct ferry_driver_config *driver = &place->router->driver;
@@ -226,7 +226,7 @@ static int make_host_key(const struct ferry_lab_place *place, const char *dir, F
                         *pub = ferry_asprintf("%s.pub", key);
     int r = ferry_lab_run(
         (const char *[]){"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", place->of, "-f", key, NULL},
-        NULL, NULL, NULL, err);
+        lock_fd, NULL, err);
     if (r < 0) {
         return r;
     }
@@ -243,7 +243,7 @@ static int make_host_key(const struct ferry_lab_place *place, const char *dir, F
 }
 
 static int make_machine(const struct ferry_topology *t, const struct ferry_lab_place *place,
-                        const char *authorized, FILE *known_hosts, struct ferry_err *err)
+                        const char *authorized, FILE *known_hosts, int lock_fd, struct ferry_err *err)
 {
     static const struct {
         const char *name;
@@ -274,13 +274,13 @@ static int make_machine(const struct ferry_topology *t, const struct ferry_lab_p
     FERRY_AUTOFREE char *sshd = sshd_config(place->router);
     if ((r = write_in(dir, "ssh/sshd_config", sshd, 0644, err)) < 0 ||
         (r = write_in(dir, "ssh/authorized_keys", authorized, 0644, err)) < 0 ||
-        (r = make_host_key(place, dir, known_hosts, err)) < 0) {
+        (r = make_host_key(place, dir, known_hosts, lock_fd, err)) < 0) {
         return r;
     }
     return 0;
 }
 
-int ferry_lab_files_make(const struct ferry_topology *t, const struct ferry_lab_layout *layout,
+int ferry_lab_files_make(const struct ferry_topology *t, const struct ferry_lab_layout *layout, int lock_fd,
                          struct ferry_err *err)
 {
     FERRY_AUTOFREE char *dir = ferry_asprintf("%s/%s", FERRY_LAB_DIR, t->name);
@@ -293,7 +293,7 @@ int ferry_lab_files_make(const struct ferry_topology *t, const struct ferry_lab_
     if (r == 0 && ssh) {
         r = ferry_lab_run(
             (const char *[]){"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", t->name, "-f", key, NULL},
-            NULL, NULL, NULL, err);
+            lock_fd, NULL, err);
     }
     if (r < 0) {
         return r;
@@ -303,7 +303,7 @@ int ferry_lab_files_make(const struct ferry_topology *t, const struct ferry_lab_
     FILE *known_hosts = open_memstream(&known, &len);
     for (size_t i = 0; r == 0 && i < layout->n_places; i++) {
         if (layout->places[i].machine != FERRY_LAB_KERNEL) {
-            r = make_machine(t, &layout->places[i], authorized ? authorized : "", known_hosts, err);
+            r = make_machine(t, &layout->places[i], authorized ? authorized : "", known_hosts, lock_fd, err);
         }
     }
     fclose(known_hosts);

@@ -317,14 +317,15 @@ static int configure(const struct ferry_lab_layout *layout, int lock_fd, struct 
 }
 
 static int start_machines(const struct ferry_topology *t, const struct ferry_lab_layout *layout,
-                          struct ferry_lab_record *record, const struct teller *teller, struct ferry_err *err)
+                          struct ferry_lab_record *record, int lock_fd, const struct teller *teller,
+                          struct ferry_err *err)
 {
     size_t n = 0;
     for (size_t i = 0; i < layout->n_places; i++) {
         n += layout->places[i].machine != FERRY_LAB_KERNEL;
     }
     tell(teller, "starting the daemons of %zu router%s", n, n == 1 ? "" : "s");
-    int r = ferry_lab_files_make(t, layout, err);
+    int r = ferry_lab_files_make(t, layout, lock_fd, err);
     if (r < 0 || (r = ferry_lab_machines_start(layout, record, err)) < 0) {
         return r;
     }
@@ -354,7 +355,7 @@ static int build(const struct ferry_topology *t, const struct ferry_lab_layout *
     if ((r = configure(layout, lock_fd, err)) < 0) {
         return r;
     }
-    if (record->files && (r = start_machines(t, layout, record, teller, err)) < 0) {
+    if (record->files && (r = start_machines(t, layout, record, lock_fd, teller, err)) < 0) {
         return r;
     }
     for (size_t i = 0; i < record->n_netns; i++) {

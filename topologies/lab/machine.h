@@ -25,7 +25,7 @@
 /* -FERRY_EREFUSED, rule "packages": a program is missing that this lab needs. */
 int ferry_lab_files_check(const struct ferry_lab_layout *layout, struct ferry_err *err) FERRY_MUST_CHECK;
 /* Makes FERRY_LAB_DIR/TOPOLOGY (0700) with the keys and a directory for each machine. */
-int ferry_lab_files_make(const struct ferry_topology *t, const struct ferry_lab_layout *layout,
+int ferry_lab_files_make(const struct ferry_topology *t, const struct ferry_lab_layout *layout, int lock_fd,
                          struct ferry_err *err) FERRY_MUST_CHECK;
 /* Removes the lab's directories and what is in them; nothing to do where they are not there. */
 int ferry_lab_files_remove(const struct ferry_lab_record *record, struct ferry_err *err) FERRY_MUST_CHECK;

@@ -45,7 +45,7 @@ static int inside(const struct ferry_lab_record_process *process, const char *co
     for (size_t n = 12; *words && n < FERRY_COUNT(argv) - 1; n++) {
         argv[n] = *words++;
     }
-    int r = ferry_lab_process_lives(process) ? ferry_lab_run(argv, NULL, ret, NULL, err)
+    int r = ferry_lab_process_lives(process) ? ferry_lab_run(argv, -1, ret, err)
                                              : ferry_error(err, FERRY_EIO, "its first process is gone");
     return r < 0 ? ferry_error_prefix(err, r, "%s", process->netns) : 0;
 }

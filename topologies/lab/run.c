@@ -167,19 +167,15 @@ int ferry_lab_ip(const char *netns, const char *const *args, const char *script,
     return 0;
 }
 
-int ferry_lab_run(const char *const *argv, const char *in, char **ret_out, int *ret_status,
-                  struct ferry_err *err)
+int ferry_lab_run(const char *const *argv, int lock_fd, char **ret_out, struct ferry_err *err)
 {
     FERRY_AUTOFREE char *out = NULL, *said = NULL;
-    int status = -1, r = run(argv, in, -1, &out, &said, &status, err);
+    int status = -1, r = run(argv, NULL, lock_fd, &out, &said, &status, err);
     if (r < 0) {
         return r;
     }
-    if (!ret_status && status != 0) {
-        return ferry_error(err, FERRY_EIO, "%s: %.300s", argv[0], *said ? said : out);
-    }
-    if (ret_status) {
-        *ret_status = status;
+    if (status != 0) {
+        return ferry_error(err, FERRY_EIO, "%s: %.300s", argv[0], said && *said ? said : out ? out : "");
     }
     if (ret_out) {
         *ret_out = FERRY_STEAL(out);

@@ -18,9 +18,8 @@
  * killed parent until the child is done.  -FERRY_EIO with what ip said. */
 int ferry_lab_ip(const char *netns, const char *const *args, const char *script, int lock_fd, char **ret_out,
                  struct ferry_err *err) FERRY_MUST_CHECK;
-/* Runs a program (argv[0] in the PATH) in the same way; `in` (may be NULL) on its standard input.  Its exit status in
- * `ret_status` (NULL: anything but 0 is -FERRY_EIO). */
-int ferry_lab_run(const char *const *argv, const char *in, char **ret_out, int *ret_status,
+/* Runs a program (argv[0] in the PATH) in the same way. */
+int ferry_lab_run(const char *const *argv, int lock_fd, char **ret_out,
                   struct ferry_err *err) FERRY_MUST_CHECK;
 /* `ip -batch -`; nothing is run for an empty script.  `family`: "-4", "-6" or NULL. */
 int ferry_lab_batch(const char *netns, const char *family, const char *script, int lock_fd,
