@@ -7,7 +7,8 @@
  *      transaction, before anything is written to a router.
  *  J3. Only the holder of the lock writes; the lock is held from before begin until the transaction has ended
  *      or its process has.
- *  J4. At most one transaction is unfinished (ready, applying, verifying, undoing or stuck).
+ *  J4. At most one transaction is unfinished (ready, applying, verifying, undoing or stuck) or awaits its
+ *      confirmation.
  *  J5. Progress marks are for people.  Recovery looks at the plan and at the routers, so that marks may be
  *      late.
  *  J6. The plan of a transaction never changes; an ended transaction changes only from committed to undone, in
