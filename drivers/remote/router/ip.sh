@@ -86,6 +86,11 @@ ip_announce() {
     return 0
 }
 
+# For those who keep no session: the FRR driver.
+do_ip_announce() {
+    ip_announce
+}
+
 # Stays, and takes "WHAT NONCE LINES", that many lines, and "end NONCE"; then says "@done NONCE".  Questions (show) are
 # answered as they come; a batch, as ip_batch takes it, a probe or an announcement is begun when its end has come.
 do_ip_session() {
