@@ -135,6 +135,8 @@ static int check_one(struct ferry_frr *d, const struct ferry_op *op, struct ferr
         result = devices(d, op, true, err);
     if (!result && op->kind == FERRY_KIND_ANNOUNCEMENT)
         result = ferry_frr_announce_check(d, d->running, op, err);
+    if (!result && op->kind == FERRY_KIND_ROUTE)
+        result = ferry_frr_protocol_op_check(op, err);
     for (uint16_t i = 0; op->kind == FERRY_KIND_ROUTE && op->after && !ferry_entry_dynamic(op->after) &&
                          !op->after->native_len && i < op->after->n_nexthops && !result;
          i++)

@@ -72,6 +72,7 @@ int ferry_frr_write(struct ferry_frr *d, const struct ferry_frr_text *lines, cha
                     struct ferry_err *err) FERRY_MUST_CHECK;
 
 void ferry_frr_pause(const struct ferry_frr *d, uint64_t us);
+void ferry_frr_cool(struct ferry_frr *d);    /* ends those that wait for lines */
 void ferry_frr_hang_up(struct ferry_frr *d); /* ends all three */
 
 /* ---- The router's running configuration (config.c). ---- */
@@ -264,6 +265,8 @@ int ferry_frr_announce_heard(struct ferry_frr *d, const struct ferry_op *op,
  * be redistributed into one, which would make every pinned router an origin. */
 int ferry_frr_protocol_check(const struct ferry_frr *d, const struct ferry_frr_config *running,
                              struct ferry_err *err) FERRY_MUST_CHECK;
+/* Called by check for every op on a route: whether what its protocol will do can be told from what it does now. */
+int ferry_frr_protocol_op_check(const struct ferry_op *op, struct ferry_err *err) FERRY_MUST_CHECK;
 /* Whether a route of the RIB is one that BGP or OSPF made and that leads elsewhere, and then the entry it stands for
  * (next hops malloc'd in `ret->nexthops`): metric FERRY_DISTANCE_BGP or _OSPF (its own distance where that would
  * change its place among the static routes of the prefix), resolved legs, no native. */

@@ -70,6 +70,22 @@ bool ferry_frr_protocol_entry(const struct ferry_frr_config *running, const stru
     return true;
 }
 
+int ferry_frr_protocol_op_check(const struct ferry_op *op, struct ferry_err *err)
+{
+    const struct ferry_entry *e = op->before;
+    if (!ferry_entry_dynamic(e) || !ferry_entry_dynamic(op->after) || op->prefix.addr.family != AF_INET6)
+        return 0;
+    for (uint16_t i = 0; i < e->n_nexthops; i++) {
+        const uint8_t *b = e->nexthops[i].via.bytes;
+        if (b[0] == 0xfe && (b[1] & 0xc0) == 0x80)
+            return ferry_refuse(
+                err, "frr-link-local",
+                "BGP prefers link-local next hops here, which no plan can foresee: give its IPv6 "
+                "neighbours a 'route-map … in' with 'set ipv6 next-hop prefer-global'");
+    }
+    return 0;
+}
+
 /* ---- Redistribution of static routes. ---- */
 
 /* "route-map NAME permit 10": its name, action and place. */

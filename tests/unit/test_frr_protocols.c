@@ -277,6 +277,30 @@ static void test_entries(void **state)
     assert_false(ferry_frr_protocol_entry(&running, &ospf, &e));
 }
 
+/* bgpd prefers link-local next hops, and a plan speaks of those in the topology. */
+static void test_link_local(void **state)
+{
+    (void)state;
+    static const char *const vias[] = {"fd00:12::1", "fe80::1", "febf::1", "fec0::1"};
+    for (size_t i = 0; i < FERRY_COUNT(vias); i++) {
+        struct ferry_err err = {0};
+        struct ferry_nexthop hop = {.dev = "to-r1", .weight = 1};
+        assert_int_equal(ferry_addr_parse(vias[i], &hop.via, &err), 0);
+        struct ferry_entry e = {.type = FERRY_UNICAST,
+                                .table = 254,
+                                .metric = FERRY_DISTANCE_BGP,
+                                .protocol = RTPROT_BGP,
+                                .n_nexthops = 1,
+                                .nexthops = &hop};
+        struct ferry_op op = {
+            .kind = FERRY_KIND_ROUTE, .prefix = prefix("2001:db8:1::/64"), .before = &e, .after = &e};
+        bool link_local = i == 1 || i == 2;
+        assert_int_equal(ferry_frr_protocol_op_check(&op, &err), link_local ? -FERRY_EREFUSED : 0);
+        op.before = NULL;
+        assert_int_equal(ferry_frr_protocol_op_check(&op, &err), 0);
+    }
+}
+
 /* ---- Redistribution. ---- */
 
 static void test_redistribution(void **state)
@@ -337,6 +361,7 @@ int main(void)
         cmocka_unit_test(test_places_in_a_list),
         cmocka_unit_test(test_refused_statements),
         cmocka_unit_test(test_entries),
+        cmocka_unit_test(test_link_local),
         cmocka_unit_test(test_redistribution),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
