@@ -173,7 +173,7 @@ def test_ospf(tmp_path, clean):
         route = json.loads(ip("-n", third, "-j", "route", "show", "192.168.1.0/24"))[0]
         assert (route["gateway"], route["protocol"]) == ("10.255.23.1", "ospf")
         rib = json.loads(lab.vtysh(third, "show ip route 192.168.1.0/24 json"))["192.168.1.0/24"][0]
-        assert (rib["distance"], rib["metric"]) == (110, 30), "two links and the LAN, 10 each"
+        assert (rib["distance"], rib["metric"]) == (110, 40), "links of 20 and 10, and the LAN's 10"
         assert "ip ospf passive" in lab.vtysh(third, "show running-config")
         pings(lab, "ospf-third")
         down(lab)

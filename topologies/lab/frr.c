@@ -238,7 +238,10 @@ static void write_bgp(const struct writer *w)
     const char *list = driver(w)->prefix_list;
     fprintf(w->out, "router bgp %u\n", ferry_lab_as(w->place->router));
     write_router_id(w, "bgp router-id");
-    fputs(" no bgp ebgp-requires-policy\n no bgp default ipv4-unicast\n timers bgp 3 9\n", w->out);
+    /* Of equal paths the same one always wins, not the one that came first. */
+    fputs(" no bgp ebgp-requires-policy\n no bgp default ipv4-unicast\n timers bgp 3 9\n"
+          " bgp bestpath compare-routerid\n",
+          w->out);
     each_peer(w, write_neighbour);
     each_bird(w, write_bird);
     for (int v6 = 0; v6 < 2; v6++) {
