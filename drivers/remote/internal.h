@@ -77,7 +77,8 @@ struct ferry_remote {
     bool sends_script; /* with every call: the router has none of its own */
 };
 /* Reaches the host, verifies it, authenticates; asks nothing yet. */
-int ferry_remote_ssh_open(struct ferry_remote *remote, struct ferry_err *err) FERRY_MUST_CHECK;
+int ferry_remote_ssh_open(struct ferry_remote *remote, uint64_t deadline_us,
+                          struct ferry_err *err) FERRY_MUST_CHECK;
 
 uint64_t ferry_remote_now(const struct ferry_remote *remote);
 /* Milliseconds until the deadline for poll(2), rounded up; 0: it has passed. */

@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { HELLO_MS = 5000 };
+/* All of opening: less than the fleet waits for a driver (10 s), so that its text is heard.  A hello needs milliseconds. */
+enum { OPEN_MS = 9000, HELLO_MS = 4000 };
 
 const struct ferry_remote_facts *ferry_remote_facts(const struct ferry_remote *remote)
 {
@@ -51,10 +52,16 @@ static void read_facts(char *text, struct ferry_remote_facts *facts, char *hash,
 }
 
 /* -FERRY_EIO: it was not run, as a call says. */
-static int hello(struct ferry_remote *remote, char *hash, size_t size, struct ferry_err *err)
+static int hello(struct ferry_remote *remote, uint64_t deadline_us, char *hash, size_t size,
+                 struct ferry_err *err)
 {
     FERRY_CLEANUP(ferry_remote_reply_clear) struct ferry_remote_reply reply = {0};
-    const struct ferry_remote_call call = {.verb = "hello", .most_bytes = 64 * 1024, .timeout_ms = HELLO_MS};
+    int left = ferry_remote_left_ms(remote, deadline_us);
+    const struct ferry_remote_call call = {.verb = "hello",
+                                           .most_bytes = 64 * 1024,
+                                           .timeout_ms = (unsigned)(left > HELLO_MS ? HELLO_MS
+                                                                    : left          ? left
+                                                                                    : 1)};
     int result = ferry_remote_call(remote, &call, &reply, err);
     if (result < 0)
         return result;
@@ -72,11 +79,11 @@ static bool over_ssh(const struct ferry_driver_config *config)
 }
 
 /* Asks the script that is there; where there is none, or another one, sends our own from now on. */
-static int meet(struct ferry_remote *remote, struct ferry_err *err)
+static int meet(struct ferry_remote *remote, uint64_t deadline_us, struct ferry_err *err)
 {
     struct ferry_err second;
     char hash[32] = "";
-    int result = hello(remote, hash, sizeof hash, err);
+    int result = hello(remote, deadline_us, hash, sizeof hash, err);
     if (!result && !strcmp(hash, ferry_router_hash)) {
         remote->facts.installed = true;
         return 0;
@@ -85,7 +92,7 @@ static int meet(struct ferry_remote *remote, struct ferry_err *err)
         return result;
     remote->sends_script = true;
     memset(&remote->facts, 0, sizeof remote->facts);
-    int again = hello(remote, hash, sizeof hash, &second);
+    int again = hello(remote, deadline_us, hash, sizeof hash, &second);
     if (!again)
         return 0;
     if (!result)
@@ -107,14 +114,15 @@ int ferry_remote_open(const struct ferry_env *env, const struct ferry_driver_con
     remote->env = env;
     remote->config = ferry_driver_config_copy(config);
     remote->name = ferry_strdup(router);
+    uint64_t deadline_us = ferry_remote_now(remote) + 1000ull * OPEN_MS;
     if (over_ssh(config)) {
         remote->transport = &ferry_remote_over_ssh;
-        result = ferry_remote_ssh_open(remote, err);
+        result = ferry_remote_ssh_open(remote, deadline_us, err);
         if (!result)
-            result = meet(remote, err);
+            result = meet(remote, deadline_us, err);
     } else {
         remote->transport = &ferry_remote_local;
-        result = hello(remote, hash, sizeof hash, err);
+        result = hello(remote, deadline_us, hash, sizeof hash, err);
     }
     if (result < 0)
         return -FERRY_EIO; /* nothing is written by then */

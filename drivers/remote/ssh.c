@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { READ_BYTES = 64 * 1024, OPEN_MS = 9000 };
+enum { READ_BYTES = 64 * 1024 };
 
 char *ferry_remote_in_home(const char *path)
 {
@@ -233,10 +233,9 @@ static int parse_jump(const char *text, struct ferry_remote_hop *hop, struct fer
     return check_names(hop, err);
 }
 
-int ferry_remote_ssh_open(struct ferry_remote *remote, struct ferry_err *err)
+int ferry_remote_ssh_open(struct ferry_remote *remote, uint64_t deadline_us, struct ferry_err *err)
 {
     const struct ferry_driver_config *config = &remote->config;
-    uint64_t deadline_us = ferry_remote_now(remote) + 1000ull * OPEN_MS;
     FERRY_CLEANUP(free_hop) struct ferry_remote_hop *hop = hop_new(remote);
     hop->host = ferry_strdup(config->host ? config->host : remote->name);
     hop->user = ferry_strdup(config->user);
