@@ -4,6 +4,7 @@
  *   txn_check.c  the prechecks                                 txn_batch.c  a stage as ops and read-back, in
  * one run apply.c      a stage forward                               txn_undo.c   a stage backward verify.c
  * the end state, delivered from everywhere      recover.c    after a crash
+ *   txn_await.c  waiting for routing protocols
  *
  * SPDX-License-Identifier: MIT */
 #ifndef FERRY_TXN_ENGINE_H
