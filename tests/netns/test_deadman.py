@@ -329,3 +329,71 @@ def test_a_failed_apply_leaves_nothing_armed(labs):
     assert not differences(before, lab.states())
     for router in lab.routers:
         assert not glob.glob(f"{RECORDS}/{router}@*/{record['id']}")
+
+
+# ---- systemd, played by two scripts: what is asked of it, and when. ----
+
+SYSTEMD_RUN = """#!/bin/sh
+echo "$@" >>/run/asked
+for word; do
+    case $word in
+    --unit=*) unit=${word#--unit=} ;;
+    --on-active=*) seconds=${word#--on-active=} ;;
+    --*) ;;
+    *) break ;;
+    esac
+    shift
+done
+: >"/run/$unit.timer"
+(sleep "${seconds%s}"; mv "/run/$unit.timer" "/run/$unit.service" && "$@"; rm -f "/run/$unit.service") </dev/null >/dev/null 2>&1 &
+"""
+SYSTEMCTL = """#!/bin/sh
+verb=$1
+shift
+for unit; do
+    case $verb in
+    is-active) [ "$unit" = --quiet ] || [ -e "/run/$unit" ] || exit 3 ;;
+    stop) rm -f "/run/$unit" ;;
+    esac
+done
+"""
+STORY = """
+set -e
+mount -t tmpfs none /run
+mkdir -p /run/systemd/system
+mount --bind "$1/systemd-run" /usr/bin/systemd-run
+mount --bind "$1/systemctl" /usr/bin/systemctl
+ip link set lo up
+ip route add blackhole 10.1.0.0/16
+say() { sh "$2" "deadman_$1" r t1 $3; }
+printf '@step 0 ip 1 -\\nroute del blackhole 10.1.0.0/16\\n@end\\n' | say arm "$2" 30
+say extend "$2" 2
+say look "$2"
+ls "$FERRY_DEADMAN_DIR"
+cat /run/asked
+sleep 1
+until [ "$(say look "$2")" = "fired undone" ]; do sleep 0.1; done
+ip route show 10.1.0.0/16
+printf '@step 0 ip 1 -\\nroute add blackhole 10.1.0.0/16\\n@end\\n' | sh "$2" deadman_arm r t2 30
+sh "$2" deadman_confirm r t2
+ls /run/*.timer || echo no timer
+"""
+
+
+@pytest.mark.skipif(not all(map(os.path.exists, ("/usr/bin/systemd-run", "/usr/bin/systemctl"))), reason="needs systemd's programs")
+def test_systemd_is_the_timer_where_it_runs(tmp_path):
+    for name, text in (("systemd-run", SYSTEMD_RUN), ("systemctl", SYSTEMCTL)):
+        path = tmp_path / name
+        path.write_text(text)
+        path.chmod(0o755)
+    done = run("unshare", "-n", "-m", "-p", "--fork", "--mount-proc", "--kill-child", "sh", "-c", STORY, "sh", tmp_path, SCRIPT,
+               env=dict(os.environ, FERRY_DEADMAN_DIR=str(tmp_path / "records")))
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert lines[0] in ("armed 29", "armed 30") and lines[1] in ("armed 1", "armed 2") and lines[2] in ("armed 0", "armed 1", "armed 2")
+    assert lines[3] == "r", "no namespace of a bigger machine"
+    asked = lines[4:6]
+    for line, seconds in zip(asked, (30, 2)):
+        assert f"--on-active={seconds}s" in line and "--timer-property=AccuracySec=1s" in line, line
+        assert line.endswith(f"/bin/sh {tmp_path}/records/r/t1/timer unit")
+    assert lines[6:] == ["armed 29", "confirmed", "no timer"], lines[6:]
