@@ -560,6 +560,43 @@ static void test_a_plans_simulated_routers_start_as_it_found_them(void **state)
     assert_int_equal(system(command), 0);
 }
 
+/* Two routers that are one machine could be two sites that are one. */
+static void test_one_machine_is_one_router(void **state)
+{
+    static const struct {
+        struct ferry_driver_config a, b;
+        const char *words; /* NULL: two machines */
+    } cases[] = {
+        {{.type = "netlink", .netns = "x"}, {.type = "netlink", .netns = "x"}, "namespace x"},
+        {{.type = "netlink"}, {.type = "frr"}, "this machine itself"},
+        {{.type = "netlink", .netns = "x"}, {.type = "frr", .netns = "x", .pathspace = "p"}, "namespace x"},
+        {{.type = "frr", .pathspace = "p"}, {.type = "frr", .pathspace = "p"}, "pathspace p"},
+        {{.type = "frr", .pathspace = "p"}, {.type = "frr", .pathspace = "q"}, NULL},
+        {{.type = "frr", .host = "h"}, {.type = "iproute", .host = "h", .port = 22}, "h port 22"},
+        {{.type = "frr", .host = "h"}, {.type = "frr", .host = "h", .port = 23}, NULL},
+        {{.type = "frr", .host = "h"}, {.type = "frr", .host = "h", .jump = "j"}, NULL},
+        {{.type = "frr", .host = "h", .netns = "x"}, {.type = "frr", .host = "h", .netns = "y"}, NULL},
+        {{.type = "frr", .transport = "ssh"}, {.type = "frr", .transport = "ssh"}, NULL}, /* by their names */
+        {{.type = "sim"}, {.type = "sim"}, NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *names[] = {"a", "b"};
+        const struct ferry_driver_config *configs[] = {&cases[i].a, &cases[i].b};
+        struct ferry_fleet_config config = {
+            .env = &ferry_env_real, .find = ferry_driver_find, .state_dir = "/nowhere"};
+        struct ferry_fleet *fleet = NULL;
+        struct ferry_err err = {0};
+        int r = ferry_fleet_new(&config, names, configs, 2, &fleet, &err);
+        assert_int_equal(r, cases[i].words ? -FERRY_EREFUSED : 0);
+        if (cases[i].words) {
+            assert_string_equal(err.rule, "same-machine");
+            assert_non_null(strstr(err.text, cases[i].words));
+        }
+        ferry_fleet_free(fleet);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -576,6 +613,7 @@ int main(void)
         cmocka_unit_test(test_simulated_routers_start_at_home),
         cmocka_unit_test(test_simulated_routers_know_their_interfaces),
         cmocka_unit_test(test_unreachable_routers_are_marked),
+        cmocka_unit_test(test_one_machine_is_one_router),
         cmocka_unit_test(test_a_plans_simulated_routers_start_as_it_found_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
