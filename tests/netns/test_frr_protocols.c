@@ -301,6 +301,7 @@ static void test_refusals(void **state)
     assert_int_equal(check(R2, &op, &err), -FERRY_EREFUSED);
     assert_string_equal(err.rule, "frr-no-neighbour");
     triangle_conf(R2, "router bgp\n no neighbor 10.0.12.1 shutdown\n no neighbor 10.0.23.2 shutdown\nexit\n");
+    triangle_until(&routers[R2], "show bgp ipv4 unicast summary json", "\"failedPeers\":0", true, 20);
     triangle_until(&routers[R2], "show ip route " BGP_P " json", "10.0.12.1", true, 20);
 
     c->prefix_list = (char *)"MOVED";
