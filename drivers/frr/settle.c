@@ -56,6 +56,17 @@ static int config_again(struct ferry_frr_apply *a, struct ferry_err *err)
     return ferry_frr_config_read(a->d, &a->running, err);
 }
 
+/* Whether the configuration says the same.  What lines with words beyond the fields lead to is only known once the RIB has
+ * them. */
+static bool same_lines(const struct ferry_entry *a, const struct ferry_entry *b)
+{
+    if (!a || !b || !a->native_len || !b->native_len)
+        return ferry_entry_equal(a, b, FERRY_CMP_EXACT);
+    return a->type == b->type && a->table == b->table && a->metric == b->metric &&
+           a->protocol == b->protocol && a->native_len == b->native_len &&
+           !memcmp(a->native, b->native, a->native_len);
+}
+
 /* What the configuration says of a slot now: its outcome, DONE being only that the configuration has it. */
 static int compare(struct ferry_frr_apply *a, struct ferry_frr_slot *slot, struct ferry_err *err)
 {
@@ -65,9 +76,9 @@ static int compare(struct ferry_frr_apply *a, struct ferry_frr_slot *slot, struc
     if (result < 0)
         return result;
     const char *said = a->said.n ? a->said.v : "vtysh said nothing";
-    if (ferry_entry_equal(seen.was, slot->now, FERRY_CMP_EXACT))
+    if (same_lines(seen.was, slot->now))
         slot->outcome = FERRY_DONE;
-    else if (ferry_entry_equal(seen.was, slot->was, FERRY_CMP_EXACT))
+    else if (same_lines(seen.was, slot->was))
         ferry_frr_slot_why(slot, FERRY_REFUSED, "FRR did not take it: %s", said);
     else
         ferry_frr_slot_why(slot, FERRY_UNKNOWN, "FRR now has %s: %s",
@@ -115,6 +126,7 @@ static int gather(const struct ferry_frr_apply *a, struct ferry_frr_files *files
 
 static int one_by_one(struct ferry_frr_apply *a, struct ferry_err *err)
 {
+    ferry_frr_cool(a->d); /* those who waited may have lost a daemon that was restarted */
     int result = config_again(a, err);
     for (size_t i = 0; i < a->n_slots && !result; i++)
         if (changes(&a->slots[i]))
@@ -150,6 +162,25 @@ static int write_all(struct ferry_frr_apply *a, struct ferry_err *err)
 
 /* ---- RIB and kernel. ---- */
 
+/* Whether FRR uses every next hop of a route: it keeps one that it cannot use in its RIB, too, and learns of several
+ * one after the other. */
+static bool in_use(const struct ferry_frr_look *look, const struct ferry_frr_slot *slot)
+{
+    struct ferry_frr_look without_kernel = *look;
+    struct ferry_query_item item = {.prefix = slot->key.prefix, .table = table_of(slot)};
+    struct ferry_fib held = {0};
+    bool used = false;
+    without_kernel.kernel = NULL;
+    ferry_frr_hold(&without_kernel, &item, 0, FERRY_EXACT, &held);
+    for (size_t i = 0; i < held.n && !used; i++) {
+        used = ferry_entry_equal(&held.items[i].entry, slot->now, FERRY_CMP_EXACT);
+        for (uint16_t k = 0; k < held.items[i].entry.n_nexthops; k++)
+            used &= !held.items[i].entry.nexthops[k].down;
+    }
+    ferry_fib_clear(&held);
+    return used;
+}
+
 static const char *route_settled(const struct ferry_frr_look *look, const struct ferry_frr_slot *slot)
 {
     bool in_rib = false;
@@ -159,9 +190,10 @@ static const char *route_settled(const struct ferry_frr_look *look, const struct
             !strcmp(r->protocol, "static") && r->table == table_of(slot) && r->distance == slot->key.metric;
     }
     const struct ferry_entry *e = slot->now && !ferry_entry_dynamic(slot->now) ? slot->now : NULL;
-    if (in_rib != (e != NULL))
-        return e ? "configured, but FRR does not use it: is its next hop reachable, its interface up?"
-                 : "no longer configured, but still in FRR's RIB";
+    if (e && (!in_rib || !in_use(look, slot)))
+        return "configured, but FRR does not use it: is its next hop reachable, its interface up?";
+    if (!e && in_rib)
+        return "no longer configured, but still in FRR's RIB";
     return ferry_frr_disagree(look, &slot->key.prefix, table_of(slot));
 }
 
