@@ -144,7 +144,12 @@ static int save(struct ferry_frr *d, struct ferry_err *err)
 int ferry_frr_persist(struct ferry_driver *driver, struct ferry_err *err)
 {
     struct ferry_frr *d = (struct ferry_frr *)driver;
+    bool same = false;
     int result = ferry_frr_daemons(d, &d->config, err);
+    if (!result)
+        result = ferry_frr_saved(d, &same, err);
+    if (!result && same) /* as after an undo: what is not written cannot be cut short */
+        return 0;
     if (!result)
         result = disk(d, err);
     if (!result)
