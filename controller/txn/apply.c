@@ -230,8 +230,20 @@ void ferry_txn_announce(struct ferry_txn *txn, bool back)
     }
 }
 
-void ferry_txn_persist(struct ferry_txn *txn)
+static void not_saved(struct ferry_txn *txn, const char *router, const char *why)
 {
+    ferry_txn_say(txn, FERRY_EVENT_NOTE, SIZE_MAX, "%s: not made to last over a restart: %s", router, why);
+    FERRY_GROW(txn->record.hands, txn->record.n_hands);
+    txn->record.hands[txn->record.n_hands++] =
+        (struct ferry_hand){.router = ferry_strdup(router),
+                            .key = ferry_strdup("saved configuration"),
+                            .expected = ferry_strdup("what runs, after a restart too"),
+                            .found = ferry_strdup(why)};
+}
+
+size_t ferry_txn_persist(struct ferry_txn *txn)
+{
+    size_t n_before = txn->record.n_hands;
     const struct ferry_plan *plan = txn->plan;
     FERRY_AUTOFREE bool *changed = ferry_calloc(plan->n_routers, sizeof *changed);
     FERRY_AUTOFREE struct ferry_job *jobs = ferry_calloc(plan->n_routers, sizeof *jobs);
@@ -247,6 +259,6 @@ void ferry_txn_persist(struct ferry_txn *txn)
     ferry_txn_point(txn->env, "driver-persist");
     for (size_t i = 0; i < n; i++)
         if (jobs[i].result < 0)
-            ferry_txn_say(txn, FERRY_EVENT_NOTE, SIZE_MAX, "%s: not made to last over a restart: %s",
-                          plan->routers[jobs[i].router].name, jobs[i].err.text);
+            not_saved(txn, plan->routers[jobs[i].router].name, jobs[i].err.text);
+    return txn->record.n_hands - n_before;
 }

@@ -207,9 +207,7 @@ static int finish(struct ferry_txn *txn, struct ferry_err *err)
     txn->record.ended_us = txn->env->realtime_us(txn->env->ctx);
     ferry_txn_set_state(txn, FERRY_TXN_COMMITTED);
     int r = ferry_txn_save(txn, "journal-recover", err);
-    if (!r)
-        ferry_txn_persist(txn);
-    return r;
+    return r == 0 && ferry_txn_persist(txn) ? ferry_txn_save(txn, "journal-persist", err) : r;
 }
 
 static int undo(struct ferry_txn *txn, const struct reach *reach, struct ferry_err *err)

@@ -322,9 +322,9 @@ int ferry_txn_commit(struct ferry_txn *txn, struct ferry_err *err)
         txn->record.ended_us = 0;
         return r;
     }
-    ferry_txn_persist(txn);
+    txn->kept = true;
     txn->ended = true;
-    return 0;
+    return ferry_txn_persist(txn) ? ferry_txn_save(txn, "journal-persist", err) : 0;
 }
 
 /* The routers undo it by themselves unless a confirm comes: the window begins now. */
@@ -363,9 +363,10 @@ static int end_undo(struct ferry_txn *txn, struct ferry_err *err)
     int r = ferry_txn_save(txn, "journal-undone", err);
     if (r < 0)
         return r;
-    if (txn->record.state == FERRY_TXN_UNDONE)
-        ferry_txn_persist(txn);
     txn->ended = true;
+    /* Nothing was saved but by a commit: saving without need would save what others have not. */
+    if (txn->record.state == FERRY_TXN_UNDONE && txn->kept && ferry_txn_persist(txn))
+        return ferry_txn_save(txn, "journal-persist", err);
     return 0;
 }
 

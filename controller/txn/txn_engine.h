@@ -201,6 +201,7 @@ struct ferry_txn {
     bool undo_said; /* the journal knows that the undo has begun */
     size_t stage;   /* forward: stages [0, stage) are done; backward: stages [stage, …) are undone */
     bool ended;
+    bool kept;                            /* was committed, and made to last */
     const struct ferry_stack **states;    /* after stages [0, stage), forward only */
     struct ferry_batch **ready;           /* [stage]: built before the outage began */
     size_t first_critical, last_critical; /* stages of the outage: first detach to last attach */
@@ -240,7 +241,8 @@ int ferry_txn_undo_stage(struct ferry_txn *txn, size_t stage);
 void ferry_txn_undo_end(struct ferry_txn *txn);
 /* Announces the gateways that the plan, or its undo, has attached. */
 void ferry_txn_announce(struct ferry_txn *txn, bool back);
-void ferry_txn_persist(struct ferry_txn *txn);
+/* Makes the changed routers keep what they hold; where one cannot, a hand says so.  Returns how many cannot. */
+size_t ferry_txn_persist(struct ferry_txn *txn);
 /* Cells of every router for every moved subnet, a slice of subnets at a time. */
 void ferry_txn_view_all(struct ferry_plan *plan, const struct ferry_stack *const *states, size_t from,
                         size_t width, struct ferry_view *ret);

@@ -110,6 +110,7 @@ int ui_outcome(struct ui *ui, const struct ferry_txn_record *r, const char *verb
         printf(recover ? "%s: finished: committed and verified\n"
                        : "%s: confirmed: committed on every router\n",
                r->id);
+        ui_unsaved_text(ui, r);
     } else if (r->state == FERRY_TXN_UNDONE) {
         undone_text(ui, r, verb);
     } else if (r->state == FERRY_TXN_AWAITING_CONFIRM) {
@@ -121,7 +122,7 @@ int ui_outcome(struct ui *ui, const struct ferry_txn_record *r, const char *verb
         if (r->n_hands)
             ui_hands_text(ui, r->hands, r->n_hands, stdout);
     }
-    return ui_state_exit(r->state);
+    return ui_record_exit(r);
 }
 
 /* ---- The verbs. ---- */

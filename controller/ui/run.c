@@ -76,11 +76,11 @@ struct ferry_txn_options ui_txn_options(struct ui *ui, const char *kind, const c
     };
 }
 
-int ui_state_exit(enum ferry_txn_state state)
+int ui_record_exit(const struct ferry_txn_record *record)
 {
-    switch (state) {
+    switch (record->state) {
     case FERRY_TXN_COMMITTED:
-        return UI_OK;
+        return record->n_hands ? UI_UNKNOWN : UI_OK; /* moved, but a restart would bring the old state back */
     case FERRY_TXN_UNDONE:
         return UI_UNDONE;
     case FERRY_TXN_AWAITING_CONFIRM:
@@ -217,7 +217,7 @@ static int final_status(const struct job *job, const struct ferry_txn_record *re
 {
     if (strcmp(job->how->kind, "drill") == 0 && record->state == FERRY_TXN_UNDONE)
         return job->verified ? UI_OK : UI_UNDONE;
-    return ui_state_exit(record->state);
+    return ui_record_exit(record);
 }
 
 static void report_json(const struct job *job, const struct ferry_txn_record *record, bool failed)
@@ -238,11 +238,23 @@ static void report_json(const struct job *job, const struct ferry_txn_record *re
     ui_print_json(doc);
 }
 
+void ui_unsaved_text(const struct ui *ui, const struct ferry_txn_record *record)
+{
+    if (!record->n_hands)
+        return;
+    ui_hands_text(ui, record->hands, record->n_hands, stdout);
+    printf("A restart would bring the old state back there: save by hand (`write memory`).\n");
+}
+
 static void report_end(const struct job *job, const struct ferry_txn_record *record)
 {
     const struct ui *ui = job->ui;
     const char *id = record->id, *reset = ui_reset(ui, stdout);
-    if (record->state == FERRY_TXN_COMMITTED) {
+    if (record->state == FERRY_TXN_COMMITTED && record->n_hands) {
+        printf("%scommitted and verified, but not saved%s: transaction %s\n", ui_style(ui, stdout, UI_RED),
+               reset, id);
+        ui_unsaved_text(ui, record);
+    } else if (record->state == FERRY_TXN_COMMITTED) {
         printf("%scommitted and verified%s: transaction %s\n", ui_style(ui, stdout, UI_GREEN), reset, id);
         if (strcmp(job->how->kind, "apply") == 0)
             printf("Roll back: ferry rollback %s\n", id);

@@ -33,7 +33,9 @@ int ui_run_may(struct ui *ui, const struct ui_run_options *o);
 int ui_run_plan(struct ui *ui, struct ferry_fleet *fleet, struct ferry_plan *plan, const struct ui_run *how);
 /* The options of every transaction that this program starts. */
 struct ferry_txn_options ui_txn_options(struct ui *ui, const char *kind, const char *undoes, void *progress);
-int ui_state_exit(enum ferry_txn_state state);
+int ui_record_exit(const struct ferry_txn_record *record);
+/* Where a committed transaction would not outlive a restart; nothing where it would. */
+void ui_unsaved_text(const struct ui *ui, const struct ferry_txn_record *record);
 /* What to do about it, and until when. */
 void ui_awaiting_text(const struct ui *ui, const struct ferry_txn_record *record);
 /* What a record says after `verb`: confirm, extend, recover, or the rollback of what awaited.  Its exit status. */
