@@ -1,0 +1,367 @@
+/* The FRR driver where the contract suite does not look: what the kernel sees meanwhile, odd lines that come back, daemons
+ * that stop, die and return, lines that FRR refuses or forgets without a word, and saving.
+ *
+ * Works on the contract suite's router: zebra and staticd in a namespace of their own.
+ *
+ * SPDX-License-Identifier: MIT */
+#include "contract/words.h"
+
+#include <signal.h>
+#include <time.h>
+#include <unistd.h>
+
+#define P "192.168.1.0/24"
+
+static void FERRY_PRINTF(1, 2) sh(const char *fmt, ...)
+{
+    char command[1024];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(command, sizeof command, fmt, args);
+    va_end(args);
+    if (system(command) != 0)
+        fail_msg("failed: %s", command);
+}
+
+static char *FERRY_PRINTF(1, 2) say(const char *fmt, ...)
+{
+    char command[1024];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(command, sizeof command, fmt, args);
+    va_end(args);
+    FILE *pipe = popen(command, "r");
+    assert_non_null(pipe);
+    char *text = ferry_calloc(1, 1 << 18);
+    text[fread(text, 1, (1 << 18) - 1, pipe)] = 0;
+    pclose(pipe);
+    return text;
+}
+
+static double now_ms(void)
+{
+    return (double)ferry_env_real.monotonic_us(NULL) / 1000;
+}
+
+static void by_hand(struct contract_router *r, const char *lines)
+{
+    sh("printf '%s\\n' | vtysh -N %s -f /dev/stdin", lines, r->netns);
+}
+
+/* All that must come back: configuration, and the kernel without FRR's own numbers of nexthop objects. */
+static char *whole(struct contract_router *r)
+{
+    return say("vtysh -N %s -c 'show running-config'; ip -n %s route show table all | grep -v "
+               "'fe80:\\|^ff00\\|local "
+               "fe80\\|multicast' | sed 's/nhid [0-9]* //' | sort",
+               r->netns, r->netns);
+}
+
+static void until_kernel_has(struct contract_router *r, const char *what)
+{
+    for (int i = 0; i < 400; i++, usleep(10000)) {
+        FERRY_AUTOFREE char *routes = say("ip -n %s route show table all", r->netns);
+        if (strstr(routes, what))
+            return;
+    }
+    fail_msg("the kernel has no %s", what);
+}
+
+/* ---- What the kernel sees meanwhile. ---- */
+
+static void test_no_swap_deletes_the_route(void **state)
+{
+    struct contract_router *r = *state;
+    const struct ferry_entry *one = ROUTE(MAIN, 1, FERRY, VIA1), *two = ROUTE(MAIN, 1, FERRY, VIA2),
+                             *both = ROUTE(MAIN, 1, FERRY, VIA1, VIA2),
+                             *drop = DROP(FERRY_BLACKHOLE, MAIN, 254),
+                             *at_once = DROP(FERRY_BLACKHOLE, MAIN, 1), *foreign = ROUTE(MAIN, 1, 4, VIA1);
+    done(r, op_route(P, MAIN, 1, NULL, one));
+    sh("ip -n %s monitor route >%s/events & echo $! >%s/pid", r->netns, r->state_dir, r->state_dir);
+    for (int i = 0; i < 200; i++, usleep(10000)) { /* until it listens */
+        sh("ip -n %s route replace 203.0.113.0/24 dev up0", r->netns);
+        FERRY_AUTOFREE char *heard = say("cat %s/events", r->state_dir);
+        if (strstr(heard, "203.0.113.0/24"))
+            break;
+    }
+    done(r, op_route(P, MAIN, 1, one, two));
+    done(r, op_route(P, MAIN, 1, two, both));
+    done(r, op_route(P, MAIN, 1, both, one));
+    done(r, op_route(P, MAIN, 1, one, foreign)); /* another tag alone */
+    done(r, op_route(P, MAIN, 1, foreign, two));
+    done(r, op_route(P, MAIN, 1, two, at_once));
+    done(r, op_route(P, MAIN, 1, at_once, both));
+    done(r, op_route(P, MAIN, 254, NULL, drop));
+    done(r, op_route(P, MAIN, 1, both, NULL)); /* detach: falls to the blackhole */
+    done(r, op_route(P, MAIN, 1, NULL, two));  /* attach */
+    FERRY_AUTOFREE char *events = say("kill $(cat %s/pid); cat %s/events", r->state_dir, r->state_dir);
+    assert_non_null(strstr(events, "blackhole " P));
+    if (strstr(events, "Deleted " P) || strstr(events, "Deleted blackhole " P))
+        fail_msg("the route was deleted:\n%s", events);
+}
+
+/* ---- What comes back. ---- */
+
+static void away_and_back(struct contract_router *r, const char *prefix, uint32_t table, uint32_t distance)
+{
+    struct ferry_fib fib = ask(r, prefix, table, NULL, NULL);
+    FERRY_AUTOFREE char *before = whole(r);
+    assert_int_equal(only(&fib, FERRY_EXACT), 1);
+    const struct ferry_entry *e = &fib.items[0].entry;
+    bool v6 = strchr(prefix, ':');
+    struct ferry_op away = op_route(prefix, table, distance, e, NULL),
+                    other = op_route(prefix, table, distance, e,
+                                     v6 ? ROUTE(table, distance, FERRY, "fd00:255:2::9 up1")
+                                        : ROUTE(table, distance, FERRY, "10.255.2.9 up1"));
+    assert_int_equal(e->metric, distance);
+    done(r, away);
+    HOLDS(r, prefix, table);
+    done(r, swapped(&away));
+    done(r, other);
+    HOLDS(r, prefix, table, other.after);
+    done(r, swapped(&other));
+    FERRY_AUTOFREE char *after = whole(r);
+    if (strcmp(before, after) != 0) {
+        FILE *files[2];
+        for (int i = 0; i < 2; i++) {
+            char name[128];
+            snprintf(name, sizeof name, "%s/%d", r->state_dir, i);
+            files[i] = fopen(name, "w");
+            fputs(i ? after : before, files[i]);
+            fclose(files[i]);
+        }
+        FERRY_AUTOFREE char *differs = say("cd %s && diff 0 1", r->state_dir);
+        fail_msg("%s:\n%s", prefix, differs);
+    }
+    ferry_fib_clear(&fib);
+}
+
+static void test_odd_lines_come_back_exactly(void **state)
+{
+    struct contract_router *r = *state;
+    by_hand(
+        r,
+        "ip route 10.9.9.0/24 10.255.2.2 up1\\nip route 10.1.0.0/24 10.255.1.2\\n"
+        "ip route 10.2.0.0/24 10.9.9.1 tag 5 40\\nip route 10.3.0.0/24 10.255.1.2 up0 tag 7 30\\n"
+        "ip route 10.3.0.0/24 10.255.2.2 up1 tag 7 30\\nip route 10.4.0.0/24 Null0\\nip route 10.5.0.0/24 reject "
+        "7\\n"
+        "ip route 10.6.0.0/24 10.77.0.1 up0 onlink\\nip route 10.7.0.0/24 10.255.1.2 up0 tag 9 table 100\\n"
+        "ip route 10.8.0.0/24 10.255.1.2 up0 color 5\\nip route 10.10.0.0/24 up0 200\\n"
+        "ipv6 route fd00:1::/64 fd00:255:1::2 77\\nipv6 route fd00:2::/64 fe80::9 up0 tag 3\\n"
+        "ipv6 route fd00:3::/64 blackhole 9");
+    until_kernel_has(r, "blackhole fd00:3::/64");
+    until_kernel_has(r, "10.2.0.0/24");
+    away_and_back(r, "10.1.0.0/24", MAIN, 1);
+    away_and_back(r, "10.2.0.0/24", MAIN, 40);
+    away_and_back(r, "10.3.0.0/24", MAIN, 30);
+    away_and_back(r, "10.4.0.0/24", MAIN, 1);
+    away_and_back(r, "10.5.0.0/24", MAIN, 7);
+    away_and_back(r, "10.6.0.0/24", MAIN, 1);
+    away_and_back(r, "10.7.0.0/24", 100, 1);
+    away_and_back(r, "10.8.0.0/24", MAIN, 1);
+    away_and_back(r, "10.10.0.0/24", MAIN, 200);
+    away_and_back(r, "fd00:1::/64", MAIN, 77);
+    away_and_back(r, "fd00:2::/64", MAIN, 1);
+    away_and_back(r, "fd00:3::/64", MAIN, 9);
+}
+
+/* ---- What FRR does not do, though it says nothing. ---- */
+
+static void test_what_frr_would_not_do_is_never_done(void **state)
+{
+    struct contract_router *r = *state;
+    struct made m;
+    struct ferry_entry native = *ROUTE(MAIN, 1, FERRY, VIA1);
+    done(r, op_route(P, MAIN, 254, NULL, DROP(FERRY_BLACKHOLE, MAIN, 254)));
+    done(r, op_route(P, MAIN, 30, NULL, ROUTE(MAIN, 30, FERRY, VIA1)));
+    FERRY_AUTOFREE char *before = whole(r);
+    /* FRR would move the next hop, or the blackhole, from its other distance. */
+    assert_int_equal(apply_one(r, op_route(P, MAIN, 1, NULL, ROUTE(MAIN, 1, FERRY, VIA1))), FERRY_REFUSED);
+    assert_int_equal(apply_one(r, op_route(P, MAIN, 1, NULL, DROP(FERRY_UNREACHABLE, MAIN, 1))),
+                     FERRY_REFUSED);
+    /* A word for another: what stands in a plan is no way into vtysh. */
+    static const char *const words[] = {"10.255.1.2 up0\n!\nhostname x",
+                                        "10.255.1.2 up0;reboot",
+                                        "10.255.1.2 ?",
+                                        "10.255.1.2 up0 $(id)",
+                                        " ",
+                                        "10.255.1.2\tup0"};
+    for (size_t i = 0; i < FERRY_COUNT(words); i++) {
+        native.native = (const uint8_t *)words[i];
+        native.native_len = (uint32_t)strlen(words[i]);
+        assert_int_equal(apply_one(r, op_route(P, MAIN, 1, NULL, &native)), FERRY_REFUSED);
+    }
+    static const char *const names[] = {"Null0", "blackhole", "reject", "a b", "x\ny",
+                                        "up0?",  "!x",        "tag",    "7"};
+    for (size_t i = 0; i < FERRY_COUNT(names); i++) {
+        route(&m, MAIN, 1, FERRY, VIA2, (const char *)NULL);
+        strcpy(m.hops[0].dev, names[i]);
+        assert_int_equal(apply_one(r, op_route(P, MAIN, 1, NULL, &m.e)), FERRY_REFUSED);
+    }
+    FERRY_AUTOFREE char *after = whole(r);
+    assert_string_equal(before, after);
+    /* Configured, and never used: nobody is at the next hop's network. */
+    enum ferry_outcome outcome =
+        apply_one(r, op_route(P, MAIN, 1, NULL, ROUTE(MAIN, 1, FERRY, "10.99.9.9 up0")));
+    assert_int_equal(outcome, FERRY_UNKNOWN);
+}
+
+static void test_a_refused_line_takes_no_other_along(void **state)
+{
+    struct contract_router *r = *state;
+    struct ferry_entry odd = *ROUTE(MAIN, 30, 4, VIA1);
+    odd.native = (const uint8_t *)"10.255.1.2 up0 30 label 100"; /* MPLS is off: FRR refuses the whole file */
+    odd.native_len = (uint32_t)strlen((const char *)odd.native);
+    struct ferry_op ops[] = {op_route(P, MAIN, 1, NULL, ROUTE(MAIN, 1, FERRY, VIA1)),
+                             op_route("192.168.2.0/24", MAIN, 30, NULL, &odd),
+                             op_route("192.168.3.0/24", MAIN, 1, NULL, ROUTE(MAIN, 1, FERRY, VIA2))};
+    apply(r, ops, 3);
+    assert_int_equal(ops[0].outcome, FERRY_DONE);
+    assert_int_equal(ops[1].outcome, FERRY_REFUSED);
+    assert_non_null(strstr(ops[1].why, "MPLS"));
+    assert_int_equal(ops[2].outcome, FERRY_DONE);
+    HOLDS(r, P, MAIN, ROUTE(MAIN, 1, FERRY, VIA1));
+    HOLDS(r, "192.168.2.0/24", MAIN);
+    ferry_op_clear(&ops[1]);
+}
+
+/* ---- Daemons. ---- */
+
+static void signal_daemon(struct contract_router *r, const char *daemon, const char *signal)
+{
+    sh("kill -%s $(cat /run/frr/%s/%s.pid)", signal, r->netns, daemon);
+}
+
+/* A new connection, as the engine makes one where a call failed. */
+static void reopen(struct contract_router *r)
+{
+    struct ferry_err err;
+    r->ops->close(r->driver);
+    r->driver = NULL;
+    if (r->ops->open(&ferry_env_real, &r->config, "r1", r->state_dir, &r->initial, &r->driver, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static void test_a_stopped_daemon_is_not_waited_for(void **state)
+{
+    static const char *const daemons[] = {"staticd", "zebra"};
+    struct contract_router *r = *state;
+    struct ferry_err err;
+    for (size_t i = 0; i < FERRY_COUNT(daemons); i++) {
+        struct ferry_op op = op_route(P, MAIN, 1, NULL, ROUTE(MAIN, 1, FERRY, VIA1));
+        struct ferry_fib fib = ask(r, P, MAIN, NULL, NULL); /* kept vtysh */
+        ferry_fib_clear(&fib);
+        signal_daemon(r, daemons[i], "STOP");
+        double begun = now_ms();
+        int result = r->ops->apply(r->driver, &op, 1, &err);
+        double took = now_ms() - begun;
+        signal_daemon(r, daemons[i], "CONT");
+        assert_int_not_equal(op.outcome, FERRY_DONE);
+        assert_true(result < 0);
+        assert_true(took < 9000);
+        ferry_op_clear(&op);
+        reopen(r);
+        HOLDS(r, P, MAIN);
+    }
+}
+
+static void test_a_daemon_that_died_is_missed_and_found_again(void **state)
+{
+    struct contract_router *r = *state;
+    struct ferry_err err;
+    const struct ferry_entry *one = ROUTE(MAIN, 1, FERRY, VIA1);
+    struct ferry_op op = op_route(P, MAIN, 1, NULL, one);
+    struct ferry_fib fib = ask(r, P, MAIN, NULL, NULL); /* a vtysh is kept that knows the daemon which dies */
+    ferry_fib_clear(&fib);
+    signal_daemon(r, "staticd", "KILL");
+    for (int i = 0;
+         i < 100 && !system("grep -q staticd /proc/$(cat /run/frr/*/staticd.pid)/comm 2>/dev/null"); i++)
+        usleep(10000);
+    (void)!r->ops->apply(r->driver, &op, 1, &err);
+    assert_int_not_equal(op.outcome, FERRY_DONE);
+    ferry_op_clear(&op);
+    reopen(r);
+    struct ferry_op checked = op_route(P, MAIN, 1, NULL, one);
+    assert_int_equal(r->ops->check(r->driver, &checked, 1, &err), -FERRY_EREFUSED);
+    assert_non_null(strstr(err.text, "staticd"));
+    assert_true(r->ops->persist(r->driver, &err) < 0); /* it would save without staticd's part */
+    /* As watchfrr does, while a connection is kept. */
+    sh("ip netns exec %s /usr/lib/frr/staticd -d -A 127.0.0.1 -N %s", r->netns, r->netns);
+    sh("for i in $(seq 100); do vtysh -N %s -c 'show daemons' | grep -q staticd && exit 0; sleep 0.05; done; "
+       "exit 1",
+       r->netns);
+    done(r, op_route(P, MAIN, 1, NULL, one));
+    HOLDS(r, P, MAIN, one);
+    signal_daemon(r, "staticd", "KILL");
+    sh("ip netns exec %s /usr/lib/frr/staticd -d -A 127.0.0.1 -N %s", r->netns, r->netns);
+    sh("for i in $(seq 100); do vtysh -N %s -c 'show daemons' | grep -q staticd && exit 0; sleep 0.05; done; "
+       "exit 1",
+       r->netns);
+    /* A vtysh that starts beside a daemon that starts may miss it without a word: refused then, and nothing is written. */
+    op = op_route("192.168.9.0/24", MAIN, 1, NULL, one);
+    for (int i = 0; i < 5 && op.outcome != FERRY_DONE; i++)
+        if (r->ops->apply(r->driver, &op, 1, &err) < 0)
+            reopen(r);
+    assert_int_equal(op.outcome, FERRY_DONE);
+    HOLDS(r, "192.168.9.0/24", MAIN, one);
+}
+
+/* ---- Saving. ---- */
+
+static unsigned warned;
+
+static void hear(void *ctx, enum ferry_log_level level, const char *fmt, va_list args)
+{
+    (void)ctx;
+    char text[512];
+    vsnprintf(text, sizeof text, fmt, args);
+    warned += level == FERRY_LOG_WARNING && strstr(text, "not saved");
+}
+
+static void test_saving_is_looked_at(void **state)
+{
+    struct contract_router *r = *state;
+    struct ferry_err err;
+    struct ferry_env env = ferry_env_real;
+    struct ferry_op op = op_route("192.168.9.0/24", MAIN, 1, NULL, ROUTE(MAIN, 1, FERRY, VIA2));
+    env.log = hear;
+    done(r, op_route(P, MAIN, 1, NULL, ROUTE(MAIN, 1, FERRY, VIA1)));
+    r->ops->close(r->driver);
+    assert_int_equal(r->ops->open(&env, &r->config, "r1", r->state_dir, &r->initial, &r->driver, &err), 0);
+    assert_int_equal(r->ops->check(r->driver, &op, 1, &err), 0);
+    assert_int_equal(warned, 1); /* somebody's lines are not saved */
+    if (r->ops->persist(r->driver, &err) < 0)
+        fail_msg("%s", err.text);
+    sh("grep -q '^ip route " P " 10.255.1.2 up0 tag 2100$' /etc/frr/%s/frr.conf", r->netns);
+    sh("test -f /etc/frr/%s/frr.conf.ferry", r->netns);
+    assert_int_equal(r->ops->check(r->driver, &op, 1, &err), 0);
+    assert_int_equal(warned, 1);
+    /* A full disk: what was saved stays. */
+    FERRY_AUTOFREE char *saved = say("cat /etc/frr/%s/frr.conf", r->netns);
+    done(r, op);
+    sh("cd /etc/frr/%s && cp -a . %s/frr && mount -t tmpfs -o size=64k tmpfs /etc/frr/%s && cp -a %s/frr/. "
+       "/etc/frr/%s && head -c 100000 /dev/zero >/etc/frr/%s/full 2>/dev/null || :",
+       r->netns, r->state_dir, r->netns, r->state_dir, r->netns, r->netns);
+    assert_true(r->ops->persist(r->driver, &err) < 0);
+    FERRY_AUTOFREE char *still = say("cat /etc/frr/%s/frr.conf", r->netns);
+    assert_string_equal(saved, still);
+    sh("umount /etc/frr/%s", r->netns);
+}
+
+int main(void)
+{
+    tested = &contract_frr;
+    int skipped = tested->available();
+    if (skipped)
+        return skipped;
+    const struct CMUnitTest tests[] = {
+        T(no_swap_deletes_the_route),
+        T(odd_lines_come_back_exactly),
+        T(what_frr_would_not_do_is_never_done),
+        T(a_refused_line_takes_no_other_along),
+        T(a_stopped_daemon_is_not_waited_for),
+        T(a_daemon_that_died_is_missed_and_found_again),
+        T(saving_is_looked_at),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
