@@ -5,6 +5,7 @@
 #include "base/mem.h"
 
 #include <errno.h>
+#include <linux/lwtunnel.h>
 #include <linux/netconf.h>
 #include <linux/nexthop.h>
 #include <stdio.h>
@@ -76,6 +77,72 @@ int ferry_iproute_look(struct ferry_linux *base, const struct ferry_linux_survey
     return result < 0 ? result : ferry_iproute_links(d, err);
 }
 
+/* A kernel's messages have the lengths that its types say; a router's may have any. */
+static bool sound_hops(struct nlattr *multipath, const struct nla_policy *policy)
+{
+    struct rtnexthop *hop = nla_data(multipath);
+    struct nlattr *tb[RTA_MAX + 1];
+    int left = nla_len(multipath);
+    for (; left >= (int)sizeof *hop && RTNH_OK(hop, left); hop = RTNH_NEXT(hop)) {
+        int n = (int)(hop->rtnh_len - sizeof *hop);
+        if (n > 0 &&
+            nla_parse(tb, RTA_MAX, (struct nlattr *)RTNH_DATA(hop), n, (struct nla_policy *)policy) < 0)
+            return false;
+        left -= RTNH_ALIGN(hop->rtnh_len);
+    }
+    return left <= 0;
+}
+
+static bool sound_route(struct nlmsghdr *h)
+{
+    const struct rtmsg *rtm = NLMSG_DATA(h);
+    uint16_t bytes = rtm->rtm_family == AF_INET ? 4 : 16;
+    struct nla_policy policy[RTA_MAX + 1] = {
+        [RTA_DST] = {.minlen = bytes},     [RTA_SRC] = {.minlen = bytes},
+        [RTA_GATEWAY] = {.minlen = bytes}, [RTA_PREFSRC] = {.minlen = bytes},
+        [RTA_VIA] = {.minlen = 6},         [RTA_OIF] = {.minlen = 4},
+        [RTA_PRIORITY] = {.minlen = 4},    [RTA_TABLE] = {.minlen = 4},
+        [RTA_FLOW] = {.minlen = 4},        [RTA_NH_ID] = {.minlen = 4},
+        [RTA_PREF] = {.minlen = 1},        [RTA_TTL_PROPAGATE] = {.minlen = 1},
+        [RTA_ENCAP_TYPE] = {.minlen = 2},  [RTA_CACHEINFO] = {.minlen = sizeof(struct rta_cacheinfo)}};
+    struct nla_policy metrics[RTAX_MAX + 1],
+        encap[LWTUNNEL_IP_MAX + 1] = {[LWTUNNEL_IP_ID] = {.minlen = 8},  [LWTUNNEL_IP_DST] = {.minlen = 4},
+                                      [LWTUNNEL_IP_SRC] = {.minlen = 4}, [LWTUNNEL_IP_TTL] = {.minlen = 1},
+                                      [LWTUNNEL_IP_TOS] = {.minlen = 1}, [LWTUNNEL_IP_FLAGS] = {.minlen = 2}};
+    struct nlattr *tb[RTA_MAX + 1], *inner[LWTUNNEL_IP_MAX + RTAX_MAX + 2];
+    for (int i = 0; i <= RTAX_MAX; i++)
+        metrics[i] = (struct nla_policy){.minlen = i ? 4 : 0};
+    metrics[RTAX_CC_ALGO] = (struct nla_policy){.type = NLA_NUL_STRING};
+    if (rtm->rtm_family != AF_INET && rtm->rtm_family != AF_INET6)
+        return true; /* nobody reads it */
+    return rtm->rtm_dst_len <= 8 * bytes && nlmsg_parse(h, sizeof *rtm, tb, RTA_MAX, policy) >= 0 &&
+           (!tb[RTA_MULTIPATH] || sound_hops(tb[RTA_MULTIPATH], policy)) &&
+           (!tb[RTA_METRICS] || nla_parse_nested(inner, RTAX_MAX, tb[RTA_METRICS], metrics) >= 0) &&
+           (!tb[RTA_ENCAP] || !tb[RTA_ENCAP_TYPE] || nla_get_u16(tb[RTA_ENCAP_TYPE]) != LWTUNNEL_ENCAP_IP ||
+            nla_parse_nested(inner, LWTUNNEL_IP_MAX, tb[RTA_ENCAP], encap) >= 0);
+}
+
+static bool sound_address(struct nlmsghdr *h)
+{
+    const struct ifaddrmsg *ifa = NLMSG_DATA(h);
+    uint16_t bytes = ifa->ifa_family == AF_INET ? 4 : 16;
+    struct nla_policy policy[IFA_MAX + 1] = {
+        [IFA_ADDRESS] = {.minlen = bytes}, [IFA_LOCAL] = {.minlen = bytes},
+        [IFA_FLAGS] = {.minlen = 4},       [IFA_RT_PRIORITY] = {.minlen = 4},
+        [IFA_PROTO] = {.minlen = 1},       [IFA_CACHEINFO] = {.minlen = sizeof(struct ifa_cacheinfo)}};
+    struct nlattr *tb[IFA_MAX + 1];
+    return ifa->ifa_prefixlen <= 8 * bytes && nlmsg_parse(h, sizeof *ifa, tb, IFA_MAX, policy) >= 0;
+}
+
+static bool sound(struct nlmsghdr *h)
+{
+    if (h->nlmsg_type == RTM_NEWROUTE)
+        return h->nlmsg_len >= NLMSG_LENGTH(sizeof(struct rtmsg)) && sound_route(h);
+    if (h->nlmsg_type == RTM_NEWADDR)
+        return h->nlmsg_len >= NLMSG_LENGTH(sizeof(struct ifaddrmsg)) && sound_address(h);
+    return true;
+}
+
 /* 1: what was heard is not one state (S1 in linux/survey.c). */
 static int hand_over(const struct ferry_iproute_answer *a, const struct ferry_linux_dump *dump,
                      struct ferry_err *err)
@@ -99,12 +166,9 @@ static int hand_over(const struct ferry_iproute_answer *a, const struct ferry_li
     for (struct nlmsghdr *h; at < a->n_out; at += NLMSG_ALIGN(h->nlmsg_len)) {
         h = (struct nlmsghdr *)(a->out + at);
         if (a->n_out - at < sizeof *h || h->nlmsg_len < sizeof *h ||
-            NLMSG_ALIGN(h->nlmsg_len) > a->n_out - at)
+            NLMSG_ALIGN(h->nlmsg_len) > a->n_out - at || !sound(h))
             return ferry_error(err, FERRY_EIO, "the answer to 'ip %s' is broken", a->command);
-        size_t least = h->nlmsg_type == RTM_NEWROUTE  ? sizeof(struct rtmsg)
-                       : h->nlmsg_type == RTM_NEWADDR ? sizeof(struct ifaddrmsg)
-                                                      : 0;
-        if (least && h->nlmsg_len >= NLMSG_LENGTH(least))
+        if (h->nlmsg_type == RTM_NEWROUTE || h->nlmsg_type == RTM_NEWADDR)
             dump->each(dump->ctx, h);
     }
     return 0;

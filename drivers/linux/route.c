@@ -121,7 +121,7 @@ static bool parse_legs(struct ferry_linux *d, struct ferry_linux_route *r, struc
     struct rtnexthop *hop = nla_data(multipath);
     int left = nla_len(multipath);
     bool special = false;
-    while (RTNH_OK(hop, left)) {
+    while (left >= (int)sizeof *hop && RTNH_OK(hop, left)) {
         struct nlattr *tb[RTA_MAX + 1] = {0};
         int bytes = (int)(hop->rtnh_len - sizeof *hop);
         if (bytes > 0)
