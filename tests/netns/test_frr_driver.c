@@ -143,7 +143,8 @@ static void test_odd_lines_come_back_exactly(void **state)
         r,
         "ip route 10.9.9.0/24 10.255.2.2 up1\\nip route 10.1.0.0/24 10.255.1.2\\n"
         "ip route 10.2.0.0/24 10.9.9.1 tag 5 40\\nip route 10.3.0.0/24 10.255.1.2 up0 tag 7 30\\n"
-        "ip route 10.3.0.0/24 10.255.2.2 up1 tag 7 30\\nip route 10.4.0.0/24 Null0\\nip route 10.5.0.0/24 reject "
+        "ip route 10.3.0.0/24 10.255.2.2 up1 tag 7 30\\nip route 10.4.0.0/24 Null0\\nip route 10.5.0.0/24 "
+        "reject "
         "7\\n"
         "ip route 10.6.0.0/24 10.77.0.1 up0 onlink\\nip route 10.7.0.0/24 10.255.1.2 up0 tag 9 table 100\\n"
         "ip route 10.8.0.0/24 10.255.1.2 up0 color 5\\nip route 10.10.0.0/24 up0 200\\n"
