@@ -143,6 +143,7 @@ struct ferry_txn *ferry_txn_new(const struct ferry_env *env, struct ferry_fleet 
         txn->record.user = ferry_strdup(options->user);
         txn->progress = options->progress;
         txn->progress_ctx = options->progress_ctx;
+        txn->interrupted = options->interrupted;
     }
     txn->states = ferry_states_initial(plan);
     txn->ready = ferry_calloc(plan->n_stages, sizeof *txn->ready);

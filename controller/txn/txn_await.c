@@ -133,6 +133,11 @@ static int await_view(struct await *a, struct ferry_view *view)
         }
         if (!last)
             return 0;
+        const char *interrupted = !a->back && txn->interrupted ? txn->interrupted() : NULL;
+        if (interrupted) {
+            ferry_txn_set_reason(txn, interrupted);
+            return 1;
+        }
         if (a->slept_us >= AWAIT_US || txn->env->monotonic_us(txn->env->ctx) - a->since_us >= AWAIT_US)
             return give_up(a, view, last, cell);
         if (!a->said)

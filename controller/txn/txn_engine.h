@@ -195,6 +195,7 @@ struct ferry_txn {
     struct ferry_txn_record record; /* its plan is `plan`, which the caller owns */
     void (*progress)(void *ctx, enum ferry_txn_event event, size_t stage, const char *text);
     void *progress_ctx;
+    const char *(*interrupted)(void);
     bool hold;
     bool held; /* verified, and waiting */
     unsigned n_reasons;

@@ -73,6 +73,7 @@ struct ferry_txn_options ui_txn_options(struct ui *ui, const char *kind, const c
         .user = user_name(),
         .progress = ui_progress_event,
         .progress_ctx = progress,
+        .interrupted = ui_signals_caught,
     };
 }
 

@@ -156,6 +156,8 @@ struct ferry_txn_options {
     /* Progress; may be NULL.  `stage` is SIZE_MAX where it does not apply. */
     void (*progress)(void *ctx, enum ferry_txn_event event, size_t stage, const char *text);
     void *progress_ctx;
+    /* Why a long wait for routing protocols shall end in the undo, or NULL: go on.  May be NULL. */
+    const char *(*interrupted)(void);
 };
 
 /* Takes the lock, refuses while another transaction is unfinished (rule "unfinished"), proves the plan, reads
