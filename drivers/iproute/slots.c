@@ -92,3 +92,11 @@ int ferry_iproute_native(const struct ferry_driver_config *config, const struct 
         there.netns = NULL; /* it is where the connection starts, not where the commands run */
     return ferry_linux_native(&there, op, buf, size);
 }
+
+int ferry_iproute_deadman(struct ferry_driver *driver, enum ferry_deadman_verb verb,
+                          const struct ferry_deadman *deadman, enum ferry_deadman_state *ret,
+                          unsigned *ret_left_s, struct ferry_err *err)
+{
+    struct ferry_iproute *d = (struct ferry_iproute *)driver;
+    return ferry_linux_undo(&d->base, d->remote, verb, deadman, ret, ret_left_s, err);
+}

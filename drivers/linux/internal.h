@@ -315,7 +315,7 @@ int ferry_linux_deadman(struct ferry_driver *driver, enum ferry_deadman_verb ver
                         unsigned *ret_left_s, struct ferry_err *err);
 /* The same for whoever reaches a Linux router by commands. */
 struct ferry_remote;
-int ferry_linux_undo(struct ferry_remote *remote, const char *router, enum ferry_deadman_verb verb,
+int ferry_linux_undo(const struct ferry_linux *d, struct ferry_remote *remote, enum ferry_deadman_verb verb,
                      const struct ferry_deadman *deadman, enum ferry_deadman_state *ret, unsigned *ret_left_s,
                      struct ferry_err *err) FERRY_MUST_CHECK;
 int ferry_linux_native(const struct ferry_driver_config *config, const struct ferry_op *op, char *buf,

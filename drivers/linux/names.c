@@ -7,13 +7,10 @@
  * SPDX-License-Identifier: MIT */
 #include "internal.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
-#include <sched.h>
+#include "remote/netns.h"
+
 #include <stdio.h>
 #include <sys/ioctl.h>
-#include <unistd.h>
 
 unsigned ferry_linux_ifindex(const struct ferry_linux *d, const char *name)
 {
@@ -45,47 +42,8 @@ int ferry_linux_ifflags(const struct ferry_linux *d, const char *name)
     return ioctl(d->fd, SIOCGIFFLAGS, &request) ? -1 : (int)(unsigned short)request.ifr_flags;
 }
 
-struct visit {
-    const char *netns;
-    int (*work)(void *ctx, struct ferry_err *err);
-    void *ctx;
-    struct ferry_err *err;
-    int result;
-};
-
-static int enter(const char *netns, struct ferry_err *err)
-{
-    char path[300];
-    snprintf(path, sizeof path, "/run/netns/%s", netns);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return ferry_error(err, FERRY_EIO, "network namespace %s: %s", netns, strerror(errno));
-    int failed = setns(fd, CLONE_NEWNET) ? errno : 0;
-    close(fd);
-    if (failed)
-        return ferry_error(err, FERRY_EIO, "cannot enter network namespace %s: %s", netns, strerror(failed));
-    return 0;
-}
-
-static void *visit_thread(void *arg)
-{
-    struct visit *v = arg;
-    v->result = enter(v->netns, v->err);
-    if (!v->result)
-        v->result = v->work(v->ctx, v->err);
-    return NULL;
-}
-
 int ferry_linux_inside(const struct ferry_linux *d, int (*work)(void *ctx, struct ferry_err *err), void *ctx,
                        struct ferry_err *err)
 {
-    struct visit v = {.netns = d->netns, .work = work, .ctx = ctx, .err = err};
-    pthread_t thread;
-    if (!d->netns)
-        return work(ctx, err);
-    int failed = pthread_create(&thread, NULL, visit_thread, &v);
-    if (failed)
-        return ferry_error(err, FERRY_EIO, "cannot start a thread: %s", strerror(failed));
-    pthread_join(thread, NULL);
-    return v.result;
+    return ferry_remote_inside(d->netns, work, ctx, err);
 }

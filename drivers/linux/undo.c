@@ -48,12 +48,17 @@ static bool lapses(const struct ferry_entry *e)
 }
 
 /* The lines that do one op. */
-static int render_op(struct ferry_text *t, const struct ferry_op *op, struct ferry_err *err)
+static int render_op(const struct ferry_linux *d, struct ferry_text *t, const struct ferry_op *op,
+                     struct ferry_err *err)
 {
+    const struct ferry_entry *const entries[] = {op->before, op->after};
     size_t size = (size_t)ferry_linux_native(NULL, op, NULL, 0) + 1;
     FERRY_AUTOFREE char *lines = ferry_calloc(1, size);
     char prefix[FERRY_PREFIX_STRLEN];
     ferry_linux_native(NULL, op, lines, size);
+    for (size_t i = 0; d->means && i < FERRY_COUNT(entries); i++)
+        if (entries[i] && entries[i]->type != FERRY_GATEWAY && d->means->writable(entries[i], err) < 0)
+            return ferry_error_prefix(err, -FERRY_EREFUSED, "%s", ferry_prefix_text(&op->prefix, prefix));
     if (strchr(lines, '#') || lapses(op->after)) /* U2 */
         return ferry_refuse(err, "dead-man", "%s: ip has no words for all of the undo",
                             ferry_prefix_text(&op->prefix, prefix));
@@ -76,7 +81,8 @@ static void undo_clear(struct undo *u)
     free(u->steps);
 }
 
-static int render(struct undo *u, const struct ferry_deadman *deadman, struct ferry_err *err)
+static int render(const struct ferry_linux *d, struct undo *u, const struct ferry_deadman *deadman,
+                  struct ferry_err *err)
 {
     int r = 0;
     u->steps = ferry_calloc(deadman->n_steps + 1, sizeof *u->steps);
@@ -85,21 +91,22 @@ static int render(struct undo *u, const struct ferry_deadman *deadman, struct fe
         const struct ferry_deadman_step *step = &deadman->steps[u->n];
         struct ferry_text *text = &u->texts[u->n];
         for (size_t i = 0; !r && i < step->n_ops; i++)
-            r = render_op(text, &step->ops[i], err);
+            r = render_op(d, text, &step->ops[i], err);
         u->steps[u->n] = (struct ferry_remote_undo){
             .delay_s = step->delay_s, .kind = FERRY_REMOTE_UNDO_IP, .text = text->buf, .n_text = text->n};
     }
     return r;
 }
 
-int ferry_linux_undo(struct ferry_remote *remote, const char *router, enum ferry_deadman_verb verb,
+int ferry_linux_undo(const struct ferry_linux *d, struct ferry_remote *remote, enum ferry_deadman_verb verb,
                      const struct ferry_deadman *deadman, enum ferry_deadman_state *ret, unsigned *ret_left_s,
                      struct ferry_err *err)
 {
     FERRY_CLEANUP(undo_clear) struct undo u = {0};
-    int r = verb == FERRY_DEADMAN_ARM ? render(&u, deadman, err) : 0;
-    return r < 0 ? r
-                 : ferry_remote_deadman(remote, router, verb, deadman, u.steps, u.n, ret, ret_left_s, err);
+    int r = verb == FERRY_DEADMAN_ARM ? render(d, &u, deadman, err) : 0;
+    if (r < 0)
+        return ferry_error_prefix(err, r, "%s", d->router);
+    return ferry_remote_deadman(remote, d->router, verb, deadman, u.steps, u.n, ret, ret_left_s, err);
 }
 
 /* The undo must not need this process: it is left with a shell of the router's namespace. */
@@ -112,6 +119,6 @@ int ferry_linux_deadman(struct ferry_driver *driver, enum ferry_deadman_verb ver
         .type = (char *)"netlink", .netns = d->netns, .transport = (char *)"local"};
     int r = d->remote ? 0 : ferry_remote_open(d->env, &config, d->router, &d->remote, err);
     if (r == 0)
-        r = ferry_linux_undo(d->remote, d->router, verb, deadman, ret, ret_left_s, err);
+        r = ferry_linux_undo(d, d->remote, verb, deadman, ret, ret_left_s, err);
     return r;
 }

@@ -7,6 +7,7 @@
 #ifndef FERRY_REMOTE_INTERNAL_H
 #define FERRY_REMOTE_INTERNAL_H
 
+#include "remote/netns.h"
 #include "remote/remote.h"
 
 #include "base/mem.h"
@@ -83,10 +84,6 @@ int ferry_remote_ssh_open(struct ferry_remote *remote, uint64_t deadline_us,
 uint64_t ferry_remote_now(const struct ferry_remote *remote);
 /* Milliseconds until the deadline for poll(2), rounded up; 0: it has passed. */
 int ferry_remote_left_ms(const struct ferry_remote *remote, uint64_t deadline_us);
-
-/* Runs `work` in a network namespace: in a thread that ends with it.  NULL: here. */
-int ferry_remote_inside(const char *netns, int (*work)(void *ctx, struct ferry_err *err), void *ctx,
-                        struct ferry_err *err) FERRY_MUST_CHECK;
 
 /* What a router said, made fit for one line of an error: printable, at most 200 bytes. */
 void ferry_remote_quote(const char *bytes, size_t n, char *buf, size_t size);
