@@ -293,7 +293,7 @@ static int lock(struct ferry_frr *d, const char *verb, struct ferry_err *err)
         return result;
     if (!strcmp(verb, "lock") && strncmp(answer, "locked\n", 7) != 0)
         return ferry_error(err, FERRY_EIO,
-                           "somebody else holds Ferry's lock on this router (/run/ferry-frr-*.lock)");
+                           "somebody else holds Ferry's lock on this router (flock of /run/frr)");
     return 0;
 }
 
