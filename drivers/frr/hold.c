@@ -79,10 +79,11 @@ static struct ferry_nexthop hop_of(const struct ferry_frr_leg *leg)
 }
 
 /* The next hops that one line stands for (H1). */
-static void legs_add(struct made *m, const struct ferry_frr_static *s, const struct ferry_frr_route *route)
+static void legs_add(struct made *m, const struct ferry_frr_static *s, const struct ferry_frr_rib *rib,
+                     const struct ferry_frr_route *route)
 {
     struct ferry_nexthop hop = {
-        .router = FERRY_NO_ROUTER, .via = s->via, .weight = 1, .onlink = s->onlink, .down = !route};
+        .router = FERRY_NO_ROUTER, .via = s->via, .weight = 1, .onlink = s->onlink, .down = rib && !route};
     strcpy(hop.dev, s->dev);
     size_t i = 0;
     while (route && i < route->n_legs && !leg_of(&route->legs[i], s))
@@ -127,7 +128,7 @@ static void static_made(const struct ferry_frr_static *s, size_t n, const struct
     for (size_t i = 0; i < n; i++) {
         all_plain &= plain(&s[i]) && s[i].tag == s->tag;
         if (s[i].type == FERRY_UNICAST)
-            legs_add(m, &s[i], route);
+            legs_add(m, &s[i], rib, route);
     }
     for (size_t i = 0; i < n && !all_plain; i++)
         ferry_frr_text_add(&m->native, "%s%s", i ? "\n" : "", after_prefix(s[i].line));

@@ -196,7 +196,7 @@ const struct ferry_frr_kernel_route *ferry_frr_kernel_best(const struct ferry_fr
 struct ferry_frr_look {
     const struct ferry_driver_config *config;
     const struct ferry_frr_config *running;
-    const struct ferry_frr_rib *rib;       /* of the prefix at least */
+    const struct ferry_frr_rib *rib;       /* of the prefix at least; NULL: not asked */
     const struct ferry_frr_kernel *kernel; /* NULL: only what the configuration says is wanted */
 };
 /* Appends the entries of exactly the item's prefix, best first. */

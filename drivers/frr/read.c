@@ -150,8 +150,9 @@ static int answer(struct reader *r, const struct hit *h, const char **ret_why, s
 {
     FERRY_CLEANUP(ferry_frr_rib_clear) struct ferry_frr_rib rib = {0};
     struct ferry_query_item item = {.prefix = h->what.prefix, .table = h->what.table};
-    struct ferry_frr_look look = {&r->d->config, &r->running, &rib, &r->kernel};
+    struct ferry_frr_look look = {&r->d->config, &r->running, NULL, &r->kernel};
     if (wants_rib(r, h)) {
+        look.rib = &rib;
         int result = ferry_frr_rib_read(r->d, item.prefix.addr.family, item.table, &item.prefix, &rib, err);
         if (result < 0)
             return result;
