@@ -182,7 +182,7 @@ int ferry_remote_authenticate(struct ferry_remote_hop *hop, uint64_t deadline_us
             result = by_default_files(hop, &tried, deadline_us, err);
     }
     if (result > 0)
-        return ferry_error(err, FERRY_EIO, "%s lets %s%snobody in with the keys that we have: %s", hop->host,
-                           hop->user ? hop->user : "", hop->user ? ": " : "", tried.text);
+        return ferry_error(err, FERRY_EIO, "%s lets nobody in%s%s with the keys that we have: %s", hop->host,
+                           hop->user ? " as " : "", hop->user ? hop->user : "", tried.text);
     return result;
 }

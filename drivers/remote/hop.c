@@ -190,6 +190,7 @@ static int prepare(struct ferry_remote_hop *hop, unsigned families, struct ferry
     static const bool no_config = false;
     const int nodelay = 1;
     const char *global = hop->known_hosts ? "/dev/null" : "/etc/ssh/ssh_known_hosts";
+    FERRY_AUTOFREE char *mine = ferry_remote_in_home(".ssh/known_hosts");
     char types[200];
     ferry_remote_families(families, types, sizeof types);
     ssh_session s = hop->session = ssh_new();
@@ -200,7 +201,7 @@ static int prepare(struct ferry_remote_hop *hop, unsigned families, struct ferry
               !ssh_options_set(s, SSH_OPTIONS_HOST, hop->host) &&
               !ssh_options_set(s, SSH_OPTIONS_PORT, &hop->port) &&
               (!hop->user || !ssh_options_set(s, SSH_OPTIONS_USER, hop->user)) &&
-              (!hop->known_hosts || !ssh_options_set(s, SSH_OPTIONS_KNOWNHOSTS, hop->known_hosts)) &&
+              !ssh_options_set(s, SSH_OPTIONS_KNOWNHOSTS, hop->known_hosts ? hop->known_hosts : mine) &&
               !ssh_options_set(s, SSH_OPTIONS_GLOBAL_KNOWNHOSTS, global) &&
               (!*types || !ssh_options_set(s, SSH_OPTIONS_HOSTKEYS, types)) &&
               !ssh_options_set(s, SSH_OPTIONS_COMPRESSION, "no") &&

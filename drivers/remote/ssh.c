@@ -11,6 +11,7 @@
 
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,6 +19,9 @@ enum { READ_BYTES = 64 * 1024 };
 
 char *ferry_remote_in_home(const char *path)
 {
+    const char *home = getenv("HOME"); /* what the shell takes for ~, too */
+    if (home && *home == '/')
+        return ferry_asprintf("%s/%s", home, path);
     char buf[4096];
     struct passwd me, *found = NULL;
     (void)getpwuid_r(geteuid(), &me, buf, sizeof buf, &found);

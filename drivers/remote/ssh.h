@@ -73,7 +73,7 @@ void ferry_remote_families(unsigned families, char *buf, size_t size);
 int ferry_remote_authenticate(struct ferry_remote_hop *hop, uint64_t deadline_us,
                               struct ferry_err *err) FERRY_MUST_CHECK;
 
-/* A path in this user's home directory, as the user database has it: malloc'd. */
+/* A path in this user's home directory, which is $HOME, else what the user database has: malloc'd. */
 char *ferry_remote_in_home(const char *path);
 
 #endif
