@@ -64,13 +64,14 @@ static int confirm(struct ferry_txn *txn, struct ferry_err *err)
         return ferry_error_prefix(err, -FERRY_EIO,
                                   "nothing was confirmed, the undo stays armed on every router");
     }
+    /* Before any deadline is moved: routers that hold something else shall not do so for longer. */
+    if (!look.n[FERRY_DEADMAN_CONFIRMED] && !ferry_txn_is_whole(txn))
+        return ferry_refuse(err, "verification", "%s: nothing was confirmed, the undo stays armed",
+                            txn->record.reason ? txn->record.reason : "the routers hold something else");
     if (look.least_left_s < ENOUGH_S) /* UINT32_MAX where an earlier confirm came through */
         r = ferry_txn_deadman_set(txn, 2 * ENOUGH_S, true, err);
     if (r < 0)
         return ferry_error_prefix(err, -FERRY_EIO, "nothing was confirmed");
-    if (!r && !look.n[FERRY_DEADMAN_CONFIRMED] && !ferry_txn_is_whole(txn))
-        return ferry_refuse(err, "verification", "%s: nothing was confirmed, the undo stays armed",
-                            txn->record.reason ? txn->record.reason : "the routers hold something else");
     if (!r)
         r = ferry_txn_deadman_confirm(txn, &why);
     if (r > 0)

@@ -347,6 +347,27 @@ static void a_changed_router_is_not_confirmed(void **unused)
     end(&s);
 }
 
+/* One that is refused does not put the deadline off. */
+static void a_refused_confirm_gives_no_time(void **unused)
+{
+    (void)unused;
+    struct story s;
+    struct ferry_err err = {0};
+    enum ferry_txn_state state;
+    struct ferry_entry e = {.type = FERRY_BLACKHOLE, .table = FERRY_TABLE_MAIN, .metric = 5, .protocol = 4};
+    begin(&s);
+    free(applied(&s));
+    struct ferry_op op = world_route("192.168.1.0/24", &e), away = ferry_op_swap(&op);
+    pass(WINDOW_S - 5);
+    world_meddle(&s.w, "edge-third", &op);
+    assert_int_equal(say(&s, ferry_txn_confirm, &state, &err), -FERRY_EREFUSED);
+    assert_string_equal(err.rule, "verification");
+    world_meddle(&s.w, "edge-third", &away);
+    pass(5 + 10);
+    holds(&s, s.pre);
+    end(&s);
+}
+
 /* ---- Faults: the n-th call breaks, for every n. ---- */
 
 static void every_call_breaks(enum ferry_fault_kind kind)
@@ -566,6 +587,7 @@ int main(void)
         cmocka_unit_test(one_that_cannot_be_armed_stops_it),
         cmocka_unit_test(a_silent_one_keeps_all_armed),
         cmocka_unit_test(a_changed_router_is_not_confirmed),
+        cmocka_unit_test(a_refused_confirm_gives_no_time),
         cmocka_unit_test(every_call_is_refused),
         cmocka_unit_test(every_answer_is_lost),
         cmocka_unit_test(every_connection_breaks),
