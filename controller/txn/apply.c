@@ -232,7 +232,6 @@ void ferry_txn_announce(struct ferry_txn *txn, bool back)
 
 static void not_saved(struct ferry_txn *txn, const char *router, const char *why)
 {
-    ferry_txn_say(txn, FERRY_EVENT_NOTE, SIZE_MAX, "%s: not made to last over a restart: %s", router, why);
     FERRY_GROW(txn->record.hands, txn->record.n_hands);
     txn->record.hands[txn->record.n_hands++] =
         (struct ferry_hand){.router = ferry_strdup(router),
@@ -241,24 +240,55 @@ static void not_saved(struct ferry_txn *txn, const char *router, const char *why
                             .found = ferry_strdup(why)};
 }
 
-size_t ferry_txn_persist(struct ferry_txn *txn)
+/* The routers that were changed, and keep what they hold only when told. */
+static size_t to_persist(const struct ferry_txn *txn, struct ferry_job **ret)
 {
-    size_t n_before = txn->record.n_hands;
     const struct ferry_plan *plan = txn->plan;
     FERRY_AUTOFREE bool *changed = ferry_calloc(plan->n_routers, sizeof *changed);
-    FERRY_AUTOFREE struct ferry_job *jobs = ferry_calloc(plan->n_routers, sizeof *jobs);
+    struct ferry_job *jobs = *ret = ferry_calloc(plan->n_routers, sizeof *jobs);
     size_t n = 0;
     for (size_t s = 0; s < txn->record.stages_begun; s++)
         for (size_t i = 0; i < plan->stages[s].n_changes; i++)
             changed[plan->stages[s].changes[i].router] = true;
     for (uint32_t r = 0; r < plan->n_routers; r++)
-        if (changed[r])
+        if (changed[r] && ferry_fleet_has_persist(txn->fleet, r))
             jobs[n++] = (struct ferry_job){.router = r, .verb = FERRY_JOB_PERSIST};
+    return n;
+}
+
+void ferry_txn_persist_due(struct ferry_txn *txn)
+{
+    FERRY_AUTOFREE struct ferry_job *jobs = NULL;
+    txn->n_due = to_persist(txn, &jobs);
+    for (size_t i = 0; i < txn->n_due; i++)
+        not_saved(txn, txn->plan->routers[jobs[i].router].name, "not known: the controller stopped before");
+}
+
+void ferry_txn_persist_undue(struct ferry_txn *txn)
+{
+    for (; txn->n_due; txn->n_due--) {
+        struct ferry_hand *hand = &txn->record.hands[--txn->record.n_hands];
+        free(hand->router);
+        free(hand->key);
+        free(hand->expected);
+        free(hand->found);
+    }
+}
+
+bool ferry_txn_persist(struct ferry_txn *txn)
+{
+    FERRY_AUTOFREE struct ferry_job *jobs = NULL;
+    size_t n = to_persist(txn, &jobs);
     ferry_txn_point(txn->env, "driver-persist");
     ferry_fleet_run(txn->fleet, jobs, n);
     ferry_txn_point(txn->env, "driver-persist");
+    ferry_txn_persist_undue(txn);
     for (size_t i = 0; i < n; i++)
-        if (jobs[i].result < 0)
-            not_saved(txn, plan->routers[jobs[i].router].name, jobs[i].err.text);
-    return txn->record.n_hands - n_before;
+        if (jobs[i].result < 0) {
+            const char *router = txn->plan->routers[jobs[i].router].name;
+            ferry_txn_say(txn, FERRY_EVENT_NOTE, SIZE_MAX, "%s: not made to last over a restart: %s", router,
+                          jobs[i].err.text);
+            not_saved(txn, router, jobs[i].err.text);
+        }
+    return n > 0;
 }

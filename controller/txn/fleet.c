@@ -148,6 +148,13 @@ bool ferry_fleet_has_deadman(const struct ferry_fleet *fleet, uint32_t router)
     return ops && ops->deadman;
 }
 
+bool ferry_fleet_has_persist(const struct ferry_fleet *fleet, uint32_t router)
+{
+    const char *type = fleet->routers[router].config.type;
+    const struct ferry_driver_ops *ops = type ? fleet->config.find(type) : NULL;
+    return ops && ops->persist;
+}
+
 void ferry_fleet_execute(struct ferry_fleet *fleet, struct ferry_fleet_router *router,
                          struct ferry_work *work)
 {

@@ -206,6 +206,7 @@ static int finish(struct ferry_txn *txn, struct ferry_err *err)
     txn->record.stages_begun = txn->plan->n_stages;
     txn->record.ended_us = txn->env->realtime_us(txn->env->ctx);
     ferry_txn_set_state(txn, FERRY_TXN_COMMITTED);
+    ferry_txn_persist_due(txn);
     int r = ferry_txn_save(txn, "journal-recover", err);
     return r == 0 && ferry_txn_persist(txn) ? ferry_txn_save(txn, "journal-persist", err) : r;
 }

@@ -317,8 +317,10 @@ int ferry_txn_commit(struct ferry_txn *txn, struct ferry_err *err)
     enum ferry_txn_state before = txn->record.state;
     txn->record.ended_us = txn->env->realtime_us(txn->env->ctx);
     ferry_txn_set_state(txn, FERRY_TXN_COMMITTED); /* T3 */
+    ferry_txn_persist_due(txn);
     int r = ferry_txn_save(txn, "journal-commit", err);
     if (r < 0) {
+        ferry_txn_persist_undue(txn);
         txn->record.state = before; /* not durable: not so */
         txn->record.ended_us = 0;
         return r;
@@ -361,14 +363,17 @@ static int end_undo(struct ferry_txn *txn, struct ferry_err *err)
     if (txn->record.state == FERRY_TXN_UNDONE)
         ferry_txn_deadman_disarm(txn);
     txn->record.ended_us = txn->env->realtime_us(txn->env->ctx);
-    int r = ferry_txn_save(txn, "journal-undone", err);
-    if (r < 0)
-        return r;
-    txn->ended = true;
     /* Nothing was saved but by a commit: saving without need would save what others have not. */
-    if (txn->record.state == FERRY_TXN_UNDONE && txn->kept && ferry_txn_persist(txn))
-        return ferry_txn_save(txn, "journal-persist", err);
-    return 0;
+    bool saves = txn->record.state == FERRY_TXN_UNDONE && txn->kept;
+    if (saves)
+        ferry_txn_persist_due(txn);
+    int r = ferry_txn_save(txn, "journal-undone", err);
+    if (r < 0) {
+        ferry_txn_persist_undue(txn);
+        return r;
+    }
+    txn->ended = true;
+    return saves && ferry_txn_persist(txn) ? ferry_txn_save(txn, "journal-persist", err) : 0;
 }
 
 /* T2: an undo says that it has begun as soon as that costs no outage. */

@@ -203,6 +203,7 @@ struct ferry_txn {
     size_t stage;   /* forward: stages [0, stage) are done; backward: stages [stage, …) are undone */
     bool ended;
     bool kept;                            /* was committed, and made to last */
+    size_t n_due;                         /* the last of record.hands: ferry_txn_persist_due */
     const struct ferry_stack **states;    /* after stages [0, stage), forward only */
     struct ferry_batch **ready;           /* [stage]: built before the outage began */
     size_t first_critical, last_critical; /* stages of the outage: first detach to last attach */
@@ -242,8 +243,13 @@ int ferry_txn_undo_stage(struct ferry_txn *txn, size_t stage);
 void ferry_txn_undo_end(struct ferry_txn *txn);
 /* Announces the gateways that the plan, or its undo, has attached. */
 void ferry_txn_announce(struct ferry_txn *txn, bool back);
-/* Makes the changed routers keep what they hold; where one cannot, a hand says so.  Returns how many cannot. */
-size_t ferry_txn_persist(struct ferry_txn *txn);
+/* A hand for every router that is yet to keep what it holds: the end is durable before, and who dies between the two
+ * must not leave a move that a restart would revoke without a word.  `undue` takes them away again. */
+void ferry_txn_persist_due(struct ferry_txn *txn);
+void ferry_txn_persist_undue(struct ferry_txn *txn);
+/* Makes the changed routers keep what they hold; a hand stays where one cannot.  Whether there was anything to do: then
+ * the record is saved once more. */
+bool ferry_txn_persist(struct ferry_txn *txn);
 /* Cells of every router for every moved subnet, a slice of subnets at a time. */
 void ferry_txn_view_all(struct ferry_plan *plan, const struct ferry_stack *const *states, size_t from,
                         size_t width, struct ferry_view *ret);

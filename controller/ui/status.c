@@ -42,7 +42,8 @@ struct status {
     struct ui_path_drift *drift; /* sorted by subnet, then router */
     size_t n_drift, n_unreachable;
     struct ui_records unfinished;
-    bool running; /* the unfinished one has its controller still */
+    struct ferry_txn_record *newest; /* where it has ended and a hand is needed all the same; else NULL */
+    bool running;                    /* the unfinished one has its controller still */
 };
 
 static bool different(const struct status *s)
@@ -146,6 +147,10 @@ static void print_json(const struct status *s)
         json_object_put(list);
         json_object_array_add(unfinished, ui_record_brief_json(r));
     }
+    if (s->newest) {
+        json_object_put(hands);
+        hands = ui_hands_json(s->newest->hands, s->newest->n_hands);
+    }
     json_object_object_add(doc, "topology", json_object_new_string(s->live->topology->name));
     json_object_object_add(doc, "subnets", subnets);
     json_object_object_add(doc, "routers", routers_json(s->live));
@@ -247,6 +252,11 @@ static void print_text(const struct status *s)
         if (r->n_hands)
             ui_hands_text(s->ui, r->hands, r->n_hands, stdout);
     }
+    if (s->newest) {
+        printf("%sneeds a hand:%s transaction %s is %s\n", ui_style(s->ui, stdout, UI_RED),
+               ui_reset(s->ui, stdout), s->newest->id, ferry_txn_state_name(s->newest->state));
+        ui_hands_text(s->ui, s->newest->hands, s->newest->n_hands, stdout);
+    }
 }
 
 /* ---- Reading ---- */
@@ -254,6 +264,7 @@ static void print_text(const struct status *s)
 static void status_clear(struct status *s)
 {
     ui_records_clear(&s->unfinished);
+    ferry_txn_record_free(s->newest);
     free(s->drift);
     ferry_live_free(s->live);
 }
@@ -274,6 +285,11 @@ static int read_journal(struct ui *ui, struct status *s)
             FERRY_GROW(s->unfinished.v, s->unfinished.n);
             s->unfinished.v[s->unfinished.n++] = full;
         }
+    }
+    if (list.n && !s->unfinished.n && ferry_journal_get(journal, list.v[0]->id, &s->newest, &ui->err) == 0 &&
+        !s->newest->n_hands) {
+        ferry_txn_record_free(s->newest);
+        s->newest = NULL;
     }
     struct ferry_err why;
     s->running = s->unfinished.n && ferry_txn_look(journal, &why) == -FERRY_ELOCKED;

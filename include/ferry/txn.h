@@ -68,6 +68,8 @@ struct ferry_job {
 void ferry_fleet_run(struct ferry_fleet *fleet, struct ferry_job *jobs, size_t n);
 /* Whether the router's driver has a dead-man at all. */
 bool ferry_fleet_has_deadman(const struct ferry_fleet *fleet, uint32_t router);
+/* Whether it keeps what it holds only when told (persist). */
+bool ferry_fleet_has_persist(const struct ferry_fleet *fleet, uint32_t router);
 /* Reads all rows of `live`; unreachable routers are marked there, not an error. */
 int ferry_fleet_read_live(struct ferry_fleet *fleet, struct ferry_live *live,
                           struct ferry_err *err) FERRY_MUST_CHECK;
