@@ -44,24 +44,25 @@ static bool one_run(const char *router, enum ferry_fault_kind kind, uint64_t nth
 {
     static struct ferry_fault_rule rules[64]; /* of their own for each run: late ones may still look */
     static struct ferry_fault_script scripts[64];
+    static struct world worlds[64];
     static size_t run;
     assert_true(run < FERRY_COUNT(rules));
     struct ferry_fault_rule *rule = &rules[run];
+    struct world *w = &worlds[run];
     struct ferry_fault_script *script = &scripts[run++];
-    struct world w;
     struct ferry_err err = {0};
     struct ferry_txn_record *record = NULL;
     enum ferry_txn_state state = FERRY_TXN_READY;
-    world_init(&w, "three-site.json", "sim");
-    struct ferry_plan *plan = world_plan(&w, "app", "recovery");
-    FERRY_AUTOFREE char *pre = world_snapshot(&w);
+    world_init(w, "three-site.json", "sim");
+    struct ferry_plan *plan = world_plan(w, "app", "recovery");
+    FERRY_AUTOFREE char *pre = world_snapshot(w);
     *rule = (struct ferry_fault_rule){
         .kind = kind, .call = FERRY_FAULT_APPLY, .router = router, .nth = nth, .hang_ms = hang_ms};
     *script = (struct ferry_fault_script){.find = ferry_driver_find, .rules = rule, .n_rules = 1};
     ferry_fault_install(script);
-    w.config.find = ferry_fault_find;
-    w.config.deadline_ms = DEADLINE_MS;
-    int r = world_apply(&w, plan, NULL, &state, &record, &err);
+    w->config.find = ferry_fault_find;
+    w->config.deadline_ms = DEADLINE_MS;
+    int r = world_apply(w, plan, NULL, &state, &record, &err);
     if (r < 0)
         fail_msg("apply: %s", err.text);
     bool fired = script->fired > 0;
@@ -72,9 +73,9 @@ static bool one_run(const char *router, enum ferry_fault_kind kind, uint64_t nth
         assert_int_equal(state, FERRY_TXN_COMMITTED);
     if (state == FERRY_TXN_STUCK) {
         assert_true(record->n_hands > 0);
-        state = recovered(&w);
+        state = recovered(w);
     }
-    FERRY_AUTOFREE char *now = world_snapshot(&w);
+    FERRY_AUTOFREE char *now = world_snapshot(w);
     if (state == FERRY_TXN_UNDONE)
         assert_string_equal(now, pre);
     else
@@ -83,7 +84,7 @@ static bool one_run(const char *router, enum ferry_fault_kind kind, uint64_t nth
         assert_string_not_equal(now, pre);
     ferry_txn_record_free(record);
     ferry_plan_free(plan);
-    world_clear(&w);
+    world_clear(w);
     return fired;
 }
 

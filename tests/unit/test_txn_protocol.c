@@ -45,10 +45,9 @@ static int apply(struct ferry_driver *driver, struct ferry_op *ops, size_t n, st
 
 static struct ferry_driver_ops ops;
 
-static const struct ferry_driver_ops *find(const char *type)
+static const struct ferry_driver_ops *find(const char *type) /* from every worker's thread */
 {
-    ops = *ferry_driver_find(type);
-    ops.apply = apply;
+    (void)type;
     return &ops;
 }
 
@@ -185,5 +184,7 @@ int main(void)
         cmocka_unit_test(test_it_does_not_return),
         cmocka_unit_test(test_drift),
     };
+    ops = *ferry_driver_find("sim");
+    ops.apply = apply;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
