@@ -81,6 +81,10 @@ void ferry_fleet_close(struct ferry_fleet_router *router)
 
 void ferry_fleet_destroy(struct ferry_fleet *fleet)
 {
+    for (struct ferry_worker *w = fleet->workers, *next; w; w = next) {
+        next = w->next;
+        free(w);
+    }
     for (size_t i = 0; i < fleet->n_routers; i++) {
         ferry_fleet_close(&fleet->routers[i]);
         free(fleet->routers[i].name);

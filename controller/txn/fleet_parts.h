@@ -63,6 +63,13 @@ struct ferry_fleet_router {
     struct ferry_task *waiting; /* for that one to come back */
 };
 
+struct ferry_worker {
+    struct ferry_worker *next;
+    struct ferry_fleet *fleet;
+    pthread_t thread;
+    bool ended; /* it touches nothing any more but what its thread has of its own */
+};
+
 struct ferry_fleet {
     struct ferry_fleet_config config;
     char *state_dir;
@@ -75,6 +82,7 @@ struct ferry_fleet {
     pthread_mutex_t mutex;
     pthread_cond_t work, gone;
     struct ferry_task *ready, **ready_end;
+    struct ferry_worker *workers;     /* all that were ever started */
     size_t n_threads, n_idle, n_lost; /* lost: given up, not back yet */
     size_t limit;                     /* threads, lost ones not counted */
     bool stop, orphaned;              /* orphaned: ferry_fleet_free is over, the last thread cleans up */

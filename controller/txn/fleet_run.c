@@ -80,7 +80,8 @@ static void work_on(struct ferry_fleet *fleet, struct ferry_task *task)
 
 static void *worker(void *arg)
 {
-    struct ferry_fleet *fleet = arg;
+    struct ferry_worker *self = arg;
+    struct ferry_fleet *fleet = self->fleet;
     pthread_mutex_lock(&fleet->mutex);
     while (!fleet->stop && fleet->n_threads - fleet->n_lost <= fleet->limit) { /* invariant 3 */
         if (fleet->ready) {
@@ -92,6 +93,7 @@ static void *worker(void *arg)
         fleet->n_idle--;
     }
     fleet->n_threads--;
+    self->ended = true;
     bool last = fleet->orphaned && fleet->n_threads == 0;
     pthread_cond_broadcast(&fleet->gone);
     pthread_mutex_unlock(&fleet->mutex);
@@ -103,18 +105,21 @@ static void *worker(void *arg)
 /* Signals are for the program's own threads. */
 static int start_thread(struct ferry_fleet *fleet)
 {
-    pthread_attr_t attr;
-    pthread_t thread;
+    struct ferry_worker *new = ferry_calloc(1, sizeof *new);
     sigset_t all, old;
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    new->fleet = fleet;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    int e = pthread_create(&thread, &attr, worker, fleet);
+    int e = pthread_create(&new->thread, NULL, worker, new);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    pthread_attr_destroy(&attr);
-    fleet->n_threads += e == 0;
-    return e;
+    if (e) {
+        free(new);
+        return e;
+    }
+    new->next = fleet->workers;
+    fleet->workers = new;
+    fleet->n_threads++;
+    return 0;
 }
 
 /* Enough threads for what is in the queue. */
@@ -332,6 +337,9 @@ void ferry_fleet_stop(struct ferry_fleet *fleet)
     for (size_t i = 0; i < fleet->n_routers; i++)
         if (!fleet->routers[i].silent)
             ferry_fleet_close(&fleet->routers[i]);
+    /* Awaited to their very end: libcrypto frees a thread's part when that ends, and must not be torn down by then. */
+    for (struct ferry_worker *w = fleet->workers; w; w = w->next)
+        (void)(w->ended ? pthread_join(w->thread, NULL) : pthread_detach(w->thread));
     fleet->orphaned = fleet->n_threads > 0;
     bool last = !fleet->orphaned;
     pthread_mutex_unlock(&fleet->mutex);
