@@ -174,25 +174,6 @@ static struct ferry_frr_slot *slot_of(struct ferry_frr_apply *a, struct index *i
     return slot;
 }
 
-/* A3. */
-static bool elsewhere(const struct ferry_frr *d, const struct ferry_op *op, uint32_t *ret_distance)
-{
-    size_t n;
-    const struct ferry_frr_static *s = ferry_frr_config_statics(d->running, &op->prefix, &n);
-    const struct ferry_entry *e = op->after;
-    for (size_t i = 0; i < n && e && op->kind == FERRY_KIND_ROUTE; i++) {
-        bool same = e->type != FERRY_UNICAST && s[i].type != FERRY_UNICAST;
-        for (uint16_t k = 0; k < e->n_nexthops && e->type == FERRY_UNICAST; k++)
-            same |= ferry_addr_equal(&e->nexthops[k].via, &s[i].via) &&
-                    !strcmp(e->nexthops[k].dev, s[i].dev) && s[i].type == FERRY_UNICAST;
-        if (same && s[i].table == op->table && s[i].distance != op->metric) {
-            *ret_distance = s[i].distance;
-            return true;
-        }
-    }
-    return false;
-}
-
 static void stale(struct ferry_op *op, const struct ferry_entry *found)
 {
     char f[300], e[300], prefix[FERRY_PREFIX_STRLEN];
@@ -226,11 +207,9 @@ static bool takes(struct ferry_frr *d, struct ferry_op *op, const struct ferry_f
     else if (ferry_frr_lines(&d->config, op, &files, &err) < 0 || ferry_frr_devices(d, op, &err) < 0 ||
              ferry_frr_announce_heard(d, op, &err) < 0)
         refuse(op, err.text);
-    else if (elsewhere(d, op, &distance)) {
+    else if (ferry_frr_config_elsewhere(d->running, op, &distance)) {
         char text[200];
-        snprintf(text, sizeof text,
-                 "FRR has this next hop at distance %u, and would move it: it knows a next hop once a prefix",
-                 distance);
+        snprintf(text, sizeof text, FERRY_FRR_ELSEWHERE, distance);
         refuse(op, text);
     } else
         return true;

@@ -127,6 +127,21 @@ static int next_hop(struct ferry_frr *d, const struct ferry_nexthop *hop, struct
     return 0;
 }
 
+/* Whether FRR has the op's next hop at another distance, and none of these ops is about that. */
+static int elsewhere(const struct ferry_frr *d, const struct ferry_op *op, const struct ferry_op *ops,
+                     size_t n, struct ferry_err *err)
+{
+    uint32_t distance;
+    if ((op->after && ferry_entry_dynamic(op->after)) ||
+        !ferry_frr_config_elsewhere(d->running, op, &distance))
+        return 0;
+    for (size_t i = 0; i < n; i++)
+        if (ops[i].kind == FERRY_KIND_ROUTE && ops[i].before && ops[i].metric == distance &&
+            ops[i].table == op->table && ferry_prefix_equal(&ops[i].prefix, &op->prefix))
+            return 0;
+    return ferry_error(err, FERRY_EREFUSED, FERRY_FRR_ELSEWHERE, distance);
+}
+
 static int check_one(struct ferry_frr *d, const struct ferry_op *op, struct ferry_err *err)
 {
     FERRY_CLEANUP(ferry_frr_files_clear) struct ferry_frr_files files = {0};
@@ -191,6 +206,8 @@ int ferry_frr_check(struct ferry_driver *driver, struct ferry_op *ops, size_t n,
         char prefix[FERRY_PREFIX_STRLEN];
         ferry_op_clear(&ops[i]);
         result = check_one(d, &ops[i], &why);
+        if (!result)
+            result = elsewhere(d, &ops[i], ops, n, &why);
         ops[i].outcome = result < 0 ? FERRY_REFUSED : FERRY_DONE;
         if (result < 0)
             ferry_op_why(&ops[i], "%s: %s", ferry_prefix_text(&ops[i].prefix, prefix), why.text);

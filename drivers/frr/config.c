@@ -211,6 +211,25 @@ const struct ferry_frr_static *ferry_frr_config_statics(const struct ferry_frr_c
     return n ? &config->statics[low] : NULL;
 }
 
+bool ferry_frr_config_elsewhere(const struct ferry_frr_config *config, const struct ferry_op *op,
+                                uint32_t *ret_distance)
+{
+    size_t n;
+    const struct ferry_frr_static *s = ferry_frr_config_statics(config, &op->prefix, &n);
+    const struct ferry_entry *e = op->after;
+    for (size_t i = 0; i < n && e && op->kind == FERRY_KIND_ROUTE; i++) {
+        bool same = e->type != FERRY_UNICAST && s[i].type != FERRY_UNICAST;
+        for (uint16_t k = 0; k < e->n_nexthops && e->type == FERRY_UNICAST; k++)
+            same |= ferry_addr_equal(&e->nexthops[k].via, &s[i].via) &&
+                    !strcmp(e->nexthops[k].dev, s[i].dev) && s[i].type == FERRY_UNICAST;
+        if (same && s[i].table == op->table && s[i].distance != op->metric) {
+            *ret_distance = s[i].distance;
+            return true;
+        }
+    }
+    return false;
+}
+
 int ferry_frr_config_parse(const char *text, size_t n, struct ferry_frr_config *ret, struct ferry_err *err)
 {
     FERRY_CLEANUP(ferry_frr_config_clear) struct ferry_frr_config config = {.hash = 14695981039346656037u};

@@ -122,6 +122,12 @@ const struct ferry_frr_block *ferry_frr_config_block(const struct ferry_frr_conf
 /* The static routes of one prefix in the default VRF: the first, and how many. */
 const struct ferry_frr_static *ferry_frr_config_statics(const struct ferry_frr_config *config,
                                                         const struct ferry_prefix *prefix, size_t *ret_n);
+/* Whether an op's new lines stand at another distance: FRR knows a next hop once a prefix, and would move it (L4 of
+ * lines.c). */
+bool ferry_frr_config_elsewhere(const struct ferry_frr_config *config, const struct ferry_op *op,
+                                uint32_t *ret_distance);
+#define FERRY_FRR_ELSEWHERE                                                                                  \
+    "FRR has this next hop at distance %u, and would move it: it knows a next hop once a prefix"
 /* The block of an interface in the default VRF, or NULL. */
 const struct ferry_frr_block *ferry_frr_config_interface(const struct ferry_frr_config *config,
                                                          const char *name);
