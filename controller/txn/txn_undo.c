@@ -48,6 +48,33 @@ static bool is_earlier(const struct ferry_txn *txn, size_t stage, const struct f
     return false;
 }
 
+static bool leads(const struct ferry_entry *e, const struct ferry_nexthop *hop)
+{
+    for (uint16_t i = 0; e && i < e->n_nexthops; i++)
+        if (ferry_addr_equal(&e->nexthops[i].via, &hop->via) && !strcmp(e->nexthops[i].dev, hop->dev))
+            return true;
+    return false;
+}
+
+/* A swap of next hops that was cut off after the new ones were added and before the old ones were taken away: drivers
+ * that make before they break leave it so. */
+static bool half_swapped(const struct ferry_entry *found, const struct ferry_op *op)
+{
+    const struct ferry_entry *a = op->before, *b = op->after;
+    if (op->kind != FERRY_KIND_ROUTE || !found || !a || !b || found->type != FERRY_UNICAST ||
+        a->type != FERRY_UNICAST || b->type != FERRY_UNICAST ||
+        (found->protocol != a->protocol && found->protocol != b->protocol))
+        return false;
+    bool all = true;
+    for (uint16_t i = 0; i < found->n_nexthops; i++)
+        all &= leads(a, &found->nexthops[i]) || leads(b, &found->nexthops[i]);
+    for (uint16_t i = 0; i < a->n_nexthops; i++)
+        all &= leads(found, &a->nexthops[i]);
+    for (uint16_t i = 0; i < b->n_nexthops; i++)
+        all &= leads(found, &b->nexthops[i]);
+    return all;
+}
+
 static enum finding find(struct ferry_txn *txn, size_t stage, const struct ferry_batch *b,
                          const struct ferry_view_part *part, size_t i)
 {
@@ -63,7 +90,7 @@ static enum finding find(struct ferry_txn *txn, size_t stage, const struct ferry
             *outcome = FERRY_REFUSED; /* nothing has changed */
         return IS_UNDONE;
     }
-    if (!ferry_entry_same(found, op->after))
+    if (!ferry_entry_same(found, op->after) && !half_swapped(found, op))
         return is_earlier(txn, stage, ref, found) ? IS_UNDONE : FOREIGN; /* U1 */
     if (*outcome == FERRY_UNKNOWN)
         *outcome = FERRY_DONE;

@@ -192,6 +192,37 @@ static void refuse(struct ferry_op *op, const char *why)
     ferry_op_why(op, "%s: %s", ferry_prefix_text(&op->prefix, prefix), why);
 }
 
+static bool leads(const struct ferry_frr_static *s, const struct ferry_entry *e)
+{
+    for (uint16_t k = 0; k < e->n_nexthops; k++)
+        if (ferry_addr_equal(&e->nexthops[k].via, &s->via) &&
+            (!*s->dev || !strcmp(e->nexthops[k].dev, s->dev)))
+            return true;
+    return false;
+}
+
+/* Whether a swap of next hops was cut off between its two files, or its undo was: all of both stand there, and nothing
+ * else.  The tag is what the last file gave to all of them: staticd has one for a distance. */
+static bool half_done(const struct ferry_frr *d, const struct ferry_op *op, const struct ferry_frr_slot *slot)
+{
+    const struct ferry_entry *a = op->before, *b = op->after;
+    size_t n, of_a = 0, of_b = 0;
+    const struct ferry_frr_static *s = ferry_frr_config_statics(d->running, &op->prefix, &n);
+    if (op->kind != FERRY_KIND_ROUTE || !a || !b || a->type != FERRY_UNICAST || b->type != FERRY_UNICAST ||
+        !slot->was || slot->now != slot->was ||
+        (slot->was->protocol != a->protocol && slot->was->protocol != b->protocol))
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        if (s[i].table != table_of(op) || s[i].distance != op->metric)
+            continue;
+        if (s[i].type != FERRY_UNICAST || (!leads(&s[i], a) && !leads(&s[i], b)))
+            return false;
+        of_a += leads(&s[i], a);
+        of_b += leads(&s[i], b);
+    }
+    return of_a == a->n_nexthops && of_b == b->n_nexthops;
+}
+
 /* Whether an op can be taken; says so in it where not. */
 static bool takes(struct ferry_frr *d, struct ferry_op *op, const struct ferry_frr_slot *slot)
 {
@@ -202,7 +233,7 @@ static bool takes(struct ferry_frr *d, struct ferry_op *op, const struct ferry_f
                      ? ferry_entry_equal(slot->now, op->before, FERRY_CMP_EXACT)
                      : slot->now->protocol == op->before->protocol &&
                            ferry_entry_equal(slot->now, op->before, FERRY_CMP_EXACT);
-    if (!equal)
+    if (!equal && !half_done(d, op, slot))
         stale(op, slot->now);
     else if (ferry_frr_lines(&d->config, op, &files, &err) < 0 || ferry_frr_devices(d, op, &err) < 0 ||
              ferry_frr_announce_heard(d, op, &err) < 0)
