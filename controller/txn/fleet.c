@@ -159,17 +159,28 @@ bool ferry_fleet_has_persist(const struct ferry_fleet *fleet, uint32_t router)
     return ops && ops->persist;
 }
 
+/* Whoever asked for the job says whose it is: what a driver has said of that already would stand there twice. */
+static void drop_name(const struct ferry_fleet_router *router, struct ferry_err *err)
+{
+    size_t n = strlen(router->name);
+    while (!strncmp(err->text, router->name, n) && !strncmp(err->text + n, ": ", 2))
+        memmove(err->text, err->text + n + 2, strlen(err->text + n + 2) + 1);
+}
+
 void ferry_fleet_execute(struct ferry_fleet *fleet, struct ferry_fleet_router *router,
                          struct ferry_work *work)
 {
     if (!router->driver) {
         int r = open_driver(fleet, router, &work->err);
         if (r < 0) {
+            drop_name(router, &work->err);
             ferry_work_fail(work, r, FERRY_REFUSED); /* nothing was sent */
             return;
         }
     }
     work->result = call(router, work);
+    if (work->result < 0)
+        drop_name(router, &work->err);
     if (work->result == -FERRY_EIO || work->result == -FERRY_EUNKNOWN)
         ferry_fleet_close(router); /* a fresh connection for the next job */
 }
