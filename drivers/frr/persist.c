@@ -21,6 +21,9 @@ static bool counts(const char *line)
                                         "ip forwarding",
                                         "ipv6 forwarding",
                                         "service integrated-vtysh-config",
+                                        "no service integrated-vtysh-config",
+                                        "username ", /* vtysh.conf's */
+                                        "banner ",
                                         "end",
                                         "exit",
                                         "exit-vrf"};
