@@ -197,9 +197,6 @@ int ferry_frr_check(struct ferry_driver *driver, struct ferry_op *ops, size_t n,
                   "or addresses there",
                   d->router, d->running->n_statics);
     unsaved(d);
-    result = ferry_frr_bridge_sweep(d, ops, n, err);
-    if (result < 0)
-        return ferry_error_prefix(err, result, "%s", d->router);
     free(d->links);
     d->links = NULL;
     for (size_t i = 0; i < n; i++) {

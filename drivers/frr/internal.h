@@ -31,8 +31,7 @@ struct ferry_frr {
     uint64_t writer_since_us[FERRY_FRR_WRITERS];            /* monotonic */
     struct ferry_frr_config *running; /* what was read last, for the quick look of apply; NULL: nothing */
     uint64_t running_since_us;
-    char *links;    /* `ip -j link`, as heard last; NULL: not yet */
-    bool unbridged; /* it was said that no blackhole could be laid in the kernel (bridge.c) */
+    char *links; /* `ip -j link`, as heard last; NULL: not yet */
     /* What this driver was asked to announce (check): nothing else is held against the neighbours' deafness. */
     struct ferry_prefix *announced;
     size_t n_announced; /* driver.c frees it */
@@ -178,33 +177,20 @@ struct ferry_frr_kernel_address {
     struct ferry_prefix address;
     bool usable; /* neither tentative nor found taken */
 };
-/* Where a bridge lies (bridge.c): a blackhole of protocol FERRY_PROTOCOL with this metric, which is no route to anybody
- * else in the driver. */
-enum { FERRY_FRR_BRIDGE_DISTANCE = 255 }; /* as zebra reads the metric's upper byte */
-#define FERRY_FRR_BRIDGE_METRIC ((uint32_t)FERRY_FRR_BRIDGE_DISTANCE << 24)
-struct ferry_frr_kernel_place {
-    struct ferry_prefix prefix;
-    uint32_t table;
-};
 struct ferry_frr_kernel {
-    struct ferry_frr_kernel_place *bridges;
-    size_t n_bridges;
     struct ferry_frr_kernel_route *routes;
     size_t n_routes;
     struct ferry_frr_kernel_address *addresses;
     size_t n_addresses;
 };
 /* Appends what the kernel forwards with: of a whole family in every table ("routes"), of a prefix in a table with those
- * that cover it and lie within it ("route"), of the prefix alone ("exact"), or of blackholes alone ("bridges"). */
+ * that cover it and lie within it ("route"), or of the prefix alone ("exact"). */
 int ferry_frr_kernel_routes(struct ferry_frr *d, const char *what, uint8_t family,
                             const struct ferry_prefix *prefix, uint32_t table,
                             struct ferry_frr_kernel *kernel, struct ferry_err *err) FERRY_MUST_CHECK;
 int ferry_frr_kernel_addresses(struct ferry_frr *d, struct ferry_frr_kernel *kernel,
                                struct ferry_err *err) FERRY_MUST_CHECK;
 void ferry_frr_kernel_clear(struct ferry_frr_kernel *kernel);
-/* Whether a bridge lies there. */
-bool ferry_frr_kernel_bridged(const struct ferry_frr_kernel *kernel, const struct ferry_prefix *prefix,
-                              uint32_t table);
 /* Whether zebra put this route there, and would put it back. */
 bool ferry_frr_kernel_zebra(const struct ferry_frr_kernel_route *route);
 /* The kernel's best route of exactly this prefix, or NULL. */
@@ -299,9 +285,6 @@ int ferry_frr_read(struct ferry_driver *driver, const struct ferry_query *query,
                    struct ferry_err *err);
 int ferry_frr_check(struct ferry_driver *driver, struct ferry_op *ops, size_t n, struct ferry_err *err);
 int ferry_frr_apply(struct ferry_driver *driver, struct ferry_op *ops, size_t n, struct ferry_err *err);
-/* Lifts the bridges that a Ferry left behind at the ops' prefixes (bridge.c). */
-int ferry_frr_bridge_sweep(struct ferry_frr *d, const struct ferry_op *ops, size_t n,
-                           struct ferry_err *err) FERRY_MUST_CHECK;
 /* Whether the interfaces that an op leads to exist. */
 int ferry_frr_devices(struct ferry_frr *d, const struct ferry_op *op, struct ferry_err *err) FERRY_MUST_CHECK;
 /* Whether the daemons that Ferry needs answer; a new vtysh asks. */

@@ -96,11 +96,6 @@ static void route_parse(struct json_object *o, const struct context *c)
                                        .protocol = (uint8_t)number_of(o, "protocol", 0)};
     if (!type_parse(text_of(o, "type"), &r.type) || !prefix_parse(text_of(o, "dst"), c->family, &r.prefix))
         return;
-    if (r.type == FERRY_BLACKHOLE && r.protocol == FERRY_PROTOCOL && r.metric == FERRY_FRR_BRIDGE_METRIC) {
-        FERRY_GROW(k->bridges, k->n_bridges);
-        k->bridges[k->n_bridges++] = (struct ferry_frr_kernel_place){r.prefix, r.table};
-        return;
-    }
     bool many = json_object_object_get_ex(o, "nexthops", &hops) && json_object_is_type(hops, json_type_array);
     size_t n = many ? json_object_array_length(hops) : 1;
     if (r.type == FERRY_UNICAST) {
@@ -185,17 +180,7 @@ void ferry_frr_kernel_clear(struct ferry_frr_kernel *kernel)
         free(kernel->routes[i].hops);
     free(kernel->routes);
     free(kernel->addresses);
-    free(kernel->bridges);
     *kernel = (struct ferry_frr_kernel){0};
-}
-
-bool ferry_frr_kernel_bridged(const struct ferry_frr_kernel *kernel, const struct ferry_prefix *prefix,
-                              uint32_t table)
-{
-    for (size_t i = 0; i < kernel->n_bridges; i++)
-        if (kernel->bridges[i].table == table && ferry_prefix_equal(&kernel->bridges[i].prefix, prefix))
-            return true;
-    return false;
 }
 
 bool ferry_frr_kernel_zebra(const struct ferry_frr_kernel_route *route)

@@ -79,11 +79,6 @@ static void route_parse(struct json_object *o, const struct context *c)
         for (size_t i = 0; i < n; i++)
             leg_parse(json_object_array_get_idx(legs, i), &r.legs[r.n_legs++]);
     }
-    if (r.distance == FERRY_FRR_BRIDGE_DISTANCE && !strcmp(r.protocol, "kernel") && r.n_legs == 1 &&
-        r.legs[0].type == FERRY_BLACKHOLE) { /* a bridge: bridge.c */
-        free(r.legs);
-        return;
-    }
     FERRY_GROW(rib->routes, rib->n);
     rib->routes[rib->n++] = r;
 }

@@ -256,8 +256,6 @@ static int slot_settled(struct ferry_frr_apply *a, struct ferry_frr_slot *slot,
     if (!result && !whole && slot->key.kind == FERRY_KIND_GATEWAY && slot->key.gateway->address.addr.family)
         result = ferry_frr_kernel_addresses(a->d, &kernel, err);
     if (!result)
-        slot->bridged |= ferry_frr_kernel_bridged(look.kernel, prefix, table_of(slot));
-    if (!result)
         *ret_why =
             slot->key.kind == FERRY_KIND_ROUTE ? route_settled(&look, slot) : gateway_settled(&look, slot);
     return result;
@@ -324,15 +322,11 @@ int ferry_frr_settle(struct ferry_frr_apply *a, struct ferry_err *err)
     }
     if (!n)
         return 0;
-    int result = ferry_frr_bridge_lay(a, err);
-    if (!result)
-        result = write_all(a, err);
+    int result = write_all(a, err);
     if (!result) {
         result = await(a, err);
         ferry_frr_keep(a->d, &a->running);
+        return result;
     }
-    for (size_t i = 0; i < a->n_slots && result == -FERRY_EIO; i++)
-        a->slots[i].outcome = FERRY_REFUSED; /* not sent */
-    ferry_frr_bridge_lift(a);
     return result;
 }

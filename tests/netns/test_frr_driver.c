@@ -67,72 +67,7 @@ static void until_kernel_has(struct contract_router *r, const char *what)
     fail_msg("the kernel has no %s", what);
 }
 
-static void until_kernel_has_not(struct contract_router *r, const char *what)
-{
-    for (int i = 0; i < 400; i++, usleep(10000)) {
-        FERRY_AUTOFREE char *routes = say("ip -n %s route show; ip -n %s -6 route show", r->netns, r->netns);
-        if (!strstr(routes, what))
-            return;
-    }
-    fail_msg("the kernel still has %s", what);
-}
-
 /* ---- What the kernel sees meanwhile. ---- */
-
-static void hear_routes(struct contract_router *r)
-{
-    sh("timeout 60 ip -n %s monitor route >%s/events 2>/dev/null & echo $! >%s/pid", r->netns, r->state_dir,
-       r->state_dir);
-    for (int i = 0; i < 200; i++, usleep(10000)) {
-        sh("ip -n %s route add 203.0.113.0/24 dev up0 metric %d", r->netns,
-           i + 1); /* the same again is no event */
-        FERRY_AUTOFREE char *events = say("cat %s/events", r->state_dir);
-        if (strstr(events, "203.0.113.0/24"))
-            return;
-    }
-    fail_msg("nothing is heard of the kernel's routes");
-}
-
-static char *heard(struct contract_router *r)
-{
-    sh("ip -n %s route replace 203.0.113.9/32 dev up0", r->netns);
-    for (int i = 0; i < 200; i++, usleep(10000)) {
-        FERRY_AUTOFREE char *events = say("cat %s/events", r->state_dir);
-        if (strstr(events, "203.0.113.9"))
-            break;
-    }
-    return say("kill $(cat %s/pid); cat %s/events", r->state_dir, r->state_dir);
-}
-
-/* Replays the kernel's events: of a prefix there is always a route, each known by its metric, from the first on.
- * Returns how many metrics there were in all. */
-static unsigned never_bare(const char *events, const char *prefix)
-{
-    FERRY_AUTOFREE char *copy = ferry_strdup(events);
-    char *rest = NULL, word[64];
-    uint32_t there[16];
-    unsigned n = 0, metrics = 0;
-    snprintf(word, sizeof word, "%s ", prefix);
-    for (char *line = strtok_r(copy, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-        const char *at = strstr(line, word), *metric = strstr(line, "metric ");
-        uint32_t m = metric ? (uint32_t)strtoul(metric + 7, NULL, 10) : 0;
-        unsigned i = 0;
-        if (!at || (at != line && at[-1] != ' '))
-            continue;
-        while (i < n && there[i] != m)
-            i++;
-        if (strncmp(line, "Deleted ", 8) == 0) {
-            if (i < n)
-                there[i] = there[--n];
-            if (!n)
-                fail_msg("%s had no route at \"%s\" of:\n%.900s", prefix, line, strstr(events, line));
-        } else if (i == n && n < FERRY_COUNT(there)) {
-            there[n++] = m;
-            metrics++;
-        }
-    }
-    return metrics;
-}
 
 static void test_no_swap_deletes_the_route(void **state)
 {
@@ -142,7 +77,13 @@ static void test_no_swap_deletes_the_route(void **state)
                              *drop = DROP(FERRY_BLACKHOLE, MAIN, 254),
                              *at_once = DROP(FERRY_BLACKHOLE, MAIN, 1), *foreign = ROUTE(MAIN, 1, 4, VIA1);
     done(r, op_route(P, MAIN, 1, NULL, one));
-    hear_routes(r);
+    sh("ip -n %s monitor route >%s/events & echo $! >%s/pid", r->netns, r->state_dir, r->state_dir);
+    for (int i = 0; i < 200; i++, usleep(10000)) { /* until it listens */
+        sh("ip -n %s route replace 203.0.113.0/24 dev up0", r->netns);
+        FERRY_AUTOFREE char *heard = say("cat %s/events", r->state_dir);
+        if (strstr(heard, "203.0.113.0/24"))
+            break;
+    }
     done(r, op_route(P, MAIN, 1, one, two));
     done(r, op_route(P, MAIN, 1, two, both));
     done(r, op_route(P, MAIN, 1, both, one));
@@ -153,67 +94,10 @@ static void test_no_swap_deletes_the_route(void **state)
     done(r, op_route(P, MAIN, 254, NULL, drop));
     done(r, op_route(P, MAIN, 1, both, NULL)); /* detach: falls to the blackhole */
     done(r, op_route(P, MAIN, 1, NULL, two));  /* attach */
-    FERRY_AUTOFREE char *events = heard(r);
+    FERRY_AUTOFREE char *events = say("kill $(cat %s/pid); cat %s/events", r->state_dir, r->state_dir);
     assert_non_null(strstr(events, "blackhole " P));
     if (strstr(events, "Deleted " P) || strstr(events, "Deleted blackhole " P))
         fail_msg("the route was deleted:\n%s", events);
-}
-
-/* The connected route goes, and FRR's blackhole beneath comes only then; IPv6 routes are swapped by a deletion and an
- * addition.  A default route waits for both. */
-static void test_no_prefix_is_ever_without_a_route(void **state)
-{
-    struct contract_router *r = *state;
-    const struct ferry_gateway four = {.address = net("192.168.1.1/24")},
-                               six = {.address = net("fd00:1::1/64")};
-    const struct ferry_entry *drop = DROP(FERRY_BLACKHOLE, MAIN, 254), *one = ROUTE(MAIN, 1, FERRY, VIA1_6),
-                             *two = ROUTE(MAIN, 1, FERRY, VIA2_6);
-    by_hand(r, "ip route 0.0.0.0/0 10.255.2.2 up1\\nipv6 route ::/0 fd00:255:2::2 up1");
-    until_kernel_has(r, "default");
-    hear_routes(r);
-    struct ferry_op attach[] = {op_gateway(P, &four, "lan0", NULL, &attached),
-                                op_gateway("fd00:1::/64", &six, "lan0", NULL, &attached)};
-    apply(r, attach, 2);
-    struct ferry_op below[] = {op_route(P, MAIN, 254, NULL, drop),
-                               op_route("fd00:1::/64", MAIN, 254, NULL, drop)};
-    apply(r, below, 2);
-    struct ferry_op detach[] = {swapped(&attach[0]), swapped(&attach[1])};
-    apply(r, detach, 2);
-    done(r, op_route("fd00:1::/64", MAIN, 1, NULL, one));
-    done(r, op_route("fd00:1::/64", MAIN, 1, one, two));
-    done(r, op_route("fd00:1::/64", MAIN, 1, two, NULL));
-    apply(r, attach, 2);
-    assert_true(detach[0].outcome == FERRY_DONE && detach[1].outcome == FERRY_DONE);
-    until_kernel_has_not(r, "proto 210");
-    FERRY_AUTOFREE char *events = heard(r);
-    assert_true(never_bare(events, P) >= 3); /* connected, bridge, FRR's */
-    assert_true(never_bare(events, "fd00:1::/64") >= 3);
-    HOLDS_AT(r, P, &four, "lan0", &attached, drop);
-    HOLDS_AT(r, "fd00:1::/64", &six, "lan0", &attached, drop);
-}
-
-/* What a killed Ferry left is no route to the driver, alone or beneath another, and goes with the next check or apply. */
-static void test_a_bridge_that_was_left_is_lifted(void **state)
-{
-    struct contract_router *r = *state;
-    struct ferry_err err;
-    const struct ferry_entry *one = ROUTE(MAIN, 1, FERRY, VIA1);
-    struct ferry_op op = op_route(P, MAIN, 1, NULL, one);
-    static const char bridge[] = "ip -n %s route add blackhole " P " metric 4278190080 proto 210",
-                      six[] = "ip -n %s route add blackhole fd00:1::/64 metric 4278190080 proto 210";
-    sh(bridge, r->netns);
-    sh(six, r->netns);
-    HOLDS(r, P, MAIN);
-    HOLDS(r, "fd00:1::/64", MAIN);
-    sh("ip -n %s route add blackhole 192.168.7.0/24 metric 4278190080 proto 210",
-       r->netns); /* nobody's business now */
-    assert_int_equal(r->ops->check(r->driver, &op, 1, &err), 0);
-    until_kernel_has_not(r, "blackhole " P);
-    until_kernel_has(r, "blackhole 192.168.7.0/24");
-    sh(bridge, r->netns);
-    done(r, op);
-    until_kernel_has_not(r, "blackhole " P);
-    HOLDS(r, P, MAIN, one);
 }
 
 /* ---- What comes back. ---- */
@@ -487,8 +371,6 @@ int main(void)
         return skipped;
     const struct CMUnitTest tests[] = {
         T(no_swap_deletes_the_route),
-        T(no_prefix_is_ever_without_a_route),
-        T(a_bridge_that_was_left_is_lifted),
         T(odd_lines_come_back_exactly),
         T(what_frr_would_not_do_is_never_done),
         T(a_refused_line_takes_no_other_along),

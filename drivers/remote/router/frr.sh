@@ -20,12 +20,6 @@ do_frr_write() {
     { ferry_whole 30 && printf %s "$ferry_input"; } | ferry_vtysh "$1" -f /dev/stdin
 }
 
-ferry_bridges() { # add|del FAMILY TABLE "PREFIX …"
-    for ferry_prefix in $4; do
-        echo "route $1 blackhole $ferry_prefix table $3 metric 4278190080 proto 210"
-    done | ip "-$2" -force -batch -
-}
-
 # Lines "BEGIN END COMMAND WORD …" on standard input; each answer stands between lines BEGIN and END.
 do_frr_hand() {
     ferry_dir=/etc/frr
@@ -42,16 +36,6 @@ do_frr_hand() {
             ;;
         exact) # FAMILY PREFIX TABLE
             ip -N -j -d "-$ferry_a" route show exact "$ferry_b" table "$ferry_c" 2>/dev/null || echo ']'
-            ;;
-        bridges) # FAMILY: those of the next two, among others, every table
-            ip -N -j -d "-$ferry_a" route show table all type blackhole 2>/dev/null || echo ']'
-            ;;
-        bridge) # FAMILY TABLE PREFIX …: a blackhole beneath everything, driver frr's bridge.c
-            wait # for those that are being taken away
-            ferry_bridges add "$ferry_a" "$ferry_b" "$ferry_c" 2>&1
-            ;;
-        unbridge) # … and away, while others go on
-            ferry_bridges del "$ferry_a" "$ferry_b" "$ferry_c" >/dev/null 2>&1 </dev/null 9>&- &
             ;;
         addresses)
             ip -j -d address show
