@@ -16,6 +16,9 @@ from remotelab import HOST, RemoteLab, Tool, fingerprint, keygen, tool
 
 pytestmark = pytest.mark.skipif(remotelab.WHY_NOT is not None, reason=str(remotelab.WHY_NOT))
 
+# Of the whole client: 12 MiB plain, 47 under AddressSanitizer, which keeps what is freed.  A flood is gigabytes.
+RSS_KB = 128 * 1024
+
 
 @pytest.fixture(scope="module", name="lab")
 def make_lab():
@@ -268,7 +271,7 @@ def test_fake_servers(lab, env):
         for kind, running in tools.items():
             lines = running.rest()
             assert len(lines) == 2 and lines[0]["result"] == "io" and lines[1]["leaked_fds"] == 0, (kind, lines)
-            assert lines[0]["ms"] < 9900 and lines[0]["rss_kb"] < 40 * 1024, (kind, lines)
+            assert lines[0]["ms"] < 9900 and lines[0]["rss_kb"] < RSS_KB, (kind, lines)
             assert re.fullmatch(r"[ -~]*", lines[0]["text"]), (kind, lines)
             if kind == "http":
                 assert "this is no SSH server: it says 'HTTP/1.1 400 ?[2JBad Request" in lines[0]["text"]
@@ -311,7 +314,7 @@ def test_evil_routers(evil, env, kind):
     os.chmod(path, 0o755)
     lines = tool(server.args(), ["facts"], env=env, timeout=90)
     assert len(lines) == 1 and lines[0]["result"] == "io", lines
-    assert lines[0]["ms"] < 9000 and lines[0]["rss_kb"] < 40 * 1024, lines
+    assert lines[0]["ms"] < 9000 and lines[0]["rss_kb"] < RSS_KB, lines
     assert re.fullmatch(r"[ -~]*", lines[0]["text"]), lines
 
 
