@@ -183,7 +183,7 @@ dm_stop() {
     return 0
 }
 
-# Starts the timer, which holds nothing of this session's, and looks that it is there.
+# Starts the timer, which holds nothing of the connection's, and looks that it is there.
 dm_start() {
     rm -f "$rec/pid"
     if dm_systemd; then
