@@ -5,9 +5,9 @@ ferry_vtysh() { # PATHSPACE ARGUMENT …
     ferry_pathspace=$1
     shift
     if [ "$ferry_pathspace" = - ]; then
-        TERM=dumb VTYSH_HISTFILE=/dev/null VTYSH_PAGER=cat exec vtysh "$@"
+        TERM=dumb VTYSH_HISTFILE=/dev/null exec vtysh "$@"
     fi
-    TERM=dumb VTYSH_HISTFILE=/dev/null VTYSH_PAGER=cat exec vtysh -N "$ferry_pathspace" "$@"
+    TERM=dumb VTYSH_HISTFILE=/dev/null exec vtysh -N "$ferry_pathspace" "$@"
 }
 
 do_frr_show() {
