@@ -145,10 +145,24 @@ static void read_again(struct ferry_txn *txn, struct ferry_batch *b)
     }
 }
 
+/* Whether the outage goes on at this router. */
+static bool goes_on(const struct ferry_txn *txn, uint32_t router)
+{
+    const struct ferry_stage *next = &txn->plan->stages[txn->stage + 1];
+    if (txn->stage < txn->first_critical || txn->stage >= txn->last_critical)
+        return false;
+    for (size_t i = 0; i < next->n_changes; i++)
+        if (next->changes[i].router == router)
+            return true;
+    return false;
+}
+
 static int run(struct ferry_txn *txn, struct ferry_batch *b)
 {
     if (check_exclusive(txn, b))
         return 1;
+    for (size_t p = 0; p < b->view.n_parts; p++)
+        b->jobs[2 * p].more = goes_on(txn, b->view.parts[p].router);
     ferry_txn_point(txn->env, "driver-apply");
     ferry_fleet_run(txn->fleet, b->jobs, 2 * b->view.n_parts);
     ferry_txn_point(txn->env, "driver-apply");

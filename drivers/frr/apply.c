@@ -2,8 +2,8 @@
  *
  *  A1. All ops of a batch are compared, in order, with what the router holds and the ops before them make of it; what is
  *      left of them is written once a key.
- *  A2. Looked, written and read back under one lock on the router (router/frr.sh), which keeps other Ferrys away; FRR 8.4
- *      has none that would keep people away.  A configuration that was read at most LOOK_US ago is not read again when
+ *  A2. Looked, written and read back under one lock on the router (router/frr.sh), which keeps other Ferrys away, and which
+ *      is kept between the stages of an outage; FRR 8.4 has none that would keep people away.  A configuration that was read at most LOOK_US ago is not read again when
  *      FRR's RIB holds for the prefix what it says: reading it costs 18 ms where there are 1,000 static routes, in the
  *      middle of an outage.
  *  A3. FRR moves a next hop that it has at one distance when told of it at another (L4 of lines.c): refused.
@@ -14,7 +14,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { LOOK_US = 2000000, FEW = 8 };
+enum { LOOK_US = 2000000 };
 
 void ferry_frr_slot_why(struct ferry_frr_slot *slot, enum ferry_outcome outcome, const char *fmt, ...)
 {
@@ -65,7 +65,7 @@ int ferry_frr_slot_look(struct ferry_frr *d, const struct ferry_frr_config *runn
     if (ferry_frr_needs_rib(running, &key->prefix, item.table))
         result = ferry_frr_rib_read(d, key->prefix.addr.family, item.table, &key->prefix, &rib, err);
     if (!result && connected)
-        result = ferry_frr_kernel_addresses(d, &kernel, err);
+        result = ferry_frr_kernel_addresses(d, key->prefix.addr.family, &kernel, err);
     if (result < 0)
         return result;
     ferry_frr_hold(&look, &item, 0, FERRY_EXACT, &slot->holds);
@@ -106,9 +106,28 @@ static bool rib_says_so(const struct ferry_frr_rib *rib, const struct ferry_frr_
     return seen == said;
 }
 
+/* Asks for what the look needs, so that it is one journey. */
+static void look_ahead(struct ferry_frr *d, const struct ferry_op *ops, size_t n)
+{
+    bool gateways = false;
+    ferry_frr_forget(d);
+    for (size_t i = 0; i < n; i++)
+        gateways |= ops[i].kind != FERRY_KIND_ROUTE;
+    if (gateways || n > FERRY_FRR_FEW)
+        ferry_frr_ahead(d, FERRY_FRR_SHOW, FERRY_FRR_RUNNING);
+    for (size_t i = 0; i < n && n <= FERRY_FRR_FEW; i++) {
+        uint8_t family = ops[i].prefix.addr.family;
+        if (ops[i].kind == FERRY_KIND_ROUTE)
+            ferry_frr_rib_ahead(d, family, table_of(&ops[i]), &ops[i].prefix);
+        else if (ops[i].kind == FERRY_KIND_GATEWAY)
+            ferry_frr_addresses_ahead(d, family);
+    }
+}
+
 static int fresh(struct ferry_frr *d, const struct ferry_op *ops, size_t n, struct ferry_err *err)
 {
-    bool good = d->running && n <= FEW && d->env->monotonic_us(d->env->ctx) - d->running_since_us < LOOK_US;
+    bool good =
+        d->running && n <= FERRY_FRR_FEW && d->env->monotonic_us(d->env->ctx) - d->running_since_us < LOOK_US;
     for (size_t i = 0; i < n && good; i++) {
         FERRY_CLEANUP(ferry_frr_rib_clear) struct ferry_frr_rib rib = {0};
         size_t count;
@@ -294,22 +313,37 @@ static void apply_clear(struct ferry_frr_apply *a)
     ferry_frr_text_clear(&a->said);
 }
 
-static int lock(struct ferry_frr *d, const char *verb, struct ferry_err *err)
+static int lock(struct ferry_frr *d, struct ferry_err *err)
 {
     FERRY_AUTOFREE char *answer = NULL;
     size_t n;
-    int result = ferry_frr_hand(d, verb, &answer, &n, err);
+    if (d->locked)
+        return 0;
+    int result = ferry_frr_hand(d, "lock", &answer, &n, err);
     if (result < 0)
         return result;
-    if (!strcmp(verb, "lock") && strncmp(answer, "locked\n", 7) != 0)
+    if (strncmp(answer, "locked\n", 7) != 0)
         return ferry_error(err, FERRY_EIO,
                            "somebody else holds Ferry's lock on this router (flock of /run/frr)");
+    d->locked = true;
     return 0;
+}
+
+static void unlock(struct ferry_frr *d)
+{
+    FERRY_AUTOFREE char *answer = NULL;
+    struct ferry_err err;
+    size_t n;
+    d->locked = false;
+    if (ferry_frr_hand(d, "unlock", &answer, &n, &err) < 0)
+        ferry_log(d->env, FERRY_LOG_WARNING, "%s: the lock stays until the connection ends: %s", d->router,
+                  err.text);
 }
 
 static int locked(struct ferry_frr_apply *a, struct ferry_op *ops, size_t n, struct ferry_err *err)
 {
     FERRY_AUTOFREE uint32_t *slot_of_op = ferry_calloc(n + 1, sizeof *slot_of_op);
+    look_ahead(a->d, ops, n);
     int result = fresh(a->d, ops, n, err);
     if (!result)
         result = take_all(a, ops, n, slot_of_op, err);
@@ -339,12 +373,11 @@ int ferry_frr_apply(struct ferry_driver *driver, struct ferry_op *ops, size_t n,
     }
     if (!n)
         return 0;
-    int result = lock(a.d, "lock", err);
+    int result = lock(a.d, err);
     if (!result) {
         result = locked(&a, ops, n, err);
-        if (lock(a.d, "unlock", &ignored) < 0)
-            ferry_log(a.d->env, FERRY_LOG_WARNING, "%s: the lock stays until the connection ends: %s",
-                      a.d->router, ignored.text);
+        if (!a.d->base.more)
+            unlock(a.d);
     }
     if (result == -FERRY_EIO)
         for (size_t i = 0; i < n; i++) {

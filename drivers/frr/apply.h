@@ -12,6 +12,7 @@ struct ferry_frr_slot {
     const struct ferry_entry *was; /* in `holds`, or NULL */
     const struct ferry_entry *now; /* after the ops that were taken */
     bool written;                  /* its lines were given to vtysh */
+    bool bridged;                  /* bridge.c: rules of ours lie beneath */
     enum ferry_outcome outcome;
     char *why;
 };
@@ -32,5 +33,11 @@ int ferry_frr_slot_look(struct ferry_frr *d, const struct ferry_frr_config *runn
 /* Gives the changed slots to vtysh and looks what came of them: fills their outcomes.  -FERRY_EIO: nothing was sent;
  * -FERRY_EUNKNOWN: perhaps. */
 int ferry_frr_settle(struct ferry_frr_apply *a, struct ferry_err *err) FERRY_MUST_CHECK;
+
+/* Lays rules beneath what would be without any route for a moment; before the lines.  A router that does not let us is
+ * warned of. */
+int ferry_frr_bridge_lay(struct ferry_frr_apply *a, struct ferry_err *err) FERRY_MUST_CHECK;
+/* Takes away those of slots whose outcome is known; after the lines. */
+void ferry_frr_bridge_lift(struct ferry_frr_apply *a);
 
 #endif

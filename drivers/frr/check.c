@@ -5,7 +5,7 @@
 #include <json-c/json.h>
 #include <stdio.h>
 
-enum { MANY_STATICS = 10000 };
+enum { MANY_STATICS = 10000, CHECKED_US = 1000000 };
 
 /* ---- Interfaces. ---- */
 
@@ -45,7 +45,7 @@ static int device_seek(struct ferry_frr *d, struct seek *s, bool again, struct f
     free(d->links);
     d->links = NULL;
     *s = first;
-    result = ferry_frr_hand(d, "links", &d->links, &n, err);
+    result = ferry_frr_ip(d, AF_INET, "link show", &d->links, &n, err);
     return result < 0 ? result : ferry_frr_json(d->links, n, links_document, s, err);
 }
 
@@ -172,24 +172,23 @@ static void unsaved(struct ferry_frr *d)
                   d->router);
 }
 
-int ferry_frr_check(struct ferry_driver *driver, struct ferry_op *ops, size_t n, struct ferry_err *err)
+/* The router itself.  A plan is checked stage by stage: once is enough for all of them. */
+static int check_router(struct ferry_frr *d, struct ferry_err *err)
 {
-    struct ferry_frr *d = (struct ferry_frr *)driver;
     struct ferry_frr_config running = {0};
-    struct ferry_err why;
-    if (!n)
+    uint64_t now = d->env->monotonic_us(d->env->ctx);
+    if (d->checked_us && now - d->checked_us < CHECKED_US)
         return 0;
     int result = ferry_frr_daemons(d, &d->config, err);
     if (!result)
         result = ferry_frr_config_read(d, &running, err);
     if (result < 0)
-        return ferry_error_prefix(err, result, "%s", d->router);
+        return result;
     ferry_frr_keep(d, &running);
-    if (d->config.routing != FERRY_ROUTING_STATIC) {
+    if (d->config.routing != FERRY_ROUTING_STATIC)
         result = ferry_frr_protocol_check(d, d->running, err);
-        if (result < 0)
-            return ferry_error_prefix(err, result, "%s", d->router);
-    }
+    if (result < 0)
+        return result;
     if (d->running->n_statics > MANY_STATICS)
         ferry_log(d->env, FERRY_LOG_WARNING,
                   "warning: %s has %zu static routes: FRR takes seconds for one change of so many; prefer "
@@ -199,6 +198,22 @@ int ferry_frr_check(struct ferry_driver *driver, struct ferry_op *ops, size_t n,
     unsaved(d);
     free(d->links);
     d->links = NULL;
+    d->checked_us = now;
+    return 0;
+}
+
+int ferry_frr_check(struct ferry_driver *driver, struct ferry_op *ops, size_t n, struct ferry_err *err)
+{
+    struct ferry_frr *d = (struct ferry_frr *)driver;
+    struct ferry_err why;
+    if (!n)
+        return 0;
+    ferry_frr_forget(d);
+    int result = check_router(d, err);
+    if (!result)
+        result = ferry_frr_bridge_sweep(d, ops, n, err);
+    if (result < 0)
+        return ferry_error_prefix(err, result, "%s", d->router);
     for (size_t i = 0; i < n; i++) {
         char prefix[FERRY_PREFIX_STRLEN];
         ferry_op_clear(&ops[i]);

@@ -286,7 +286,7 @@ int ferry_frr_config_read(struct ferry_frr *d, struct ferry_frr_config *ret, str
 {
     FERRY_AUTOFREE char *text = NULL;
     size_t n;
-    int result = ferry_frr_show(d, "show running-config", &text, &n, err);
+    int result = ferry_frr_show(d, FERRY_FRR_RUNNING, &text, &n, err);
     if (result < 0)
         return result;
     return ferry_frr_config_parse(text, n, ret, err);

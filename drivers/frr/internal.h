@@ -15,8 +15,26 @@ struct json_object;
 enum {
     FERRY_FRR_TAG = 2100,      /* of every static route that Ferry makes, docs/contract.md */
     FERRY_FRR_LINE_MAX = 4095, /* vtysh's buffer: a longer line is cut */
+    FERRY_FRR_FEW = 4,         /* prefixes that are asked about one by one, and ahead */
     FERRY_FRR_WRITERS =
         4 /* files of a stage before the outage and of the two that make it; sshd has 10 sessions */
+};
+
+/* Those that are kept and asked. */
+enum ferry_frr_talks {
+    FERRY_FRR_SHOW, /* a vtysh that only ever hears `show` commands */
+    FERRY_FRR_HAND, /* a shell: lock, daemons, what is saved */
+    FERRY_FRR_IP4,  /* `ip -4 -batch`, for the kernel's routes, addresses, links and rules */
+    FERRY_FRR_IP6,
+    FERRY_FRR_TALKS,
+};
+struct ferry_frr_talk {
+    struct ferry_remote_process *process; /* NULL: not open */
+    struct {
+        char question[256];
+        uint64_t nonce;
+    } ahead[8]; /* asked, and not heard yet, in this order */
+    size_t n_ahead;
 };
 
 struct ferry_frr {
@@ -25,13 +43,17 @@ struct ferry_frr {
     char *router; /* for texts */
     struct ferry_driver_config config;
     struct ferry_remote *remote;
-    struct ferry_remote_process *show; /* a kept vtysh that only ever hears `show` commands; NULL: not open */
-    struct ferry_remote_process *hand; /* a kept shell: kernel looks, lock, daemons; NULL: not open */
+    struct ferry_frr_talk talk[FERRY_FRR_TALKS];
     struct ferry_remote_process *writer[FERRY_FRR_WRITERS]; /* started `vtysh -f` that await their lines */
-    uint64_t writer_since_us[FERRY_FRR_WRITERS];            /* monotonic */
+    struct ferry_remote_process
+        *wrote; /* one whose lines are in effect, and that may not have ended; or NULL */
+    uint64_t writer_since_us[FERRY_FRR_WRITERS]; /* monotonic */
     struct ferry_frr_config *running; /* what was read last, for the quick look of apply; NULL: nothing */
     uint64_t running_since_us;
-    char *links; /* `ip -j link`, as heard last; NULL: not yet */
+    uint64_t checked_us; /* monotonic: when check last looked at the router itself; 0: never */
+    bool unbridged;      /* it was said that no rule could be laid (bridge.c) */
+    bool locked;         /* between the stages of an outage */
+    char *links;         /* `ip link`, as heard last; NULL: not yet */
     /* What this driver was asked to announce (check): nothing else is held against the neighbours' deafness. */
     struct ferry_prefix *announced;
     size_t n_announced; /* driver.c frees it */
@@ -61,15 +83,32 @@ int ferry_frr_show_json(struct ferry_frr *d, const char *command,
 int ferry_frr_json(const char *text, size_t n,
                    int (*each)(void *ctx, struct json_object *document, struct ferry_err *err), void *ctx,
                    struct ferry_err *err) FERRY_MUST_CHECK;
+/* Asks the kept `ip` of a family: lines as `ip -batch` takes them, all they say. */
+int ferry_frr_ip(struct ferry_frr *d, uint8_t family, const char *line, char **ret, size_t *ret_n,
+                 struct ferry_err *err) FERRY_MUST_CHECK;
+static inline enum ferry_frr_talks ferry_frr_ip_of(uint8_t family)
+{
+    return family == AF_INET6 ? FERRY_FRR_IP6 : FERRY_FRR_IP4;
+}
+/* Sends a question whose answer will be wanted soon, within this slot: the one who asks finds it on its way (S5). */
+void ferry_frr_ahead(struct ferry_frr *d, enum ferry_frr_talks which, const char *question);
+/* Says something whose answer nobody waits for. */
+void ferry_frr_tell(struct ferry_frr *d, enum ferry_frr_talks which, const char *line);
+/* What was asked ahead is not wanted any more: a slot begins, or lines were sent. */
+void ferry_frr_forget(struct ferry_frr *d);
 /* Asks the kept shell (router/frr.sh, verb frr_hand): one line, its whole answer. */
 int ferry_frr_hand(struct ferry_frr *d, const char *line, char **ret, size_t *ret_n,
                    struct ferry_err *err) FERRY_MUST_CHECK;
 /* Starts `vtysh -f` for the files that could come, where fewer wait than one stage needs. */
 int ferry_frr_warm(struct ferry_frr *d, struct ferry_err *err) FERRY_MUST_CHECK;
-/* Gives lines to vtysh -f as one file.  0: it ended, and what it said is in `ret_said` (malloc'd; "": nothing but
- * what is harmless).  That says nothing about what FRR did: look.  -FERRY_EIO: not sent.  -FERRY_EUNKNOWN: perhaps. */
-int ferry_frr_write(struct ferry_frr *d, const struct ferry_frr_text *lines, char **ret_said,
-                    struct ferry_err *err) FERRY_MUST_CHECK;
+/* Gives lines to vtysh -f as one file; what they do can be seen before vtysh has ended.  -FERRY_EIO: not sent.
+ * -FERRY_EUNKNOWN: perhaps. */
+int ferry_frr_write_start(struct ferry_frr *d, const struct ferry_frr_text *lines,
+                          struct ferry_remote_process **ret, struct ferry_err *err) FERRY_MUST_CHECK;
+/* 0: it ended, and what it said is in `ret_said` (malloc'd; "": nothing but what is harmless).  That says nothing about
+ * what FRR did: look.  -FERRY_EUNKNOWN: it did not end in time.  Frees `p`. */
+int ferry_frr_write_end(struct ferry_frr *d, struct ferry_remote_process *p, char **ret_said,
+                        struct ferry_err *err) FERRY_MUST_CHECK;
 
 void ferry_frr_pause(const struct ferry_frr *d, uint64_t us);
 void ferry_frr_cool(struct ferry_frr *d);    /* ends those that wait for lines */
@@ -113,6 +152,7 @@ int ferry_frr_config_parse(const char *text, size_t n, struct ferry_frr_config *
 void ferry_frr_config_clear(struct ferry_frr_config *config);
 int ferry_frr_config_read(struct ferry_frr *d, struct ferry_frr_config *ret,
                           struct ferry_err *err) FERRY_MUST_CHECK;
+#define FERRY_FRR_RUNNING "show running-config" /* what it asks */
 /* Takes over what was read, as the newest. */
 void ferry_frr_keep(struct ferry_frr *d, struct ferry_frr_config *running);
 /* The first block with this header, or with this beginning and a space after it ("router bgp"), or NULL. */
@@ -160,9 +200,11 @@ struct ferry_frr_rib {
 /* Appends FRR's routes of one table (VRF default): of one prefix, or of the whole family where `prefix` is NULL. */
 int ferry_frr_rib_read(struct ferry_frr *d, uint8_t family, uint32_t table, const struct ferry_prefix *prefix,
                        struct ferry_frr_rib *rib, struct ferry_err *err) FERRY_MUST_CHECK;
+void ferry_frr_rib_ahead(struct ferry_frr *d, uint8_t family, uint32_t table,
+                         const struct ferry_prefix *prefix); /* asks it ahead */
 void ferry_frr_rib_clear(struct ferry_frr_rib *rib);
 
-/* ---- The kernel (kernel.c), through the kept shell. ---- */
+/* ---- The kernel (kernel.c), through the kept `ip`s. ---- */
 
 struct ferry_frr_kernel_route {
     struct ferry_prefix prefix;
@@ -188,8 +230,12 @@ struct ferry_frr_kernel {
 int ferry_frr_kernel_routes(struct ferry_frr *d, const char *what, uint8_t family,
                             const struct ferry_prefix *prefix, uint32_t table,
                             struct ferry_frr_kernel *kernel, struct ferry_err *err) FERRY_MUST_CHECK;
-int ferry_frr_kernel_addresses(struct ferry_frr *d, struct ferry_frr_kernel *kernel,
+int ferry_frr_kernel_addresses(struct ferry_frr *d, uint8_t family, struct ferry_frr_kernel *kernel,
                                struct ferry_err *err) FERRY_MUST_CHECK;
+/* The same, asked ahead. */
+void ferry_frr_kernel_ahead(struct ferry_frr *d, const char *what, uint8_t family,
+                            const struct ferry_prefix *prefix, uint32_t table);
+void ferry_frr_addresses_ahead(struct ferry_frr *d, uint8_t family);
 void ferry_frr_kernel_clear(struct ferry_frr_kernel *kernel);
 /* Whether zebra put this route there, and would put it back. */
 bool ferry_frr_kernel_zebra(const struct ferry_frr_kernel_route *route);
@@ -285,6 +331,9 @@ int ferry_frr_read(struct ferry_driver *driver, const struct ferry_query *query,
                    struct ferry_err *err);
 int ferry_frr_check(struct ferry_driver *driver, struct ferry_op *ops, size_t n, struct ferry_err *err);
 int ferry_frr_apply(struct ferry_driver *driver, struct ferry_op *ops, size_t n, struct ferry_err *err);
+/* Lifts the rules that a Ferry left behind at the ops' prefixes (bridge.c). */
+int ferry_frr_bridge_sweep(struct ferry_frr *d, const struct ferry_op *ops, size_t n,
+                           struct ferry_err *err) FERRY_MUST_CHECK;
 /* Whether the interfaces that an op leads to exist. */
 int ferry_frr_devices(struct ferry_frr *d, const struct ferry_op *op, struct ferry_err *err) FERRY_MUST_CHECK;
 /* Whether the daemons that Ferry needs answer; a new vtysh asks. */

@@ -117,21 +117,41 @@ static int routes_document(void *ctx, struct json_object *o, struct ferry_err *e
     return 0;
 }
 
+/* The longest is two lines of `ip`, each with a prefix and a table. */
+enum { QUESTION = 160 };
+
+static const char *question(const char *what, const struct ferry_prefix *prefix, uint32_t table,
+                            char buf[QUESTION])
+{
+    char text[FERRY_PREFIX_STRLEN];
+    if (!prefix)
+        return "route show table all";
+    ferry_prefix_text(prefix, text);
+    if (!strcmp(what, "exact"))
+        snprintf(buf, QUESTION, "route show exact %s table %u", text, table);
+    else
+        snprintf(buf, QUESTION, "route show match %s table %u\nroute show root %s table %u", text, table,
+                 text, table);
+    return buf;
+}
+
 int ferry_frr_kernel_routes(struct ferry_frr *d, const char *what, uint8_t family,
                             const struct ferry_prefix *prefix, uint32_t table,
                             struct ferry_frr_kernel *kernel, struct ferry_err *err)
 {
     FERRY_AUTOFREE char *answer = NULL;
-    char line[128], text[FERRY_PREFIX_STRLEN];
+    char line[QUESTION];
     size_t n;
     struct context c = {.kernel = kernel, .family = family, .table = prefix ? table : FERRY_TABLE_MAIN};
-    int digit = family == AF_INET6 ? 6 : 4;
-    if (prefix)
-        snprintf(line, sizeof line, "%s %d %s %u", what, digit, ferry_prefix_text(prefix, text), table);
-    else
-        snprintf(line, sizeof line, "%s %d", what, digit);
-    int result = ferry_frr_hand(d, line, &answer, &n, err);
+    int result = ferry_frr_ip(d, family, question(what, prefix, table, line), &answer, &n, err);
     return result < 0 ? result : ferry_frr_json(answer, n, routes_document, &c, err);
+}
+
+void ferry_frr_kernel_ahead(struct ferry_frr *d, const char *what, uint8_t family,
+                            const struct ferry_prefix *prefix, uint32_t table)
+{
+    char line[QUESTION];
+    ferry_frr_ahead(d, ferry_frr_ip_of(family), question(what, prefix, table, line));
 }
 
 static void address_parse(struct json_object *link, struct json_object *o, struct ferry_frr_kernel *k)
@@ -166,12 +186,20 @@ static int addresses_document(void *ctx, struct json_object *o, struct ferry_err
     return 0;
 }
 
-int ferry_frr_kernel_addresses(struct ferry_frr *d, struct ferry_frr_kernel *kernel, struct ferry_err *err)
+#define ADDRESSES "address show"
+
+int ferry_frr_kernel_addresses(struct ferry_frr *d, uint8_t family, struct ferry_frr_kernel *kernel,
+                               struct ferry_err *err)
 {
     FERRY_AUTOFREE char *answer = NULL;
     size_t n;
-    int result = ferry_frr_hand(d, "addresses", &answer, &n, err);
+    int result = ferry_frr_ip(d, family, ADDRESSES, &answer, &n, err);
     return result < 0 ? result : ferry_frr_json(answer, n, addresses_document, kernel, err);
+}
+
+void ferry_frr_addresses_ahead(struct ferry_frr *d, uint8_t family)
+{
+    ferry_frr_ahead(d, ferry_frr_ip_of(family), ADDRESSES);
 }
 
 void ferry_frr_kernel_clear(struct ferry_frr_kernel *kernel)

@@ -10,7 +10,7 @@
 
 #include <stdio.h>
 
-enum { MORE_SPECIFIC_MAX = 1000 /* a queried prefix, include/ferry/fib.h */, FEW = 8, AGREE_US = 2000000 };
+enum { MORE_SPECIFIC_MAX = 1000 /* a queried prefix, include/ferry/fib.h */, AGREE_US = 2000000 };
 
 struct around {
     struct ferry_prefix prefix;
@@ -63,16 +63,17 @@ static int fetch_kernel(struct reader *r, struct ferry_err *err)
         addresses |= item->gateway && item->gateway->address.addr.family;
         families[item->prefix.addr.family == AF_INET6] = true;
     }
-    for (size_t i = 0; i < r->query->n && !r->query->all && r->query->n <= FEW && !result; i++)
+    for (size_t i = 0; i < r->query->n && !r->query->all && r->query->n <= FERRY_FRR_FEW && !result; i++)
         result =
             ferry_frr_kernel_routes(r->d, "route", r->query->items[i].prefix.addr.family,
                                     &r->query->items[i].prefix, r->query->items[i].table, &r->kernel, err);
-    for (size_t f = 0; f < 2 && (r->query->all || r->query->n > FEW) && !result; f++)
+    for (size_t f = 0; f < 2 && (r->query->all || r->query->n > FERRY_FRR_FEW) && !result; f++)
         if (families[f])
             result =
                 ferry_frr_kernel_routes(r->d, "routes", f ? AF_INET6 : AF_INET, NULL, 0, &r->kernel, err);
-    if (!result && addresses)
-        result = ferry_frr_kernel_addresses(r->d, &r->kernel, err);
+    for (size_t f = 0; f < 2 && addresses && !result; f++)
+        if (families[f])
+            result = ferry_frr_kernel_addresses(r->d, f ? AF_INET6 : AF_INET, &r->kernel, err);
     return result;
 }
 
@@ -213,9 +214,25 @@ static int answers(struct reader *r, const char **ret_why, struct ferry_prefix *
     return disagrees;
 }
 
+/* Asks for all that the look needs, so that it is one journey. */
+static void look_ahead(struct reader *r)
+{
+    ferry_frr_forget(r->d);
+    ferry_frr_ahead(r->d, FERRY_FRR_SHOW, FERRY_FRR_RUNNING);
+    for (size_t i = 0; i < r->query->n && r->query->n <= FERRY_FRR_FEW && !r->query->all; i++) {
+        const struct ferry_query_item *item = &r->query->items[i];
+        uint8_t family = item->prefix.addr.family;
+        ferry_frr_rib_ahead(r->d, family, item->table, &item->prefix);
+        ferry_frr_kernel_ahead(r->d, "route", family, &item->prefix, item->table);
+        if (item->gateway && item->gateway->address.addr.family)
+            ferry_frr_addresses_ahead(r->d, family);
+    }
+}
+
 static int look(struct reader *r, const char **ret_why, struct ferry_prefix *ret_prefix,
                 struct ferry_err *err)
 {
+    look_ahead(r);
     ferry_frr_config_clear(&r->running);
     ferry_fib_clear(&r->fib);
     r->n_hits = 0;

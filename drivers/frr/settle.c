@@ -5,6 +5,9 @@
  *  T3. What breaks is sent only when what it leans on was read back: a refused next hop takes no old one along.
  *  T4. The configuration changes before vtysh ends, RIB and kernel about 10 ms later: those are asked again until the
  *      deadline.  What the configuration has and the RIB not is neither done nor undone: UNKNOWN.
+ *  T5. Of addresses the effect is looked for at once; where the configuration then has all that was sent, what vtysh still
+ *      says, and its end, change nothing.  The kernel is asked, not FRR, which has its work to do.  Not where a protocol is
+ *      told: its lines take effect one by one, and not all are compared.
  *
  * SPDX-License-Identifier: MIT */
 #include "apply.h"
@@ -32,20 +35,29 @@ static int slot_lines(const struct ferry_frr *d, const struct ferry_frr_slot *sl
     return ferry_frr_lines(&d->config, &op, files, err);
 }
 
-static int say(struct ferry_frr_apply *a, const struct ferry_frr_text *lines, bool *ret_complaint,
-               struct ferry_err *err)
+/* The end of vtysh, and its words. */
+static int hear(struct ferry_frr_apply *a, struct ferry_remote_process *p, bool *ret_complaint,
+                struct ferry_err *err)
 {
     FERRY_AUTOFREE char *said = NULL;
-    *ret_complaint = false;
-    if (!lines->n)
-        return 0;
-    int result = ferry_frr_write(a->d, lines, &said, err);
+    int result = ferry_frr_write_end(a->d, p, &said, err);
     if (result < 0)
         return result;
     *ret_complaint = *said;
     if (*said && a->said.n < 2000)
         ferry_frr_text_add(&a->said, "%s%s", a->said.n ? "; " : "", said);
     return 0;
+}
+
+static int say(struct ferry_frr_apply *a, const struct ferry_frr_text *lines, bool *ret_complaint,
+               struct ferry_err *err)
+{
+    struct ferry_remote_process *p;
+    *ret_complaint = false;
+    if (!lines->n)
+        return 0;
+    int result = ferry_frr_write_start(a->d, lines, &p, err);
+    return result < 0 ? result : hear(a, p, ret_complaint, err);
 }
 
 /* ---- The configuration. ---- */
@@ -137,27 +149,146 @@ static int one_by_one(struct ferry_frr_apply *a, struct ferry_err *err)
     return result;
 }
 
+static int compare_all(struct ferry_frr_apply *a, bool *ret_done, struct ferry_err *err)
+{
+    int result = config_again(a, err);
+    *ret_done = true;
+    for (size_t i = 0; i < a->n_slots && !result; i++)
+        if (changes(&a->slots[i])) {
+            result = compare(a, &a->slots[i], err);
+            *ret_done &= a->slots[i].outcome == FERRY_DONE;
+        }
+    return result;
+}
+
+/* Asks for all that the next look needs, so that it is one journey. */
+static void look_ahead(const struct ferry_frr_apply *a, bool config)
+{
+    size_t n = 0;
+    ferry_frr_forget(a->d);
+    if (config)
+        ferry_frr_ahead(a->d, FERRY_FRR_SHOW, FERRY_FRR_RUNNING);
+    for (size_t i = 0; i < a->n_slots && n < FERRY_FRR_FEW; i++) {
+        const struct ferry_op *key = &a->slots[i].key;
+        if (!changes(&a->slots[i]) || key->kind == FERRY_KIND_ANNOUNCEMENT)
+            continue;
+        n++;
+        ferry_frr_rib_ahead(a->d, key->prefix.addr.family, table_of(&a->slots[i]), &key->prefix);
+        ferry_frr_kernel_ahead(a->d, "exact", key->prefix.addr.family, &key->prefix, table_of(&a->slots[i]));
+        if (key->kind == FERRY_KIND_GATEWAY)
+            ferry_frr_addresses_ahead(a->d, key->prefix.addr.family);
+    }
+}
+
+static bool connected(const struct ferry_frr_slot *slot)
+{
+    return slot->key.kind == FERRY_KIND_GATEWAY && slot->key.gateway->address.addr.family;
+}
+
+static bool has_address(const struct ferry_frr_kernel *kernel, const struct ferry_op *key)
+{
+    for (size_t i = 0; i < kernel->n_addresses; i++) {
+        const struct ferry_frr_kernel_address *k = &kernel->addresses[i];
+        if (!strcmp(k->dev, key->interface) && k->address.len == key->gateway->address.len &&
+            ferry_addr_equal(&k->address.addr, &key->gateway->address.addr))
+            return true;
+    }
+    return false;
+}
+
+static int looked(struct ferry_frr_apply *a, struct ferry_err *err)
+{
+    bool done;
+    look_ahead(a, true);
+    return compare_all(a, &done, err) < 0 ? -FERRY_EUNKNOWN : 0;
+}
+
+/* T5: waits until the kernel has the addresses that the lines are about, or vtysh has ended. */
+static int addresses_changed(struct ferry_frr_apply *a, struct ferry_remote_process *p, bool *ret_changed,
+                             struct ferry_err *err)
+{
+    bool changed = false, ended = false;
+    for (int result; !changed && !ended;) {
+        FERRY_CLEANUP(ferry_frr_kernel_clear) struct ferry_frr_kernel kernel = {0};
+        bool families[2] = {false, false};
+        for (size_t i = 0; i < a->n_slots; i++)
+            families[a->slots[i].key.prefix.addr.family == AF_INET6] |= connected(&a->slots[i]);
+        for (size_t f = 0; f < 2; f++)
+            if (families[f] &&
+                (result = ferry_frr_kernel_addresses(a->d, f ? AF_INET6 : AF_INET, &kernel, err)) < 0)
+                return result;
+        changed = true;
+        for (size_t i = 0; i < a->n_slots; i++)
+            if (changes(&a->slots[i]) && connected(&a->slots[i]))
+                changed &= has_address(&kernel, &a->slots[i].key) == (a->slots[i].now != NULL);
+        ended = !changed && ferry_remote_ended(p, 1);
+    }
+    *ret_changed = changed;
+    return 0;
+}
+
+/* T5. */
+static int say_and_look(struct ferry_frr_apply *a, const struct ferry_frr_text *lines, bool *ret_complaint,
+                        struct ferry_err *err)
+{
+    struct ferry_remote_process *p;
+    bool changed = false, done = false;
+    int result = ferry_frr_write_start(a->d, lines, &p, err);
+    if (result < 0)
+        return result;
+    result = addresses_changed(a, p, &changed, err);
+    if (!result && changed) {
+        look_ahead(a, true);
+        result = compare_all(a, &done, err);
+    }
+    if (result < 0) {
+        ferry_remote_kill(p);
+        return -FERRY_EUNKNOWN;
+    }
+    if (done) {
+        ferry_remote_kill(a->d->wrote);
+        a->d->wrote = p;
+        return 0;
+    }
+    result = hear(a, p, ret_complaint, err);
+    return result ? result : looked(a, err);
+}
+
+/* Whether the lines are about addresses, and about nothing that a protocol makes of them. */
+static bool about_addresses(const struct ferry_frr_apply *a)
+{
+    bool about = false;
+    for (size_t i = 0; i < a->n_slots; i++) {
+        if (a->slots[i].key.kind == FERRY_KIND_ANNOUNCEMENT)
+            return false;
+        about |= changes(&a->slots[i]) && connected(&a->slots[i]);
+    }
+    return about;
+}
+
 static int write_all(struct ferry_frr_apply *a, struct ferry_err *err)
 {
     FERRY_CLEANUP(ferry_frr_files_clear) struct ferry_frr_files files = {0};
-    bool complaint = false;
+    bool complaint = false, at_once = about_addresses(a);
+    size_t last = FERRY_FRR_FILES - 1;
     int result = gather(a, &files, err);
     for (size_t i = 0; i < a->n_slots; i++)
         a->slots[i].written = changes(&a->slots[i]);
-    for (size_t f = 0; f < FERRY_FRR_FILES && !result && !complaint; f++) {
+    while (last && !files.file[last].n)
+        last--;
+    for (size_t f = 0; f < last && !result && !complaint; f++)
         result = say(a, &files.file[f], &complaint, err);
-        if (result == -FERRY_EIO && f)
+    if (!result && !complaint && files.file[last].n) {
+        result = at_once ? say_and_look(a, &files.file[last], &complaint, err)
+                         : say(a, &files.file[last], &complaint, err);
+        if (result == -FERRY_EIO && last)
             result = -FERRY_EUNKNOWN; /* the first was sent */
     }
     if (result < 0)
         return result;
     if (complaint)
         return one_by_one(a, err) < 0 ? -FERRY_EUNKNOWN : 0;
-    result = config_again(a, err);
-    for (size_t i = 0; i < a->n_slots && !result; i++)
-        if (changes(&a->slots[i]))
-            result = compare(a, &a->slots[i], err);
-    return result < 0 ? -FERRY_EUNKNOWN : 0;
+    return at_once ? 0 : looked(a, err);
 }
 
 /* ---- RIB and kernel. ---- */
@@ -200,18 +331,13 @@ static const char *route_settled(const struct ferry_frr_look *look, const struct
 static const char *gateway_settled(const struct ferry_frr_look *look, const struct ferry_frr_slot *slot)
 {
     const struct ferry_gateway *g = slot->key.gateway;
-    bool there = false;
     if (!g->address.addr.family) {
         const char *why = ferry_frr_disagree(look, &slot->key.prefix, table_of(slot));
         const struct ferry_frr_kernel_route *k =
             ferry_frr_kernel_best(look->kernel, &slot->key.prefix, table_of(slot));
         return why ? why : slot->now && !k ? "the route to the gateway is not in the kernel" : NULL;
     }
-    for (size_t i = 0; i < look->kernel->n_addresses; i++) {
-        const struct ferry_frr_kernel_address *k = &look->kernel->addresses[i];
-        there |= !strcmp(k->dev, slot->key.interface) && k->address.len == g->address.len &&
-                 ferry_addr_equal(&k->address.addr, &g->address.addr);
-    }
+    bool there = has_address(look->kernel, &slot->key);
     const struct ferry_frr_kernel_route *k =
         ferry_frr_kernel_best(look->kernel, &slot->key.prefix, table_of(slot));
     bool routed = k && k->protocol == 2 && k->n_hops == 1 && !strcmp(k->hops[0].dev, slot->key.interface);
@@ -254,7 +380,7 @@ static int slot_settled(struct ferry_frr_apply *a, struct ferry_frr_slot *slot,
         result =
             ferry_frr_kernel_routes(a->d, "exact", prefix->addr.family, prefix, table_of(slot), &kernel, err);
     if (!result && !whole && slot->key.kind == FERRY_KIND_GATEWAY && slot->key.gateway->address.addr.family)
-        result = ferry_frr_kernel_addresses(a->d, &kernel, err);
+        result = ferry_frr_kernel_addresses(a->d, prefix->addr.family, &kernel, err);
     if (!result)
         *ret_why =
             slot->key.kind == FERRY_KIND_ROUTE ? route_settled(&look, slot) : gateway_settled(&look, slot);
@@ -274,11 +400,13 @@ static int round_of(struct ferry_frr_apply *a, bool *open, const char **whys, si
             n++;
             families[a->slots[i].key.prefix.addr.family == AF_INET6] = true;
         }
-    for (size_t f = 0; f < 2 && n > MANY && !result; f++)
+    for (size_t f = 0; f < 2 && n > MANY && !result; f++) {
+        uint8_t family = f ? AF_INET6 : AF_INET;
         if (families[f])
-            result = ferry_frr_kernel_routes(a->d, "routes", f ? AF_INET6 : AF_INET, NULL, 0, &kernel, err);
-    if (n > MANY && !result)
-        result = ferry_frr_kernel_addresses(a->d, &kernel, err);
+            result = ferry_frr_kernel_routes(a->d, "routes", family, NULL, 0, &kernel, err);
+        if (families[f] && !result)
+            result = ferry_frr_kernel_addresses(a->d, family, &kernel, err);
+    }
     *ret_left = 0;
     for (size_t i = 0; i < a->n_slots && !result; i++) {
         if (!open[i])
@@ -306,6 +434,7 @@ static int await(struct ferry_frr_apply *a, struct ferry_err *err)
         if (!left || env->monotonic_us(env->ctx) >= until)
             break;
         ferry_frr_pause(a->d, PAUSE_US);
+        look_ahead(a, false);
     }
     for (size_t i = 0; i < a->n_slots; i++)
         if (open[i])
@@ -322,11 +451,15 @@ int ferry_frr_settle(struct ferry_frr_apply *a, struct ferry_err *err)
     }
     if (!n)
         return 0;
-    int result = write_all(a, err);
+    int result = ferry_frr_bridge_lay(a, err);
+    if (!result)
+        result = write_all(a, err);
     if (!result) {
         result = await(a, err);
         ferry_frr_keep(a->d, &a->running);
-        return result;
     }
+    for (size_t i = 0; i < a->n_slots && result == -FERRY_EIO; i++)
+        a->slots[i].outcome = FERRY_REFUSED; /* not sent */
+    ferry_frr_bridge_lift(a);
     return result;
 }

@@ -371,6 +371,20 @@ int ferry_remote_expect(struct ferry_remote_process *p, const char *mark, size_t
     }
 }
 
+bool ferry_remote_ended(struct ferry_remote_process *p, unsigned patience_ms)
+{
+    struct ferry_err ignored;
+    uint64_t deadline_us = ferry_remote_now(p->remote) + 1000ull * patience_ms + 1;
+    int result = 0;
+    if (!p->input_ended) {
+        p->input_ended = true;
+        p->remote->transport->end_input(p);
+    }
+    while (!over(p) && !result)
+        result = step(p, false, deadline_us, &ignored);
+    return over(p) || result < 0;
+}
+
 int ferry_remote_finish(struct ferry_remote_process *p, unsigned timeout_ms, size_t most_bytes,
                         struct ferry_remote_reply *ret, struct ferry_err *err)
 {

@@ -75,6 +75,9 @@ int ferry_remote_expect(struct ferry_remote_process *p, const char *mark, size_t
 int ferry_remote_finish(struct ferry_remote_process *p, unsigned timeout_ms, size_t most_bytes,
                         struct ferry_remote_reply *ret, struct ferry_err *err) FERRY_MUST_CHECK;
 void ferry_remote_kill(struct ferry_remote_process *p); /* takes NULL: ends and frees it, waits for nothing */
+/* Ends its input, and waits until it has ended, `patience_ms` at most (0: only looks).  True: it has, or its connection is
+ * lost; ferry_remote_finish then says how. */
+bool ferry_remote_ended(struct ferry_remote_process *p, unsigned patience_ms);
 
 /* The script itself, as it is sent: for what must stay on the router when the connection is gone. */
 const char *ferry_remote_script(void);

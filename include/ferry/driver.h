@@ -122,6 +122,9 @@ struct ferry_driver_ops {
 
 struct ferry_driver_base {
     const struct ferry_driver_ops *ops;
+    /* Set before each apply: another one for this router follows at once, within the outage.  A driver that locks its router
+     * may keep the lock until then. */
+    bool more;
 };
 
 /* The registry: the only place, beside main, that names concrete drivers.  NULL where there is none. */

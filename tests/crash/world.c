@@ -454,7 +454,7 @@ static int watch_open(const struct ferry_env *env, const struct ferry_driver_con
     if (r < 0)
         return r;
     struct ferry_driver *d = ferry_calloc(1, sizeof *d);
-    *d = (struct ferry_driver){{&watch_ops}, inner, ops, ferry_topology_router(watch.t, router)};
+    *d = (struct ferry_driver){{.ops = &watch_ops}, inner, ops, ferry_topology_router(watch.t, router)};
     look(d);
     *ret = d;
     return 0;

@@ -87,7 +87,9 @@ void triangle_conf(int router, const char *fmt, ...)
     vsnprintf(lines, sizeof lines, fmt, args);
     va_end(args);
     ferry_frr_text_add(&t, "%s", lines);
-    if (ferry_frr_write(&routers[router], &t, &said, &err) < 0)
+    struct ferry_remote_process *p;
+    if (ferry_frr_write_start(&routers[router], &t, &p, &err) < 0 ||
+        ferry_frr_write_end(&routers[router], p, &said, &err) < 0)
         fail_msg("%s", err.text);
     assert_string_equal(said, "");
     ferry_frr_text_clear(&t);

@@ -100,6 +100,96 @@ static void test_no_swap_deletes_the_route(void **state)
         fail_msg("the route was deleted:\n%s", events);
 }
 
+/* Where packets for an address go, asked of the kernel without a pause, in the background. */
+static void watch_lookups(struct contract_router *r, const char *family, const char *address)
+{
+    sh("(yes 'route get %s' | timeout 20 ip -n %s -%s -force -batch - >%s/gets%s 2>&1) & echo $! >%s/pid%s",
+       address, r->netns, family, r->state_dir, family, r->state_dir, family);
+    for (int i = 0; i < 400; i++, usleep(10000)) {
+        FERRY_AUTOFREE char *seen = say("head -c 100 %s/gets%s", r->state_dir, family);
+        if (*seen)
+            return;
+    }
+    fail_msg("the kernel says nothing about %s", address);
+}
+
+/* How often each way was seen. */
+static void lookups(struct contract_router *r, const char *family, const char *wrong, unsigned *ret_wrong,
+                    unsigned *ret_dropped)
+{
+    sh("pkill -P $(cat %s/pid%s); while pgrep -P $(cat %s/pid%s) >/dev/null; do sleep 0.05; done; true",
+       r->state_dir, family, r->state_dir, family);
+    FERRY_AUTOFREE char *went = say("grep -c 'dev %s' %s/gets%s", wrong, r->state_dir, family);
+    FERRY_AUTOFREE char *dropped = say("grep -c 'Invalid argument' %s/gets%s", r->state_dir, family);
+    *ret_wrong = (unsigned)strtoul(went, NULL, 10);
+    *ret_dropped = (unsigned)strtoul(dropped, NULL, 10);
+}
+
+/* The connected route goes, and FRR's blackhole beneath comes only then; IPv6 routes are swapped by a deletion and an
+ * addition.  A default route waits for both. */
+static void test_no_packet_follows_the_default_route(void **state)
+{
+    struct contract_router *r = *state;
+    const struct ferry_gateway four = {.address = net("192.168.1.1/24")},
+                               six = {.address = net("fd00:1::1/64")};
+    const struct ferry_entry *drop = DROP(FERRY_BLACKHOLE, MAIN, 254), *one = ROUTE(MAIN, 1, FERRY, VIA1_6),
+                             *two = ROUTE(MAIN, 1, FERRY, "fd00:255:1::3 up0");
+    unsigned wrong[2], dropped[2];
+    by_hand(r, "ip route 0.0.0.0/0 10.255.2.2 up1\\nipv6 route ::/0 fd00:255:2::2 up1");
+    until_kernel_has(r, "default");
+    struct ferry_op attach[] = {op_gateway(P, &four, "lan0", NULL, &attached),
+                                op_gateway("fd00:1::/64", &six, "lan0", NULL, &attached)};
+    apply(r, attach, 2);
+    struct ferry_op below[] = {op_route(P, MAIN, 254, NULL, drop),
+                               op_route("fd00:1::/64", MAIN, 254, NULL, drop)};
+    apply(r, below, 2);
+    watch_lookups(r, "4", "192.168.1.10");
+    watch_lookups(r, "6", "fd00:1::10");
+    struct ferry_op detach[] = {swapped(&attach[0]), swapped(&attach[1])};
+    apply(r, detach, 2);
+    done(r, op_route("fd00:1::/64", MAIN, 1, NULL, one));
+    done(r, op_route("fd00:1::/64", MAIN, 1, one, two));
+    done(r, op_route("fd00:1::/64", MAIN, 1, two, NULL));
+    apply(r, attach, 2);
+    lookups(r, "4", "up1", &wrong[0], &dropped[0]);
+    lookups(r, "6", "up1", &wrong[1], &dropped[1]);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(detach[i].outcome, FERRY_DONE);
+        if (wrong[i])
+            fail_msg("%u packets to %s would have gone by the default route, %u were dropped", wrong[i], i ? "IPv6" : "IPv4", dropped[i]);
+        assert_true(dropped[i] > 0); /* it was looked while nothing was attached */
+    }
+    for (int i = 0; i < 400; i++, usleep(10000)) {
+        FERRY_AUTOFREE char *rules = say("ip -n %s rule; ip -n %s -6 rule", r->netns, r->netns);
+        if (!strstr(rules, "proto 210") && !strstr(rules, "proto ferry"))
+            return;
+    }
+    fail_msg("rules stay");
+}
+
+/* What a killed Ferry left goes with the next check or apply of the prefix; nobody else's does. */
+static void test_rules_that_were_left_go(void **state)
+{
+    struct contract_router *r = *state;
+    struct ferry_err err;
+    struct ferry_op op = op_route(P, MAIN, 1, NULL, ROUTE(MAIN, 1, FERRY, VIA1));
+    static const char left[] =
+        "ip -n %s rule add pref 32765 to " P " lookup main suppress_prefixlength 23 proto 210;"
+        "ip -n %s rule add pref 32765 to " P " blackhole proto 210;"
+        "ip -n %s rule add pref 32765 to 192.168.7.0/24 blackhole proto 210;"
+        "ip -n %s rule add pref 32765 to " P " blackhole proto 211";
+    sh(left, r->netns, r->netns, r->netns, r->netns);
+    assert_int_equal(r->ops->check(r->driver, &op, 1, &err), 0);
+    FERRY_AUTOFREE char *rules = say("ip -N -n %s rule show pref 32765", r->netns);
+    assert_null(strstr(rules, "192.168.1.0/24 6 proto 210"));
+    assert_null(strstr(rules, "suppress_prefixlength"));
+    assert_non_null(strstr(rules, "192.168.7.0/24 6 proto 210"));
+    assert_non_null(strstr(rules, "192.168.1.0/24 6 proto 211"));
+    sh("ip -n %s rule del pref 32765 to 192.168.7.0/24 blackhole; ip -n %s rule del pref 32765 to " P
+       " blackhole",
+       r->netns, r->netns);
+}
+
 /* ---- What comes back. ---- */
 
 static void away_and_back(struct contract_router *r, const char *prefix, uint32_t table, uint32_t distance)
@@ -371,6 +461,8 @@ int main(void)
         return skipped;
     const struct CMUnitTest tests[] = {
         T(no_swap_deletes_the_route),
+        T(no_packet_follows_the_default_route),
+        T(rules_that_were_left_go),
         T(odd_lines_come_back_exactly),
         T(what_frr_would_not_do_is_never_done),
         T(a_refused_line_takes_no_other_along),

@@ -37,15 +37,14 @@ ferry_plain() { # C1
     done
 }
 
-# All of standard input into $ferry_input, but for its last line, which must be "! whole".  Fails where it is not (C4), or has
-# not come within SECONDS.
+# Standard input up to a line "! whole" into $ferry_input, without waiting for what stands behind.  Fails where that line does
+# not come (C4), or not within SECONDS.
 ferry_whole() { # [SECONDS]
-    ferry_input=$(${1:+timeout "$1"} cat)
+    ferry_input=$(${1:+timeout "$1"} sed -n 'H;/^! whole$/{g;p;q;}')
     case $ferry_input in
-    '! whole') ferry_input= ;;
-    *'
-! whole')
-        ferry_input=${ferry_input%! whole} ;;
+    *'! whole')
+        ferry_input=${ferry_input%! whole}
+        ferry_input=${ferry_input#?} ;; # the line feed that H began with
     *)
         echo 'ferry-router: the input was cut off: nothing of it was used' >&2
         return 1

@@ -1,4 +1,4 @@
-# FRR: a vtysh that is asked, one that waits for lines, and a shell that lends a hand.  The word is the pathspace, "-"
+# FRR: a vtysh and `ip`s that are asked, a vtysh that waits for lines, and a shell that lends a hand.  The word is the pathspace, "-"
 # for none.  VTYSH_HISTFILE keeps what is asked out of ~/.history_frr.
 
 ferry_vtysh() { # PATHSPACE ARGUMENT …
@@ -20,29 +20,23 @@ do_frr_write() {
     { ferry_whole 30 && printf %s "$ferry_input"; } | ferry_vtysh "$1" -f /dev/stdin
 }
 
-# Lines "BEGIN END COMMAND WORD …" on standard input; each answer stands between lines BEGIN and END.
+# Lines of `ip -batch`, one family each.  A line that is no command of ip's is answered by its own words: so an answer is
+# told from the next.
+do_frr_ip4() {
+    exec ip -4 -N -j -d -force -batch - 2>&1
+}
+
+do_frr_ip6() {
+    exec ip -6 -N -j -d -force -batch - 2>&1
+}
+
+# Lines "BEGIN END COMMAND" on standard input; each answer stands between lines BEGIN and END.
 do_frr_hand() {
     ferry_dir=/etc/frr
     [ "$1" = - ] || ferry_dir=/etc/frr/$1
-    while read -r ferry_begin ferry_end ferry_command ferry_a ferry_b ferry_c; do
+    while read -r ferry_begin ferry_end ferry_command; do
         printf '%s\n' "$ferry_begin"
         case $ferry_command in
-        routes) # FAMILY: what the kernel forwards with, every table
-            ip -N -j -d "-$ferry_a" route show table all 2>/dev/null || echo ']'
-            ;;
-        route) # FAMILY PREFIX TABLE: that, what covers it, what lies within it; a table that is not there is empty
-            ip -N -j -d "-$ferry_a" route show match "$ferry_b" table "$ferry_c" 2>/dev/null || echo ']'
-            ip -N -j -d "-$ferry_a" route show root "$ferry_b" table "$ferry_c" 2>/dev/null || echo ']'
-            ;;
-        exact) # FAMILY PREFIX TABLE
-            ip -N -j -d "-$ferry_a" route show exact "$ferry_b" table "$ferry_c" 2>/dev/null || echo ']'
-            ;;
-        addresses)
-            ip -j -d address show
-            ;;
-        links)
-            ip -j link show
-            ;;
         lock) # one writer at a time; the lock goes with this shell
             ferry_lock=/run/frr # FRR's own directory: whoever may use its vtysh can open it, root or not
             [ "$1" = - ] || ferry_lock=/run/frr/$1
