@@ -82,30 +82,6 @@ int ferry_frr_slot_look(struct ferry_frr *d, const struct ferry_frr_config *runn
 
 /* ---- A2: whether what was read last is still so. ---- */
 
-static bool rib_says_so(const struct ferry_frr_rib *rib, const struct ferry_frr_static *s, size_t n,
-                        uint32_t table)
-{
-    size_t seen = 0, said = 0;
-    for (size_t i = 0; i < n; i++)
-        said += s[i].table == table;
-    for (size_t i = 0; i < rib->n; i++) {
-        const struct ferry_frr_route *r = &rib->routes[i];
-        if (strcmp(r->protocol, "static") != 0)
-            continue;
-        for (size_t k = 0; k < r->n_legs; k++) {
-            const struct ferry_frr_leg *leg = &r->legs[k];
-            bool found = leg->resolver;
-            for (size_t m = 0; m < n && !leg->resolver; m++)
-                found |= s[m].table == table && s[m].distance == r->distance && s[m].tag == r->tag &&
-                         s[m].type == leg->type && ferry_addr_equal(&s[m].via, &leg->via);
-            if (!found)
-                return false;
-            seen += !leg->resolver;
-        }
-    }
-    return seen == said;
-}
-
 /* Asks for what the look needs, so that it is one journey. */
 static void look_ahead(struct ferry_frr *d, const struct ferry_op *ops, size_t n)
 {
@@ -140,7 +116,7 @@ static int fresh(struct ferry_frr *d, const struct ferry_op *ops, size_t n, stru
         if (result < 0)
             return result;
         const struct ferry_frr_static *s = ferry_frr_config_statics(d->running, &ops[i].prefix, &count);
-        good = rib_says_so(&rib, s, count, table_of(&ops[i]));
+        good = ferry_frr_rib_says(&rib, s, count, table_of(&ops[i]));
     }
     if (good)
         return 0;

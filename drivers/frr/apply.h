@@ -19,7 +19,8 @@ struct ferry_frr_slot {
 
 struct ferry_frr_apply {
     struct ferry_frr *d;
-    struct ferry_frr_config running; /* read back after the lines */
+    struct ferry_frr_config running; /* after the lines: read back, or predicted and told by the RIB */
+    bool predicted;
     struct ferry_frr_slot *slots;
     size_t n_slots;
     struct ferry_frr_text said; /* what vtysh said of the lines */
@@ -33,6 +34,10 @@ int ferry_frr_slot_look(struct ferry_frr *d, const struct ferry_frr_config *runn
 /* Gives the changed slots to vtysh and looks what came of them: fills their outcomes.  -FERRY_EIO: nothing was sent;
  * -FERRY_EUNKNOWN: perhaps. */
 int ferry_frr_settle(struct ferry_frr_apply *a, struct ferry_err *err) FERRY_MUST_CHECK;
+
+/* After the lines of `files`, and no complaint: whether FRR's RIB has what they make of the configuration as it was read
+ * before (predict.c); a->running is that then.  Else it is empty, and has to be read. */
+bool ferry_frr_predict(struct ferry_frr_apply *a, const struct ferry_frr_files *files);
 
 /* Lays rules beneath what would be without any route for a moment; before the lines.  A router that does not let us is
  * warned of. */

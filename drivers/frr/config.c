@@ -264,6 +264,68 @@ int ferry_frr_config_parse(const char *text, size_t n, struct ferry_frr_config *
     return 0;
 }
 
+static void static_clear(struct ferry_frr_static *s)
+{
+    free(s->vrf);
+    free(s->line);
+    free(s->rest);
+}
+
+const char *ferry_frr_after_prefix(const char *line)
+{
+    for (int i = 0; i < 3; i++)
+        line = strchr(line, ' ') + 1;
+    return line;
+}
+
+static bool same_identity(const struct ferry_frr_static *a, const struct ferry_frr_static *b)
+{
+    char x[256], y[256];
+    if (*a->vrf || !ferry_prefix_equal(&a->prefix, &b->prefix))
+        return false;
+    ferry_frr_line_identity(ferry_frr_after_prefix(a->line), x, sizeof x);
+    ferry_frr_line_identity(ferry_frr_after_prefix(b->line), y, sizeof y);
+    return !strcmp(x, y);
+}
+
+/* One line: a next hop that stands there goes, and comes again but for a `no`. */
+static bool edit(struct ferry_frr_config *c, const char *line)
+{
+    struct ferry_frr_static s;
+    bool no = !strncmp(line, "no ", 3);
+    line += no ? 3 : 0;
+    if (!is_static(line) || !static_parse(line, "", &s))
+        return false;
+    for (size_t i = 0; i < c->n_statics; i++)
+        if (same_identity(&c->statics[i], &s)) {
+            static_clear(&c->statics[i]);
+            memmove(&c->statics[i], &c->statics[i + 1], (--c->n_statics - i) * sizeof s);
+            break;
+        }
+    if (no) {
+        static_clear(&s);
+        return true;
+    }
+    s.order = UINT_MAX; /* behind its like */
+    size_t at = c->n_statics;
+    FERRY_GROW(c->statics, c->n_statics);
+    while (at && static_compare(&c->statics[at - 1], &s) > 0)
+        at--;
+    memmove(&c->statics[at + 1], &c->statics[at], (c->n_statics++ - at) * sizeof s);
+    c->statics[at] = s;
+    return true;
+}
+
+bool ferry_frr_config_edit(struct ferry_frr_config *config, const char *lines)
+{
+    FERRY_AUTOFREE char *copy = ferry_strdup(lines);
+    char *rest = NULL;
+    for (char *line = strtok_r(copy, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+        if (!edit(config, line))
+            return false;
+    return true;
+}
+
 void ferry_frr_config_clear(struct ferry_frr_config *config)
 {
     for (size_t i = 0; i < config->n_blocks; i++) {
@@ -273,9 +335,7 @@ void ferry_frr_config_clear(struct ferry_frr_config *config)
         free(config->blocks[i].header);
     }
     for (size_t i = 0; i < config->n_statics; i++) {
-        free(config->statics[i].vrf);
-        free(config->statics[i].line);
-        free(config->statics[i].rest);
+        static_clear(&config->statics[i]);
     }
     free(config->blocks);
     free(config->statics);

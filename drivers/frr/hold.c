@@ -108,13 +108,6 @@ static bool plain(const struct ferry_frr_static *s)
     return !*s->rest && (!s->tag || s->tag == FERRY_FRR_TAG) && (s->type != FERRY_UNICAST || *s->dev);
 }
 
-static const char *after_prefix(const char *line)
-{
-    for (int i = 0; i < 3; i++)
-        line = strchr(line, ' ') + 1;
-    return line;
-}
-
 /* The entry of the lines [0, n), which share table and distance. */
 static void static_made(const struct ferry_frr_static *s, size_t n, const struct ferry_frr_rib *rib,
                         struct made *m)
@@ -131,7 +124,7 @@ static void static_made(const struct ferry_frr_static *s, size_t n, const struct
             legs_add(m, &s[i], rib, route);
     }
     for (size_t i = 0; i < n && !all_plain; i++)
-        ferry_frr_text_add(&m->native, "%s%s", i ? "\n" : "", after_prefix(s[i].line));
+        ferry_frr_text_add(&m->native, "%s%s", i ? "\n" : "", ferry_frr_after_prefix(s[i].line));
 }
 
 bool ferry_frr_needs_rib(const struct ferry_frr_config *running, const struct ferry_prefix *prefix,
@@ -195,7 +188,7 @@ static bool routed_made(const struct ferry_query_item *item, const struct ferry_
                !strcmp(s->dev, item->interface ? item->interface : "");
     *m = (struct made){.e = {.type = FERRY_GATEWAY}};
     if (!own)
-        ferry_frr_text_add(&m->native, "%s", after_prefix(s->line));
+        ferry_frr_text_add(&m->native, "%s", ferry_frr_after_prefix(s->line));
     return true;
 }
 

@@ -153,8 +153,12 @@ void ferry_frr_config_clear(struct ferry_frr_config *config);
 int ferry_frr_config_read(struct ferry_frr *d, struct ferry_frr_config *ret,
                           struct ferry_err *err) FERRY_MUST_CHECK;
 #define FERRY_FRR_RUNNING "show running-config" /* what it asks */
+/* Makes of a configuration that was read what static routes' lines, as vtysh is told them, make of it.  False, and half
+ * done, where a line is none of the default VRF's static routes. */
+bool ferry_frr_config_edit(struct ferry_frr_config *config, const char *lines) FERRY_MUST_CHECK;
 /* Takes over what was read, as the newest. */
 void ferry_frr_keep(struct ferry_frr *d, struct ferry_frr_config *running);
+const char *ferry_frr_after_prefix(const char *line); /* of "ip route PREFIX …" */
 /* The first block with this header, or with this beginning and a space after it ("router bgp"), or NULL. */
 const struct ferry_frr_block *ferry_frr_config_block(const struct ferry_frr_config *config,
                                                      const char *header);
@@ -203,6 +207,9 @@ int ferry_frr_rib_read(struct ferry_frr *d, uint8_t family, uint32_t table, cons
 void ferry_frr_rib_ahead(struct ferry_frr *d, uint8_t family, uint32_t table,
                          const struct ferry_prefix *prefix); /* asks it ahead */
 void ferry_frr_rib_clear(struct ferry_frr_rib *rib);
+/* Whether FRR's static routes of a prefix are exactly those lines of its configuration that have this table. */
+bool ferry_frr_rib_says(const struct ferry_frr_rib *rib, const struct ferry_frr_static *s, size_t n,
+                        uint32_t table);
 
 /* ---- The kernel (kernel.c), through the kept `ip`s. ---- */
 

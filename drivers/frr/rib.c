@@ -136,3 +136,28 @@ void ferry_frr_rib_clear(struct ferry_frr_rib *rib)
     free(rib->routes);
     *rib = (struct ferry_frr_rib){0};
 }
+
+bool ferry_frr_rib_says(const struct ferry_frr_rib *rib, const struct ferry_frr_static *s, size_t n,
+                        uint32_t table)
+{
+    size_t seen = 0, said = 0;
+    for (size_t i = 0; i < n; i++)
+        said += s[i].table == table;
+    for (size_t i = 0; i < rib->n; i++) {
+        const struct ferry_frr_route *r = &rib->routes[i];
+        if (strcmp(r->protocol, "static") != 0)
+            continue;
+        for (size_t k = 0; k < r->n_legs; k++) {
+            const struct ferry_frr_leg *leg = &r->legs[k];
+            bool found = leg->resolver;
+            for (size_t m = 0; m < n && !leg->resolver; m++)
+                found |= s[m].table == table && s[m].distance == r->distance && s[m].tag == r->tag &&
+                         s[m].type == leg->type && ferry_addr_equal(&s[m].via, &leg->via) &&
+                         (!*s[m].dev || leg->recursive || !strcmp(s[m].dev, leg->dev));
+            if (!found)
+                return false;
+            seen += !leg->resolver;
+        }
+    }
+    return seen == said;
+}

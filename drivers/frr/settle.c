@@ -8,6 +8,7 @@
  *  T5. Of addresses the effect is looked for at once; where the configuration then has all that was sent, what vtysh still
  *      says, and its end, change nothing.  The kernel is asked, not FRR, which has its work to do.  Not where a protocol is
  *      told: its lines take effect one by one, and not all are compared.
+ *  T6. Where FRR's RIB has what the lines make of the configuration, that is not read again here (predict.c).
  *
  * SPDX-License-Identifier: MIT */
 #include "apply.h"
@@ -151,7 +152,7 @@ static int one_by_one(struct ferry_frr_apply *a, struct ferry_err *err)
 
 static int compare_all(struct ferry_frr_apply *a, bool *ret_done, struct ferry_err *err)
 {
-    int result = config_again(a, err);
+    int result = 0;
     *ret_done = true;
     for (size_t i = 0; i < a->n_slots && !result; i++)
         if (changes(&a->slots[i])) {
@@ -159,6 +160,12 @@ static int compare_all(struct ferry_frr_apply *a, bool *ret_done, struct ferry_e
             *ret_done &= a->slots[i].outcome == FERRY_DONE;
         }
     return result;
+}
+
+static int look_again(struct ferry_frr_apply *a, bool *ret_done, struct ferry_err *err)
+{
+    int result = config_again(a, err);
+    return result < 0 ? result : compare_all(a, ret_done, err);
 }
 
 /* Asks for all that the next look needs, so that it is one journey. */
@@ -200,7 +207,7 @@ static int looked(struct ferry_frr_apply *a, struct ferry_err *err)
 {
     bool done;
     look_ahead(a, true);
-    return compare_all(a, &done, err) < 0 ? -FERRY_EUNKNOWN : 0;
+    return look_again(a, &done, err) < 0 ? -FERRY_EUNKNOWN : 0;
 }
 
 /* T5: waits until the kernel has the addresses that the lines are about, or vtysh has ended. */
@@ -239,7 +246,7 @@ static int say_and_look(struct ferry_frr_apply *a, const struct ferry_frr_text *
     result = addresses_changed(a, p, &changed, err);
     if (!result && changed) {
         look_ahead(a, true);
-        result = compare_all(a, &done, err);
+        result = look_again(a, &done, err);
     }
     if (result < 0) {
         ferry_remote_kill(p);
@@ -269,7 +276,7 @@ static bool about_addresses(const struct ferry_frr_apply *a)
 static int write_all(struct ferry_frr_apply *a, struct ferry_err *err)
 {
     FERRY_CLEANUP(ferry_frr_files_clear) struct ferry_frr_files files = {0};
-    bool complaint = false, at_once = about_addresses(a);
+    bool complaint = false, done, at_once = about_addresses(a);
     size_t last = FERRY_FRR_FILES - 1;
     int result = gather(a, &files, err);
     for (size_t i = 0; i < a->n_slots; i++)
@@ -288,7 +295,9 @@ static int write_all(struct ferry_frr_apply *a, struct ferry_err *err)
         return result;
     if (complaint)
         return one_by_one(a, err) < 0 ? -FERRY_EUNKNOWN : 0;
-    return at_once ? 0 : looked(a, err);
+    if (at_once)
+        return 0;
+    return ferry_frr_predict(a, &files) ? compare_all(a, &done, err) : looked(a, err);
 }
 
 /* ---- RIB and kernel. ---- */
@@ -455,8 +464,11 @@ int ferry_frr_settle(struct ferry_frr_apply *a, struct ferry_err *err)
     if (!result)
         result = write_all(a, err);
     if (!result) {
+        uint64_t read_us = a->d->running_since_us;
         result = await(a, err);
         ferry_frr_keep(a->d, &a->running);
+        if (a->predicted)
+            a->d->running_since_us = read_us; /* what is beside is as old as that */
     }
     for (size_t i = 0; i < a->n_slots && result == -FERRY_EIO; i++)
         a->slots[i].outcome = FERRY_REFUSED; /* not sent */
