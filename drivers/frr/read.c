@@ -258,7 +258,7 @@ int ferry_frr_read(struct ferry_driver *driver, const struct ferry_query *query,
     uint64_t until = d->env->monotonic_us(d->env->ctx) + AGREE_US;
     int result;
     while ((result = look(&r, &why, &prefix, err)) > 0 && d->env->monotonic_us(d->env->ctx) < until)
-        ferry_frr_pause(d, 5000);
+        ferry_frr_pause(d, 1000);
     if (result > 0)
         result = ferry_error(err, FERRY_EIO, "%s: %s; look at `show ip route`, and at FRR's log",
                              ferry_prefix_text(&prefix, text), why);

@@ -57,7 +57,7 @@ int ferry_remote_call(struct ferry_remote *remote, const struct ferry_remote_cal
                       struct ferry_remote_reply *ret, struct ferry_err *err) FERRY_MUST_CHECK;
 
 /* A verb that is started early and fed later: what would cost time in the outage is paid before it.  It sees the end of
- * its input when the connection breaks, too: a verb that must not act on half of it calls ferry_whole (router/core.sh),
+ * its input when the connection breaks, too: a verb that must not act on half of it reads through ferry_whole (router/core.sh),
  * and FERRY_REMOTE_WHOLE is sent last. */
 #define FERRY_REMOTE_WHOLE "! whole\n"
 struct ferry_remote_process;

@@ -5,7 +5,7 @@ do_back() { cat; }
 
 do_keep() { cat >"$1"; } # what reached it
 
-do_whole() { ferry_whole && printf %s "$ferry_input" >"$1"; }
+do_whole() { whole=$(ferry_whole) && [ -n "$whole" ] && printf '%s\n' "$whole" >"$1"; }
 
 do_status() { exit "$1"; }
 

@@ -13,7 +13,7 @@
 #  C3. With BYTES the verb is run only when exactly so many bytes have come on standard input, and their end: half a
 #      batch, from a connection that broke, is not run at all.  NULs do not come through.
 #  C4. A verb that is fed while it runs gets the end of input when the connection breaks, too.  Where half of the input
-#      would do harm, it calls ferry_whole, and takes $ferry_input then.
+#      would do harm, it goes through ferry_whole.
 set -u
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 LC_ALL=C
@@ -37,19 +37,10 @@ ferry_plain() { # C1
     done
 }
 
-# Standard input up to a line "! whole" into $ferry_input, without waiting for what stands behind.  Fails where that line does
-# not come (C4), or not within SECONDS.
+# Passes standard input on up to a line "! whole", without waiting for what stands behind.  Nothing of it where that line does
+# not come (C4), or not within SECONDS.  One process: this stands in the way of an outage.
 ferry_whole() { # [SECONDS]
-    ferry_input=$(${1:+timeout "$1"} sed -n 'H;/^! whole$/{g;p;q;}')
-    case $ferry_input in
-    *'! whole')
-        ferry_input=${ferry_input%! whole}
-        ferry_input=${ferry_input#?} ;; # the line feed that H began with
-    *)
-        echo 'ferry-router: the input was cut off: nothing of it was used' >&2
-        return 1
-        ;;
-    esac
+    ${1:+timeout "$1"} sed -n 'H;/^! whole$/{g;s/^\n//;s/\n*! whole$//;p;q;}'
 }
 
 # Who is there: the facts of ferry_remote_facts, a line each.

@@ -17,7 +17,7 @@ do_frr_show() {
 # Where no lines come for half a minute, vtysh gets the end of an empty file, and ends: a waiting one holds back bgpd's
 # leaking between VRFs.  It gets all of the lines or none, also where the connection breaks between them.
 do_frr_write() {
-    { ferry_whole 30 && printf %s "$ferry_input"; } | ferry_vtysh "$1" -f /dev/stdin
+    ferry_whole 30 | ferry_vtysh "$1" -f /dev/stdin
 }
 
 # Lines of `ip -batch`, one family each.  A line that is no command of ip's is answered by its own words: so an answer is
