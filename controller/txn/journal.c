@@ -13,9 +13,11 @@
  *      late.
  *  J6. The plan of a transaction never changes; an ended transaction changes only from committed to undone, in
  *      the same SQLite transaction that commits its rollback.
+ *  J7. Every write of a transaction's rows adds its entry to the audit log, in the same SQLite transaction
+ *      (journal_audit.c).
  *
  * SPDX-License-Identifier: MIT */
-#include "txn/journal.h"
+#include "txn/journal_audit.h"
 
 #include "base/mem.h"
 
@@ -173,6 +175,7 @@ void ferry_journal_close(struct ferry_journal *journal)
     ferry_journal_unlock(journal);
     sqlite3_close(journal->db);
     free(journal->state_dir);
+    free(journal->actor);
     free(journal);
 }
 
@@ -322,7 +325,39 @@ static int finish(struct ferry_journal *journal, int rc, const char *doing, stru
         rc = execute(journal, "COMMIT", doing, err);
     if (rc < 0)
         sqlite3_exec(journal->db, "ROLLBACK", NULL, NULL, NULL);
+    else
+        ferry_audit_tell(journal);
     return rc;
+}
+
+/* ---- Its entries in the audit log (J7). ---- */
+
+static int audit_begin(struct ferry_journal *journal, const struct ferry_txn_record *r, struct ferry_err *err)
+{
+    return ferry_audit_add(journal,
+                           &(struct ferry_audit_entry){.what = "begin",
+                                                       .tx = r->id,
+                                                       .text = r->summary,
+                                                       .with_plan = true,
+                                                       .more = {{r->undoes ? "undoes" : NULL, r->undoes}}},
+                           err);
+}
+
+/* `name` is the crash point's, "journal-commit"; `was` the state before. */
+static int audit_save(struct ferry_journal *journal, const struct ferry_txn_record *r, const char *name,
+                      const char *was, struct ferry_err *err)
+{
+    char hands[24], deadline[32];
+    const char *what = strncmp(name, "journal-", 8) ? name : name + 8;
+    struct ferry_audit_entry entry = {.tx = r->id, .was = was, .text = r->reason};
+    size_t n = 0;
+    entry.what = r->state == FERRY_TXN_STUCK ? "stuck" : what;
+    if (r->state == FERRY_TXN_AWAITING_CONFIRM)
+        entry.more[n++] = (struct ferry_audit_more){"deadline", ferry_audit_time(r->deadline_us, deadline)};
+    snprintf(hands, sizeof hands, "%zu", r->n_hands);
+    if (r->n_hands)
+        entry.more[n++] = (struct ferry_audit_more){"hands", hands};
+    return ferry_audit_add(journal, &entry, err);
 }
 
 int ferry_journal_begin(struct ferry_journal *journal, struct ferry_txn_record *record, struct ferry_err *err)
@@ -332,15 +367,19 @@ int ferry_journal_begin(struct ferry_journal *journal, struct ferry_txn_record *
     int rc = execute(journal, "BEGIN IMMEDIATE", "begin", err);
     if (rc < 0)
         return rc;
-    do {
-        make_id(journal, record->started_us, record->id);
-        rc = id_taken(journal, record->id, err);
-    } while (rc > 0);
+    rc = ferry_audit_start(journal, err);
+    if (!rc)
+        do {
+            make_id(journal, record->started_us, record->id);
+            rc = id_taken(journal, record->id, err);
+        } while (rc > 0);
     sqlite3_int64 seq = 0;
     if (!rc)
         rc = insert_row(journal, record, &seq, err);
     if (!rc)
         rc = put_outcomes(journal, record, seq, err); /* J2: all unknown, the intents */
+    if (!rc)
+        rc = audit_begin(journal, record, err);
     crash_point(journal, "journal-begin-commit");
     rc = finish(journal, rc, "make the plan durable", err);
     if (!rc)
@@ -350,10 +389,10 @@ int ferry_journal_begin(struct ferry_journal *journal, struct ferry_txn_record *
 }
 
 static int sequence_of(struct ferry_journal *journal, const char *id, sqlite3_int64 *ret,
-                       struct ferry_err *err)
+                       char ret_state[static 24], struct ferry_err *err)
 {
     FERRY_STATEMENT *s = NULL;
-    int rc = ferry_journal_prepare(journal, "SELECT seq FROM txn WHERE id = ?", &s, err);
+    int rc = ferry_journal_prepare(journal, "SELECT seq, state FROM txn WHERE id = ?", &s, err);
     if (rc < 0)
         return rc;
     sqlite3_bind_text(s, 1, id, -1, SQLITE_STATIC);
@@ -361,6 +400,7 @@ static int sequence_of(struct ferry_journal *journal, const char *id, sqlite3_in
         return ferry_error(err, FERRY_EIO, "%s/journal.db: transaction %s is no longer there",
                            journal->state_dir, id);
     *ret = sqlite3_column_int64(s, 0);
+    snprintf(ret_state, 24, "%s", (const char *)sqlite3_column_text(s, 1)); /* NOT NULL */
     return 0;
 }
 
@@ -393,7 +433,13 @@ static int mark_undone(struct ferry_journal *journal, const struct ferry_txn_rec
         return rc;
     sqlite3_bind_text(s, 1, reason, -1, SQLITE_STATIC);
     sqlite3_bind_text(s, 2, r->undoes, -1, SQLITE_STATIC);
-    return done(journal, s, "mark what was rolled back", err);
+    rc = done(journal, s, "mark what was rolled back", err);
+    if (rc < 0 || !sqlite3_changes(journal->db))
+        return rc;
+    return ferry_audit_add(journal,
+                           &(struct ferry_audit_entry){
+                               .what = "rolled-back", .tx = r->undoes, .was = "committed", .text = reason},
+                           err);
 }
 
 static int put_hands(struct ferry_journal *journal, const struct ferry_txn_record *r, sqlite3_int64 seq,
@@ -445,11 +491,14 @@ int ferry_journal_save(struct ferry_journal *journal, const struct ferry_txn_rec
 {
     assert(journal->lock_fd >= 0); /* J3 */
     sqlite3_int64 seq = 0;
+    char was[24];
     crash_point(journal, name);
     int rc = execute(journal, "BEGIN IMMEDIATE", "begin", err);
     if (rc < 0)
         return rc;
-    rc = sequence_of(journal, record->id, &seq, err);
+    rc = ferry_audit_start(journal, err);
+    if (!rc)
+        rc = sequence_of(journal, record->id, &seq, was, err);
     if (!rc)
         rc = update_row(journal, record, err);
     if (!rc)
@@ -458,6 +507,8 @@ int ferry_journal_save(struct ferry_journal *journal, const struct ferry_txn_rec
         rc = put_hands(journal, record, seq, err);
     if (!rc)
         rc = put_events(journal, events, seq, err);
+    if (!rc)
+        rc = audit_save(journal, record, name, was, err);
     if (!rc && record->undoes && record->state == FERRY_TXN_COMMITTED)
         rc = mark_undone(journal, record, err);
     crash_point(journal, name);

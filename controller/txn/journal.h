@@ -6,11 +6,15 @@
 #include <ferry/txn.h>
 #include <sqlite3.h>
 
+struct ferry_actor; /* ferry/audit.h */
+
 struct ferry_journal {
     const struct ferry_env *env;
     char *state_dir;
     sqlite3 *db;
-    int lock_fd; /* -1: not ours */
+    int lock_fd;               /* -1: not ours */
+    struct ferry_actor *actor; /* on whose behalf it is written; NULL: of this process */
+    char audit_head[96];       /* "SEQ:HASH" of the newest entry that was added; "": none */
 };
 
 /* A line of the transaction's log, not yet written. */

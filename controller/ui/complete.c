@@ -195,7 +195,9 @@ static void offer_value(struct ui *ui, const struct line *l, const char *what)
     static const char *const colors[] = {"auto", "always", "never", NULL};
     static const char *const formats[] = {"text", "native", "json", NULL};
     static const char *const modes[] = {"planned", "disaster", NULL};
-    if (strcmp(what, "FILE") == 0 || strcmp(what, "DIR") == 0)
+    if (strcmp(what, "TX") == 0)
+        offer_transactions(ui, l);
+    else if (strcmp(what, "FILE") == 0 || strcmp(what, "DIR") == 0)
         puts("<files>");
     else if (strcmp(what, "WHEN") == 0)
         offer_all(l, colors);
@@ -238,12 +240,15 @@ static bool one_of(const char *word, const char *const *words)
 static void offer_argument(struct ui *ui, const struct line *l)
 {
     static const char *const lab[] = {"up", "down", "status", NULL};
+    static const char *const audit[] = {"head", "verify", NULL};
     static const char *const of_files[] = {"validate", "prove", "apply", "drill", NULL};
     static const char *const of_transactions[] = {"rollback", "show", "confirm", "extend", NULL};
     const char *verb = l->verb->name;
     size_t n = arguments(l);
     if (strcmp(verb, "lab") == 0 && n == 0)
         offer_all(l, lab);
+    else if (strcmp(verb, "audit") == 0 && n == 0)
+        offer_all(l, audit);
     else if (strcmp(verb, "lab") == 0 && n == 1)
         puts("<files>");
     else if (strcmp(verb, "help") == 0 && n == 0)

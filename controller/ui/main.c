@@ -10,12 +10,25 @@
 #include <unistd.h>
 
 const struct ui_verb *const ui_verbs[] = {
-    &ui_verb_validate, &ui_verb_status,   &ui_verb_plan,
-    &ui_verb_prove,    &ui_verb_apply,    &ui_verb_confirm,
-    &ui_verb_extend,   &ui_verb_rollback, &ui_verb_recover,
-    &ui_verb_drill,    &ui_verb_trace,    &ui_verb_history,
-    &ui_verb_show,     &ui_verb_lab,      &ui_verb_version,
-    &ui_verb_help,     &ui_verb_complete, NULL,
+    &ui_verb_validate,
+    &ui_verb_status,
+    &ui_verb_plan,
+    &ui_verb_prove,
+    &ui_verb_apply,
+    &ui_verb_confirm,
+    &ui_verb_extend,
+    &ui_verb_rollback,
+    &ui_verb_recover,
+    &ui_verb_drill,
+    &ui_verb_trace,
+    &ui_verb_history,
+    &ui_verb_show,
+    &ui_verb_audit,
+    &ui_verb_lab,
+    &ui_verb_version,
+    &ui_verb_help,
+    &ui_verb_complete,
+    NULL,
 };
 
 const struct ui_verb *ui_verb_find(const char *name)
@@ -74,6 +87,7 @@ static int run_verb(struct ui *ui, const struct ui_verb *verb, int argc, char **
 {
     FERRY_AUTOFREE void *options = ferry_calloc(1, verb->options_size);
     ((struct ui_options *)options)->ui = ui;
+    ui->verb = verb->name;
     int r = parse_and_run(ui, verb, argc, argv, options);
     if (verb->clear)
         verb->clear(options);

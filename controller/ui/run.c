@@ -352,7 +352,7 @@ static int transact(struct ui *ui, struct ferry_fleet *fleet, struct ferry_plan 
     FERRY_CLEANUP(ui_probe_cleanup) struct ui_probe *probe = NULL;
     FERRY_CLEANUP(ui_progress_cleanup) struct ui_progress *progress = ui_progress_new(ui, plan);
     FERRY_CLEANUP(txn_cleanup) struct ferry_txn *txn = NULL;
-    int r = ferry_journal_open(&ui->env, ui->state_dir, &journal, &ui->err);
+    int r = ui_journal_open(ui, &journal);
     if (r == 0 && how->n_probes)
         r = ui_probe_start(ui, how->topology, how->probes, how->n_probes, &probe);
     if (r < 0)

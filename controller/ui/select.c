@@ -164,13 +164,25 @@ struct ferry_fleet_config ui_fleet_config(struct ui *ui)
         .env = &ui->env, .find = ferry_driver_find, .state_dir = ui->state_dir};
 }
 
+int ui_journal_open(struct ui *ui, struct ferry_journal **ret)
+{
+    struct ferry_actor actor;
+    int r = ferry_journal_open(&ui->env, ui->state_dir, ret, &ui->err);
+    if (r < 0)
+        return r;
+    ferry_actor_self(&actor);
+    snprintf(actor.command, sizeof actor.command, "%s", ui->verb ? ui->verb : "");
+    ferry_journal_act(*ret, &actor);
+    return 0;
+}
+
 int ui_journal_look(struct ui *ui, struct ferry_journal **ret)
 {
     FERRY_AUTOFREE char *path = ferry_asprintf("%s/journal.db", ui->state_dir);
     struct stat st;
     if (stat(path, &st) ? errno == ENOENT : st.st_size == 0)
         return 0;
-    return ferry_journal_open(&ui->env, ui->state_dir, ret, &ui->err);
+    return ui_journal_open(ui, ret);
 }
 
 static int unknown(struct ui *ui, const char *what, const char *name, const char *const *names, size_t n)

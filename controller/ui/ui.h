@@ -13,6 +13,7 @@
 #define FERRY_UI_H
 
 #include <argp.h>
+#include <ferry/audit.h>
 #include <ferry/env.h>
 #include <ferry/plan.h>
 #include <ferry/prove.h>
@@ -48,6 +49,7 @@ struct ui {
     bool color_out, color_err; /* decided from `color`, the terminal and NO_COLOR */
     bool utf8;                 /* arrows and dashes may be printed */
     bool help, version;        /* --help, --version seen */
+    const char *verb;          /* its name; NULL until it is known */
     struct ferry_env env;
     struct ferry_err err;        /* what a failing verb has to say */
     struct json_object *details; /* further members of the error's JSON document, or NULL */
@@ -154,6 +156,8 @@ void ui_records_clear(struct ui_records *records);
 struct ferry_fleet_config ui_fleet_config(struct ui *ui);
 /* The journal to look at: `ret` stays NULL where there is none, and none is made for a look. */
 int ui_journal_look(struct ui *ui, struct ferry_journal **ret);
+/* Opens it, makes it where there is none; what is written is this process's and this verb's deed. */
+int ui_journal_open(struct ui *ui, struct ferry_journal **ret);
 /* Indices by what stands on the command line; -FERRY_EUSAGE with the nearest name. */
 int ui_find_subnet(struct ui *ui, const struct ferry_topology *t, const char *name, uint32_t *ret);
 int ui_find_site(struct ui *ui, const struct ferry_topology *t, const char *name, uint32_t *ret);
@@ -186,6 +190,7 @@ bool ui_state_ended(enum ferry_txn_state state);
 
 extern const struct ui_verb ui_verb_validate, ui_verb_status, ui_verb_plan, ui_verb_prove, ui_verb_apply,
     ui_verb_rollback, ui_verb_recover, ui_verb_drill, ui_verb_trace, ui_verb_confirm, ui_verb_extend,
-    ui_verb_history, ui_verb_show, ui_verb_lab, ui_verb_version, ui_verb_help, ui_verb_complete;
+    ui_verb_history, ui_verb_show, ui_verb_audit, ui_verb_lab, ui_verb_version, ui_verb_help,
+    ui_verb_complete;
 
 #endif
