@@ -145,14 +145,20 @@ static void look_after(struct world *w, enum task task, unsigned n, struct count
     struct ferry_txn_record *record = NULL;
     char journal[2][65], sim[2][65];
     assert_int_equal(ferry_journal_open(&w->env, w->dir, &w->journal, &err), 0);
+    world_audit(w);
     /* Recovery is killed too, somewhere else each time, and then runs to its end. */
-    for (enum where where = AT_JOURNAL; where <= AFTER_CALL; where++)
+    for (enum where where = AT_JOURNAL; where <= AFTER_CALL; where++) {
+        ferry_journal_close(w->journal);
         counts->recover_kills += (unsigned)in_child(w, NULL, task, where, 1 + n % 17);
+        assert_int_equal(ferry_journal_open(&w->env, w->dir, &w->journal, &err), 0);
+        world_audit(w);
+    }
     watch_start(w->topology);
     w->config.find = watch_find;
     int r = world_recover(w, &state, &record, &err);
     if (r < 0)
         fail_msg("recover: %s", err.text);
+    world_audit(w);
     FERRY_AUTOFREE char *now = world_snapshot(w);
     struct ferry_txn_record *last = NULL;
     if (!ferry_journal_get(w->journal, NULL, &last, &err)) {

@@ -5,6 +5,8 @@
 #include "base/mem.h"
 #include "lab/lab.h"
 
+#include <ferry/audit.h>
+
 #include <dirent.h>
 #include <ftw.h>
 #include <pthread.h>
@@ -337,6 +339,20 @@ int world_recover(struct world *w, enum ferry_txn_state *ret, struct ferry_txn_r
     else
         ferry_txn_record_free(record);
     return 0;
+}
+
+void world_audit(struct world *w)
+{
+    struct ferry_err err = {0};
+    struct ferry_audit_report report = {0};
+    if (ferry_audit_verify(w->journal, NULL, &report, &err) < 0)
+        die("audit", &err);
+    if (report.n_problems) {
+        snprintf(err.text, sizeof err.text, "entry %llu, transaction %s: %s",
+                 (unsigned long long)report.problems[0].seq, report.problems[0].tx, report.problems[0].text);
+        die("audit", &err);
+    }
+    ferry_audit_report_clear(&report);
 }
 
 struct ferry_op world_route(const char *prefix, struct ferry_entry *entry)

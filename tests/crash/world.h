@@ -39,6 +39,8 @@ int world_apply(struct world *w, struct ferry_plan *plan, const struct ferry_txn
                 enum ferry_txn_state *ret, struct ferry_txn_record **ret_record, struct ferry_err *err);
 int world_recover(struct world *w, enum ferry_txn_state *ret, struct ferry_txn_record **ret_record,
                   struct ferry_err *err);
+/* Fails the test where the audit log is broken, or disagrees with the transactions. */
+void world_audit(struct world *w);
 /* One change by a foreign hand, by a driver of its own: `before` and `after` as in an op. */
 void world_meddle(struct world *w, const char *router, struct ferry_op *op);
 /* The op of a unicast or blackhole route. */

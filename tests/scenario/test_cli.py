@@ -9,7 +9,7 @@ from clitool import FERRY, ROOT, Cli
 pytestmark = pytest.mark.skipif(not FERRY, reason="FERRY names no program")
 
 VERBS = ["validate", "status", "plan", "prove", "apply", "confirm", "extend", "rollback", "recover", "drill", "trace", "history", "show",
-         "lab", "version", "help"]
+         "audit", "lab", "version", "help"]
 ESCAPE = "\033["
 
 

@@ -1,0 +1,51 @@
+"""The audit log verified by docs/audit.md alone; shares no code with Ferry.   audit_verifier.py JOURNAL.DB [SEQ:HASH]"""
+import hashlib
+import json
+import sqlite3
+import sys
+
+TXN = "id, kind, undoes, user, reason, state, started_us, ended_us, deadline_us, stages_begun, plan_id, summary"
+
+
+def sha(*parts):
+    return hashlib.sha256(b"".join(p if isinstance(p, bytes) else p.encode() for p in parts)).hexdigest()
+
+
+def value(v):
+    v = v if isinstance(v, (bytes, type(None))) else str(v).encode()
+    return b"-\n" if v is None else b"%d:%s\n" % (len(v), v)
+
+
+def record(db, seq):
+    tables = [("txn", f"SELECT {TXN} FROM txn WHERE seq = ?"),
+              ("stage", "SELECT stage, outcomes FROM stage WHERE txn = ? ORDER BY stage"),
+              ("hand", "SELECT router, key, expected, found FROM hand WHERE txn = ? ORDER BY rowid")]
+    rows = [(name, row) for name, sql in tables for row in db.execute(sql, (seq,)).fetchall()]
+    return sha(*[part for name, row in rows for part in (name + "\n", *map(value, row))])
+
+
+def verify(path, anchor=None):
+    """The first thing that is wrong, or None."""
+    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    prev, known, plans, hashes = "0" * 64, {}, {}, {}
+    for number, (seq, entry, digest) in enumerate(db.execute("SELECT seq, entry, hash FROM audit ORDER BY seq"), 1):
+        if seq != number or sha(prev, entry) != digest or json.loads(entry)["seq"] != seq:
+            return f"entry {seq}"
+        said = json.loads(entry)
+        if "tx" in said:
+            known[said["tx"]] = said
+            plans[said["tx"]] = said.get("plan_sha256", plans.get(said["tx"]))
+        prev = hashes[f"{seq}:{digest}"] = digest
+    rows = db.execute("SELECT seq, id, state, plan FROM txn").fetchall()
+    for seq, tx, state, plan in rows:
+        if tx not in known or (known[tx]["state"], known[tx]["record_sha256"], plans[tx]) != (state, record(db, seq), sha(plan)):
+            return f"transaction {tx}"
+    if set(known) - {row[1] for row in rows}:
+        return "a transaction is gone"
+    return "the anchor" if anchor and anchor not in hashes else None
+
+
+if __name__ == "__main__":
+    found = verify(*sys.argv[1:])
+    print(found or "whole")
+    sys.exit(bool(found))
