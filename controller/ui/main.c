@@ -3,6 +3,7 @@
 #include "ui/ui.h"
 
 #include "base/mem.h"
+#include "base/secret.h"
 #include <errno.h>
 #include <locale.h>
 #include <signal.h>
@@ -129,6 +130,7 @@ static void log_to_stderr(void *ctx, enum ferry_log_level level, const char *fmt
 
 int main(int argc, char **argv)
 {
+    ferry_no_core();
     setlocale(LC_ALL, "");
     signal(SIGPIPE, SIG_IGN); /* a closed pipe must not end a transaction half way */
     setenv("ARGP_HELP_FMT", "no-dup-args-note,rmargin=100", 0);

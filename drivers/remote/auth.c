@@ -2,6 +2,8 @@
  * SPDX-License-Identifier: MIT */
 #include "remote/ssh.h"
 
+#include "base/secret.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -10,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+enum { MOST_KEY_BYTES = 64 * 1024 };
 enum { AGENT_MS = 3000 }; /* an agent answers in microseconds; libssh would wait for a stopped one for ever */
 
 /* What was tried, for the text of a refusal. */
@@ -56,17 +59,18 @@ static int locked(const char *prompt, char *buf, size_t len, int echo, int verif
     return -1;
 }
 
-static int by_file(struct ferry_remote_hop *hop, const char *path, struct tried *tried, uint64_t deadline_us,
-                   struct ferry_err *err)
+static int try_file(struct ferry_remote_hop *hop, const char *path, struct tried *tried, uint64_t deadline_us,
+                    struct ferry_err *err)
 {
     FERRY_CLEANUP(key_free) ssh_key key = NULL;
+    FERRY_CLEANUP(ferry_secret_freep) char *text = ferry_secret_read(path, MOST_KEY_BYTES);
     bool asked = false;
     int result;
-    if (access(path, R_OK)) {
+    if (!text) {
         note(tried, "%s cannot be read", path);
         return 1;
     }
-    if (ssh_pki_import_privkey_file(path, NULL, locked, &asked, &key)) {
+    if (ssh_pki_import_privkey_base64(text, NULL, locked, &asked, &key)) {
         note(tried,
              asked ? "%s needs a passphrase: load it into an agent (ssh-add), and leave \"identity\" out"
                    : "%s is no private key",
@@ -79,6 +83,15 @@ static int by_file(struct ferry_remote_hop *hop, const char *path, struct tried 
     result = judge(hop, result, err);
     if (result > 0)
         note(tried, "%s is not accepted", path);
+    return result;
+}
+
+/* libssh wipes the key, but neither its copy of the text nor its stack (0.10). */
+static int by_file(struct ferry_remote_hop *hop, const char *path, struct tried *tried, uint64_t deadline_us,
+                   struct ferry_err *err)
+{
+    int result = try_file(hop, path, tried, deadline_us, err);
+    ferry_secret_scrub();
     return result;
 }
 
