@@ -57,7 +57,7 @@ def differences(before, after):
     return "\n".join(lines)
 
 
-def until(what, test, seconds=10.0):
+def until(what, test, seconds=10.0, pause=0.02):
     """Polls with a deadline; returns what `test` returned."""
     end = time.monotonic() + seconds
     while True:
@@ -65,7 +65,7 @@ def until(what, test, seconds=10.0):
         if got:
             return got
         assert time.monotonic() < end, f"waited {seconds} s for {what}"
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
 class Lab:
