@@ -121,6 +121,13 @@ static int open_driver(struct ferry_fleet *fleet, struct ferry_fleet_router *rou
                              &router->initial, &router->driver, err);
 }
 
+static int claim(struct ferry_fleet_router *router, struct ferry_err *err)
+{
+    int r = router->ops->claim ? router->ops->claim(router->driver, err) : 0;
+    router->claimed |= r == 0;
+    return r;
+}
+
 static int call(struct ferry_fleet_router *router, struct ferry_work *work)
 {
     const struct ferry_driver_ops *ops = router->ops;
@@ -141,6 +148,8 @@ static int call(struct ferry_fleet_router *router, struct ferry_work *work)
             return ferry_error(&work->err, FERRY_ESUPPORT, "a %s router has no dead-man", ops->type);
         return ops->deadman(router->driver, work->deadman_verb, work->deadman, &work->deadman_state,
                             &work->deadman_left_s, &work->err);
+    case FERRY_JOB_CLAIM:
+        return claim(router, &work->err);
     default:
         return ferry_error(&work->err, FERRY_EIO, "unknown verb %d", work->verb);
     }
@@ -160,6 +169,13 @@ bool ferry_fleet_has_persist(const struct ferry_fleet *fleet, uint32_t router)
     return ops && ops->persist;
 }
 
+bool ferry_fleet_has_claim(const struct ferry_fleet *fleet, uint32_t router)
+{
+    const char *type = fleet->routers[router].config.type;
+    const struct ferry_driver_ops *ops = type ? fleet->config.find(type) : NULL;
+    return ops && ops->claim;
+}
+
 /* Whoever asked for the job says whose it is: what a driver has said of that already would stand there twice. */
 static void drop_name(const struct ferry_fleet_router *router, struct ferry_err *err)
 {
@@ -173,8 +189,11 @@ void ferry_fleet_execute(struct ferry_fleet *fleet, struct ferry_fleet_router *r
 {
     if (!router->driver) {
         int r = open_driver(fleet, router, &work->err);
+        if (r == 0 && router->claimed)
+            r = claim(router, &work->err);
         if (r < 0) {
             drop_name(router, &work->err);
+            ferry_fleet_close(router);
             ferry_work_fail(work, r, FERRY_REFUSED); /* nothing was sent */
             return;
         }

@@ -276,7 +276,7 @@ int ferry_txn_resume(struct ferry_journal *journal, const struct ferry_fleet_con
     if (ret->txn->record.deadline_us) /* the window is not longer than this */
         ferry_txn_deadman_init(
             ret->txn, (unsigned)((ret->txn->record.deadline_us - ret->txn->record.started_us) / 1000000));
-    return 0;
+    return ferry_txn_claim(ret->txn, err);
 }
 
 static int recover_locked(struct ferry_journal *journal, const struct ferry_fleet_config *config,

@@ -254,6 +254,8 @@ int ferry_txn_begin(struct ferry_journal *journal, struct ferry_fleet *fleet, st
     if (!r)
         r = ferry_txn_deadman_check(txn, err);
     if (!r)
+        r = ferry_txn_claim(txn, err); /* before anything is read */
+    if (!r)
         r = check(txn, ret_drift, ret_n_drift, err);
     if (r < 0)
         return r;

@@ -226,6 +226,8 @@ void ferry_txn_sleep(struct ferry_txn *txn, uint64_t us);
 struct ferry_txn *ferry_txn_new(const struct ferry_env *env, struct ferry_fleet *fleet,
                                 struct ferry_plan *plan, const struct ferry_txn_options *options);
 
+/* Keeps other controllers from its routers; see txn_claim.c.  -FERRY_ELOCKED. */
+int ferry_txn_claim(struct ferry_txn *txn, struct ferry_err *err) FERRY_MUST_CHECK;
 /* Proves, reads, compares, lets drivers check.  Writes nothing anywhere. */
 int ferry_txn_check(struct ferry_txn *txn, struct ferry_hands *drift, struct ferry_err *err) FERRY_MUST_CHECK;
 /* 0: the stage is done and read back.  1: it failed, the reason is set. */

@@ -349,6 +349,12 @@ static int fault_deadman(struct ferry_driver *driver, enum ferry_deadman_verb ve
                       driver->inner_ops->deadman(driver->inner, verb, deadman, ret, ret_left_s, err), err);
 }
 
+/* Not counted: it writes nothing. */
+static int fault_claim(struct ferry_driver *driver, struct ferry_err *err)
+{
+    return driver->inner_ops->claim ? driver->inner_ops->claim(driver->inner, err) : 0;
+}
+
 static int fault_native(const struct ferry_driver_config *config, const struct ferry_op *op, char *buf,
                         size_t size)
 {
@@ -370,6 +376,7 @@ static const struct ferry_driver_ops fault_ops = {
     .announce = fault_announce,
     .native = fault_native,
     .deadman = fault_deadman,
+    .claim = fault_claim,
 };
 
 void ferry_fault_install(struct ferry_fault_script *script)

@@ -18,6 +18,8 @@ static void linux_close(struct ferry_driver *driver)
         close(d->packet_fd);
     if (d->member_fd)
         close(d->member_fd);
+    if (d->claim_fd)
+        close(d->claim_fd);
     free(d->router);
     free(d->netns);
     free(d->buf);
@@ -57,4 +59,5 @@ const struct ferry_driver_ops ferry_driver_linux = {
     .announce = ferry_linux_announce,
     .native = ferry_linux_native,
     .deadman = ferry_linux_deadman,
+    .claim = ferry_linux_claim,
 };

@@ -53,6 +53,7 @@ struct ferry_linux {
     uint32_t seq;
     int packet_fd; /* for announcements and probes, opened when first needed; 0: not yet */
     int member_fd; /* member of groups (lan.c, L1), likewise */
+    int claim_fd;  /* claim.c; 0: not claimed */
     uint8_t *buf;  /* one receive */
     size_t buf_bytes;
     struct ferry_remote *remote; /* for the dead-man, opened when first needed; NULL: not yet */
@@ -313,6 +314,7 @@ int ferry_linux_announce(struct ferry_driver *driver, const struct ferry_op *ops
 int ferry_linux_deadman(struct ferry_driver *driver, enum ferry_deadman_verb verb,
                         const struct ferry_deadman *deadman, enum ferry_deadman_state *ret,
                         unsigned *ret_left_s, struct ferry_err *err);
+int ferry_linux_claim(struct ferry_driver *driver, struct ferry_err *err);
 /* The same for whoever reaches a Linux router by commands. */
 struct ferry_remote;
 int ferry_linux_undo(const struct ferry_linux *d, struct ferry_remote *remote, enum ferry_deadman_verb verb,

@@ -49,6 +49,7 @@ struct ferry_job {
         FERRY_JOB_ANNOUNCE,
         FERRY_JOB_PERSIST,
         FERRY_JOB_DEADMAN,
+        FERRY_JOB_CLAIM, /* until the fleet is freed, also over a new connection */
     } verb;
     const struct ferry_query *query; /* READ */
     struct ferry_fib fib;            /* READ: result */
@@ -71,6 +72,8 @@ void ferry_fleet_run(struct ferry_fleet *fleet, struct ferry_job *jobs, size_t n
 bool ferry_fleet_has_deadman(const struct ferry_fleet *fleet, uint32_t router);
 /* Whether it keeps what it holds only when told (persist). */
 bool ferry_fleet_has_persist(const struct ferry_fleet *fleet, uint32_t router);
+/* Whether other Ferrys can be kept from it. */
+bool ferry_fleet_has_claim(const struct ferry_fleet *fleet, uint32_t router);
 /* Reads all rows of `live`; unreachable routers are marked there, not an error. */
 int ferry_fleet_read_live(struct ferry_fleet *fleet, struct ferry_live *live,
                           struct ferry_err *err) FERRY_MUST_CHECK;
@@ -163,7 +166,8 @@ struct ferry_txn_options {
     const char *(*interrupted)(void);
 };
 
-/* Takes the lock, refuses while another transaction is unfinished (rule "unfinished"), proves the plan, reads
+/* Takes the lock, refuses while another transaction is unfinished (rule "unfinished"), claims the routers for as long as the
+ * fleet lives (-FERRY_ELOCKED: another controller has one), proves the plan, reads
  * all routers and compares with the plan's `before`s and initial state (-FERRY_EDRIFT, with every drift in
  * ret_drift), lets the drivers check, then makes the plan and every intent durable.  Nothing is written to a
  * router. -FERRY_ELOCKED, -FERRY_EREFUSED, -FERRY_EDRIFT, -FERRY_EIO. */
