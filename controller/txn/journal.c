@@ -78,20 +78,46 @@ static int execute(struct ferry_journal *journal, const char *sql, const char *d
     return 0;
 }
 
+/* A new directory is only there after a power cut where its parent was synced; SQLite does that for its files alone (J1). */
+static int sync_parent(const char *path, struct ferry_err *err)
+{
+    FERRY_AUTOFREE char *parent = ferry_strdup(path);
+    char *slash = strrchr(parent, '/');
+    if (slash)
+        slash[slash == parent] = '\0';
+    int fd = open(slash ? parent : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int failed = fd < 0 || fsync(fd) ? errno : 0;
+    if (fd >= 0)
+        close(fd);
+    if (failed && failed != EINVAL &&
+        failed != EACCES) /* a file system that does not know it; a parent of others */
+        return ferry_error(err, FERRY_EIO, "%s: %s", slash ? parent : ".", strerror(failed));
+    return 0;
+}
+
+static int make_one(const char *path, mode_t mode, struct ferry_err *err)
+{
+    if (!mkdir(path, mode))
+        return sync_parent(path, err);
+    return errno == EEXIST ? 0 : ferry_error(err, FERRY_EIO, "%s: %s", path, strerror(errno));
+}
+
 /* Creates the directory with its parents; the last one is for its owner alone. */
 static int make_directory(const char *path, struct ferry_err *err)
 {
     FERRY_AUTOFREE char *copy = ferry_strdup(path);
-    for (char *p = copy + 1; *p; p++) {
+    int r = 0;
+    for (char *p = copy + 1; *p && !r; p++) {
         if (*p != '/')
             continue;
         *p = '\0';
-        if (mkdir(copy, 0755) && errno != EEXIST)
-            return ferry_error(err, FERRY_EIO, "%s: %s", copy, strerror(errno));
+        r = make_one(copy, 0755, err);
         *p = '/';
     }
-    if (mkdir(path, 0700) && errno != EEXIST)
-        return ferry_error(err, FERRY_EIO, "%s: %s", path, strerror(errno));
+    if (!r)
+        r = make_one(path, 0700, err);
+    if (r < 0)
+        return r;
     struct stat st;
     if (stat(path, &st))
         return ferry_error(err, FERRY_EIO, "%s: %s", path, strerror(errno));
