@@ -214,11 +214,14 @@ static int drive(struct job *job)
 
 /* ---- After ---- */
 
-static int final_status(const struct job *job, const struct ferry_txn_record *record)
+/* `failed`: the journal could not be written to the end.  What it shows now may be gone after a power cut: then it is
+ * no success, whatever it shows. */
+static int final_status(const struct job *job, const struct ferry_txn_record *record, bool failed)
 {
+    int status = ui_record_exit(record);
     if (strcmp(job->how->kind, "drill") == 0 && record->state == FERRY_TXN_UNDONE)
-        return job->verified ? UI_OK : UI_UNDONE;
-    return ui_record_exit(record);
+        status = job->verified ? UI_OK : UI_UNDONE;
+    return failed && (status == UI_OK || status == UI_AWAITING) ? UI_UNKNOWN : status;
 }
 
 static void report_json(const struct job *job, const struct ferry_txn_record *record, bool failed)
@@ -231,7 +234,7 @@ static void report_json(const struct job *job, const struct ferry_txn_record *re
     }
     if (failed) {
         struct json_object *error = json_object_new_object();
-        json_object_object_add(error, "code", json_object_new_int(final_status(job, record)));
+        json_object_object_add(error, "code", json_object_new_int(final_status(job, record, true)));
         json_object_object_add(error, "rule", NULL);
         json_object_object_add(error, "message", json_object_new_string(job->ui->err.text));
         json_object_object_add(doc, "error", error);
@@ -327,7 +330,7 @@ static int finish(struct job *job, struct ferry_journal *journal, const struct f
         report_json(job, shown, r < 0);
     else
         report(job, plan, shown);
-    return final_status(job, shown);
+    return final_status(job, shown, r < 0);
 }
 
 static int begin(struct job *job, struct ferry_journal *journal, struct ferry_fleet *fleet,
