@@ -1,7 +1,7 @@
 /* A library to be preloaded into the real program: it counts the calls that change something outside of the
  * process, and at the n-th of them the process dies, stands still, or hears of a failure.
  *
- *   BREAKER_KINDS    which calls count, of: write sync name open send announce   (comma separated)
+ *   BREAKER_KINDS    which calls count, of: write sync name open send announce talk   (comma separated)
  *   BREAKER_AT       the n-th; 0: none, they are only counted
  *   BREAKER_HOW      before | after | half    SIGKILL before it, after it, when half of it is done
  *                    stop                     SIGSTOP before it; goes on when continued
@@ -15,7 +15,7 @@
  *   write     write and pwrite to regular files          name  rename, unlink, ftruncate
  *   sync      fsync and fdatasync                        open  open that may create, and mkdir
  *   send      what changes the kernel's state by rtnetlink; half of a batch: its first half of messages
- *   announce  what is sent by a packet socket
+ *   announce  what is sent by a packet socket          talk  what is sent over TCP
  *
  * B1. Nothing here allocates, and the log is written by the raw system call: a count changes nothing else.
  *
@@ -36,8 +36,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum kind { WRITE, SYNC, NAME, OPEN, SEND, ANNOUNCE, N_KINDS };
-static const char *const kind_names[N_KINDS] = {"write", "sync", "name", "open", "send", "announce"};
+enum kind { WRITE, SYNC, NAME, OPEN, SEND, ANNOUNCE, TALK, N_KINDS };
+static const char *const kind_names[N_KINDS] = {"write", "sync", "name", "open", "send", "announce", "talk"};
 
 enum how { BEFORE, AFTER, HALF, STOP, FAIL, SHORT, LOST };
 
@@ -331,11 +331,15 @@ static bool send_fires(int fd, const void *buf, size_t n, size_t *ret_half)
     socklen_t len = sizeof family;
     char what[80];
     *ret_half = 0;
-    if ((!breaker.counts[SEND] && !breaker.counts[ANNOUNCE]) ||
+    if ((!breaker.counts[SEND] && !breaker.counts[ANNOUNCE] && !breaker.counts[TALK]) ||
         getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len))
         return false;
     if (family == AF_PACKET)
         return fires(ANNOUNCE, "packet");
+    if (family == AF_INET || family == AF_INET6) {
+        snprintf(what, sizeof what, "%zu bytes", n);
+        return fires(TALK, what);
+    }
     int protocol = -1;
     len = sizeof protocol;
     if (family != AF_NETLINK || getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) ||

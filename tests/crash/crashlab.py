@@ -6,12 +6,14 @@ every trial each event is replayed, and no state may loop or have two sites.  Th
 
 Used by test_crash_lab.py, tests/campaign/crash-matrix and tests/campaign/bad-days.
 """
+import contextlib
 import glob
 import hashlib
 import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 
@@ -26,6 +28,7 @@ MOVES = {
     "three-site": ["app=recovery"],
     "dual-stack": ["app4=recovery", "app6=recovery"],
     "two-gateways": ["app=recovery"],
+    "three-site-iproute": ["app=recovery"],
 }
 FILES = ("write", "sync", "name", "open")
 ALL = (*FILES, "send", "announce")
@@ -75,6 +78,7 @@ class Bench(Lab):
         self.topology = name
         self.move = [word for move in MOVES[name] for word in ("--move", move)]
         self.runs = self.events = 0
+        self.v6 = any(":" in s["prefix"] for s in self.document["subnets"])
         self.log = os.path.join(self.directory, "breaker.log")
         self.preload = preload()
 
@@ -100,13 +104,19 @@ class Bench(Lab):
             self.monitor.__exit__()
         super().__exit__(*arguments)
 
+    def again(self):
+        """Down and up: after a trial that has gone wrong."""
+        self.__exit__()
+        self.fresh()
+        self.__enter__()
+
     # ---- The routers ----
 
     def states(self):
-        """As labtool's, with nexthop objects, and all routers at once."""
+        """As labtool's, with nexthop objects, and all routers at once.  IPv6 routes where IPv6 is moved."""
         parts = []
         for router in self.routers:
-            for family, what in (("-4", "addr show\nnexthop show\n"), ("-6", "")):
+            for family, what in [("-4", "addr show\nnexthop show\n")] + [("-6", "")] * self.v6:
                 process = subprocess.Popen(["ip", "-n", router, "-d", "-j", family, "-b", "-"], text=True,
                                            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
                 process.stdin.write("route show table all\nrule show\n" + what)
@@ -119,14 +129,15 @@ class Bench(Lab):
             assert process.wait() == 0, router
         return states
 
-    def watch(self):
-        """Replays what the kernels did since the last look; how many events were about what is moved."""
+    def watch(self, meddled=False):
+        """Replays what the kernels did since the last look; how many events were about what is moved.  Where somebody
+        else has written too (`meddled`) a loop may be his."""
         n = 0
         for router, line in self.monitor.events():
             for world in self.worlds:
                 if world.replay(router, line):
                     n += 1
-                    world.walk()
+                    world.one_site() if meddled else world.walk()
         self.events += n
         return n
 
@@ -163,8 +174,12 @@ class Bench(Lab):
         """The newest transaction of the journal, or None."""
         if not os.path.exists(os.path.join(self.state_dir, "journal.db")):
             return None
-        records = self.json("history")["transactions"]
-        return records[0] if records else None
+        with contextlib.closing(sqlite3.connect(os.path.join(self.state_dir, "journal.db"))) as db:
+            db.row_factory = sqlite3.Row
+            try:
+                return db.execute("SELECT id, kind, state FROM txn ORDER BY seq DESC").fetchone()
+            except sqlite3.OperationalError:  # it has no tables yet
+                return None
 
     def digest(self):
         """Of all that the state directory holds, but for the lock's text."""
@@ -190,8 +205,8 @@ class Bench(Lab):
         return ["drill" if verb == "drill" else "apply", *self.move, *more, "--yes", "--json"], None
 
     def judge(self, verb, older):
-        """The ending that the journal tells, after holding it against the routers: "not begun", "before", "after" (of
-        the verb), "awaits"."""
+        """What the journal tells, after holding it against the routers: "not begun", "before", "after" (of the verb),
+        "awaits"; and what the routers hold."""
         newest, now = self.newest(), self.states()
         if newest is None:
             ending, held = "not begun", self.before
@@ -203,26 +218,27 @@ class Bench(Lab):
             if newest["id"] == older and verb == "rollback":
                 ending = "not begun"
             assert not (newest["kind"] == "drill" and ending != "before"), "a drill was kept"
-        assert not differences(held, now), f"the journal says {newest}, but:\n{differences(held, now)}"
-        return ending
+        assert held == now, f"the journal says {newest and dict(newest)}, but:\n{differences(held, now)}"
+        return ending, now
 
-    def home(self, ending):
+    def home(self, ending, now):
         """Back to the state before, by the verbs that a person would use."""
-        if ending == "awaits" or self.states() != self.before:
+        if ending == "awaits" or now != self.before:
             self.ferry("rollback", "--yes")
-        assert not differences(self.before, self.states())
+            now = self.states()
+        assert now == self.before, differences(self.before, now)
         self.watch()
 
     def recovered(self, verb, older, rc=(0, 7)):
-        """`recover`, and once more, which must change nothing.  Returns the ending."""
+        """`recover`, and once more, which must change nothing.  Returns what judge does."""
         self.ferry("recover", "--yes", rc=rc)
         self.watch()
-        ending, digest, state = self.judge(verb, older), self.digest(), self.states()
+        (ending, now), digest = self.judge(verb, older), self.digest()
         again = self.ferry("recover", "--yes", "--json", rc=rc)
         assert again.returncode == 7 or json.loads(again.stdout).get("nothing_to_do"), again.stdout
-        assert self.watch() == 0 and self.states() == state, "a second recover changed a router"
+        assert self.watch() == 0, "a second recover changed a router"
         assert self.digest() == digest, "a second recover changed the journal"
-        return ending
+        return ending, now
 
 
 # ---- The trials.  Each returns None where the break was not reached, which must then have been a clean run. ----
@@ -235,14 +251,14 @@ def kill(bench, verb, at, how="before", kinds=ALL, again=0):
     bench.watch()
     if not done.broke:
         assert done.rc in (0, 7), done
-        bench.home(bench.judge(verb, older))
+        bench.home(*bench.judge(verb, older))
         return None
     assert done.killed, done
     second = bench.broken("recover", "--yes", kinds=kinds, at=again, how=how) if again else None
     bench.watch()
     assert not second or second.killed == bool(second.broke), second
-    ending = bench.recovered(verb, older)
-    bench.home(ending)
+    ending, now = bench.recovered(verb, older)
+    bench.home(ending, now)
     return done.broke, ending, bool(second and second.killed)
 
 
@@ -260,20 +276,20 @@ def fail(bench, verb, at, how, kinds=ALL, stays=False):
     events = bench.watch()
     if not done.broke:
         assert done.rc in (0, 7), done
-        bench.home(bench.judge(verb, older))
+        bench.home(*bench.judge(verb, older))
         return None
     if done.rc in (0, 7):
-        ending = bench.judge(verb, older)
+        ending, _ = bench.judge(verb, older)
         assert ending == ("before" if verb == "drill" else "awaits" if done.rc == 7 else "after"), done
     elif done.rc in (1, 4):
         assert events == 0 and not differing(bench, start), done
     elif done.rc == 5:
-        assert bench.judge(verb, older) == "before", done
+        assert bench.judge(verb, older)[0] == "before", done
     else:
         assert done.rc == 6, done
         truth(bench, done, start)
-    ending = bench.recovered(verb, older)
-    bench.home(ending)
+    ending, now = bench.recovered(verb, older)
+    bench.home(ending, now)
     return done.broke, done.rc, ending
 
 

@@ -74,10 +74,13 @@ class World:
         table = self.tables[router]
         return table[min(table)] if table else Route("drop", ())
 
-    def walk(self):
-        """The routers from which every way ends at the subnet; asserts that none loops and one site has it."""
+    def one_site(self):
         sites = {self.site[r] for r in self.tables if self.best(r).kind == "deliver"}
         assert len(sites) <= 1, f"attached at {sites}"
+
+    def walk(self):
+        """The routers from which every way ends at the subnet; asserts that none loops and one site has it."""
+        self.one_site()
         state, good = {}, set()
 
         def visit(router):
