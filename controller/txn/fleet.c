@@ -121,10 +121,11 @@ static int open_driver(struct ferry_fleet *fleet, struct ferry_fleet_router *rou
                              &router->initial, &router->driver, err);
 }
 
-static int claim(struct ferry_fleet_router *router, struct ferry_err *err)
+static int claim(struct ferry_fleet_router *router, bool wanted, struct ferry_err *err)
 {
-    int r = router->ops->claim ? router->ops->claim(router->driver, err) : 0;
-    router->claimed |= r == 0;
+    int r = router->ops->claim ? router->ops->claim(router->driver, wanted, err) : 0;
+    if (r == 0)
+        router->claimed = wanted;
     return r;
 }
 
@@ -149,7 +150,8 @@ static int call(struct ferry_fleet_router *router, struct ferry_work *work)
         return ops->deadman(router->driver, work->deadman_verb, work->deadman, &work->deadman_state,
                             &work->deadman_left_s, &work->err);
     case FERRY_JOB_CLAIM:
-        return claim(router, &work->err);
+    case FERRY_JOB_RELEASE:
+        return claim(router, work->verb == FERRY_JOB_CLAIM, &work->err);
     default:
         return ferry_error(&work->err, FERRY_EIO, "unknown verb %d", work->verb);
     }
@@ -190,7 +192,7 @@ void ferry_fleet_execute(struct ferry_fleet *fleet, struct ferry_fleet_router *r
     if (!router->driver) {
         int r = open_driver(fleet, router, &work->err);
         if (r == 0 && router->claimed)
-            r = claim(router, &work->err);
+            r = claim(router, true, &work->err);
         if (r < 0) {
             drop_name(router, &work->err);
             ferry_fleet_close(router);

@@ -156,6 +156,7 @@ void ferry_txn_free(struct ferry_txn *txn)
 {
     if (!txn)
         return;
+    ferry_txn_release(txn);
     for (size_t i = 0; i < txn->plan->n_stages; i++)
         ferry_batch_free(txn->ready[i]);
     free(txn->ready);

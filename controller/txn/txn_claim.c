@@ -17,16 +17,34 @@ static int judge(const struct ferry_txn *txn, const struct ferry_job *jobs, size
     return 0;
 }
 
-int ferry_txn_claim(struct ferry_txn *txn, struct ferry_err *err)
+static size_t make_jobs(const struct ferry_txn *txn, int verb, struct ferry_job **ret)
 {
     FERRY_AUTOFREE bool *needed = ferry_plan_needed(txn->plan);
-    FERRY_AUTOFREE struct ferry_job *jobs = ferry_calloc(txn->plan->n_routers, sizeof *jobs);
+    struct ferry_job *jobs = *ret = ferry_calloc(txn->plan->n_routers, sizeof *jobs);
     size_t n = 0;
     for (uint32_t r = 0; r < txn->plan->n_routers; r++)
         if (needed[r] && ferry_fleet_has_claim(txn->fleet, r))
-            jobs[n++] = (struct ferry_job){.router = r, .verb = FERRY_JOB_CLAIM};
+            jobs[n++] = (struct ferry_job){.router = r, .verb = verb};
+    return n;
+}
+
+void ferry_txn_release(struct ferry_txn *txn)
+{
+    FERRY_AUTOFREE struct ferry_job *jobs = NULL;
+    if (!txn->claimed)
+        return;
+    size_t n = make_jobs(txn, FERRY_JOB_RELEASE, &jobs);
+    ferry_fleet_run(txn->fleet, jobs, n); /* what cannot be asked is released by the end of the process */
+    txn->claimed = false;
+}
+
+int ferry_txn_claim(struct ferry_txn *txn, struct ferry_err *err)
+{
+    FERRY_AUTOFREE struct ferry_job *jobs = NULL;
+    size_t n = make_jobs(txn, FERRY_JOB_CLAIM, &jobs);
     if (!n)
         return 0;
+    txn->claimed = true;
     ferry_fleet_run(txn->fleet, jobs, 1);
     int r = judge(txn, jobs, 1, err);
     if (!r)

@@ -212,6 +212,7 @@ struct ferry_txn {
     struct ferry_specific *specifics; /* longer prefixes that stood there before, sorted */
     size_t n_specifics;
     struct ferry_dead_men dead;
+    bool claimed; /* some of its routers, or all: txn_claim.c */
 };
 
 void ferry_txn_point(const struct ferry_env *env, const char *name);
@@ -228,6 +229,7 @@ struct ferry_txn *ferry_txn_new(const struct ferry_env *env, struct ferry_fleet 
 
 /* Keeps other controllers from its routers; see txn_claim.c.  -FERRY_ELOCKED. */
 int ferry_txn_claim(struct ferry_txn *txn, struct ferry_err *err) FERRY_MUST_CHECK;
+void ferry_txn_release(struct ferry_txn *txn);
 /* Proves, reads, compares, lets drivers check.  Writes nothing anywhere. */
 int ferry_txn_check(struct ferry_txn *txn, struct ferry_hands *drift, struct ferry_err *err) FERRY_MUST_CHECK;
 /* 0: the stage is done and read back.  1: it failed, the reason is set. */

@@ -350,9 +350,9 @@ static int fault_deadman(struct ferry_driver *driver, enum ferry_deadman_verb ve
 }
 
 /* Not counted: it writes nothing. */
-static int fault_claim(struct ferry_driver *driver, struct ferry_err *err)
+static int fault_claim(struct ferry_driver *driver, bool wanted, struct ferry_err *err)
 {
-    return driver->inner_ops->claim ? driver->inner_ops->claim(driver->inner, err) : 0;
+    return driver->inner_ops->claim ? driver->inner_ops->claim(driver->inner, wanted, err) : 0;
 }
 
 static int fault_native(const struct ferry_driver_config *config, const struct ferry_op *op, char *buf,

@@ -64,8 +64,14 @@ static int take(void *ctx, struct ferry_err *err)
                : ferry_error(err, FERRY_EIO, "cannot claim this router: %s", strerror(failed));
 }
 
-int ferry_linux_claim(struct ferry_driver *driver, struct ferry_err *err)
+int ferry_linux_claim(struct ferry_driver *driver, bool wanted, struct ferry_err *err)
 {
     struct ferry_linux *d = (struct ferry_linux *)driver;
+    if (!wanted) {
+        if (d->claim_fd)
+            close(d->claim_fd);
+        d->claim_fd = 0;
+        return 0;
+    }
     return d->claim_fd ? 0 : ferry_linux_inside(d, take, d, err); /* C1 */
 }

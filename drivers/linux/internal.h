@@ -314,7 +314,7 @@ int ferry_linux_announce(struct ferry_driver *driver, const struct ferry_op *ops
 int ferry_linux_deadman(struct ferry_driver *driver, enum ferry_deadman_verb verb,
                         const struct ferry_deadman *deadman, enum ferry_deadman_state *ret,
                         unsigned *ret_left_s, struct ferry_err *err);
-int ferry_linux_claim(struct ferry_driver *driver, struct ferry_err *err);
+int ferry_linux_claim(struct ferry_driver *driver, bool wanted, struct ferry_err *err);
 /* The same for whoever reaches a Linux router by commands. */
 struct ferry_remote;
 int ferry_linux_undo(const struct ferry_linux *d, struct ferry_remote *remote, enum ferry_deadman_verb verb,

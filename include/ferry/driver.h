@@ -119,9 +119,9 @@ struct ferry_driver_ops {
                    const struct ferry_deadman *deadman, enum ferry_deadman_state *ret, unsigned *ret_left_s,
                    struct ferry_err *err);
 
-    /* Keeps every other Ferry from claiming this router until the driver is closed: before a transaction reads
-     * what it will write.  -FERRY_ELOCKED, and who has it.  NULL: not applicable. */
-    int (*claim)(struct ferry_driver *driver, struct ferry_err *err);
+    /* Keeps every other Ferry from claiming this router, from before a transaction reads what it will write until
+     * it ends (`wanted` false) or the driver is closed.  -FERRY_ELOCKED, and who has it.  NULL: not applicable. */
+    int (*claim)(struct ferry_driver *driver, bool wanted, struct ferry_err *err);
 };
 
 struct ferry_driver_base {

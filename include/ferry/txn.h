@@ -49,7 +49,8 @@ struct ferry_job {
         FERRY_JOB_ANNOUNCE,
         FERRY_JOB_PERSIST,
         FERRY_JOB_DEADMAN,
-        FERRY_JOB_CLAIM, /* until the fleet is freed, also over a new connection */
+        FERRY_JOB_CLAIM, /* until released, also over a new connection */
+        FERRY_JOB_RELEASE,
     } verb;
     const struct ferry_query *query; /* READ */
     struct ferry_fib fib;            /* READ: result */
@@ -166,8 +167,8 @@ struct ferry_txn_options {
     const char *(*interrupted)(void);
 };
 
-/* Takes the lock, refuses while another transaction is unfinished (rule "unfinished"), claims the routers for as long as the
- * fleet lives (-FERRY_ELOCKED: another controller has one), proves the plan, reads
+/* Takes the lock, refuses while another transaction is unfinished (rule "unfinished"), claims the routers until the transaction is
+ * freed (-FERRY_ELOCKED: another controller has one), proves the plan, reads
  * all routers and compares with the plan's `before`s and initial state (-FERRY_EDRIFT, with every drift in
  * ret_drift), lets the drivers check, then makes the plan and every intent durable.  Nothing is written to a
  * router. -FERRY_ELOCKED, -FERRY_EREFUSED, -FERRY_EDRIFT, -FERRY_EIO. */
@@ -197,7 +198,7 @@ int ferry_txn_abort(struct ferry_txn *txn, const char *reason, struct ferry_err 
 void ferry_txn_hold(struct ferry_txn *txn);
 enum ferry_txn_state ferry_txn_state(const struct ferry_txn *txn);
 const struct ferry_txn_record *ferry_txn_record(const struct ferry_txn *txn);
-/* Releases the lock.  A transaction that has not ended stays unfinished in the journal, for recover. */
+/* Releases the lock and the routers.  A transaction that has not ended stays unfinished in the journal, for recover. */
 void ferry_txn_free(struct ferry_txn *txn);
 
 /* After a crash: takes the lock, and brings the unfinished transaction, if there is one, to UNDONE or
