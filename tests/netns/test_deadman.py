@@ -9,6 +9,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import time
 
@@ -82,6 +83,19 @@ def make_router(tmp_path):
     router = Router(tmp_path)
     yield router
     router.close()
+
+
+def test_an_arming_that_was_cut_off_blocks_nobody(router):
+    """Killed before the record had its name: it looks armed, but no timer runs, and it is gone with the next arming."""
+    router.arm("r", "t1", 3600, "10.1.0.0/16")
+    record = router.record("r", "t1")
+    for pid in router.timers():
+        os.killpg(pid, signal.SIGKILL)
+    os.rename(record, record + ".new")
+    assert "t1" not in run("sh", SCRIPT, "deadman_boot", env=router.env).stdout
+    assert not router.timers(), "a restart would have undone what was never armed"
+    assert router.arm("r", "t2", 60, "10.2.0.0/16").startswith("armed")
+    assert not os.path.exists(record + ".new")
 
 
 def test_it_is_armed_extended_and_fires(router):

@@ -13,6 +13,7 @@
 #  D2. Armed is left once: for confirmed by a confirm before the deadline, for fired by the timer after it.
 #  D3. Fired is durable before the first command of the undo.
 #  D4. A record of another boot is never confirmed: the router came back as it was saved, before the change.
+#  D5. A record is one once it has its name: ID.new is the beginning of one, and counts for nothing.
 #
 # Answers of all verbs, one line: "armed SECONDS", "confirmed", "fired TEXT", "none".
 
@@ -277,6 +278,7 @@ do_deadman_arm() { # ROUTER ID SECONDS
     dm_enter "$1" "$2" || return 1
     umask 077
     mkdir -p "$dir" && : >>"$dir/lock" && dm_lock || return 1
+    rm -rf "${dir:?}"/*.new # whose arming was cut off: no timer runs for it, nothing was written after it (D5)
     dm_refuse_others || return 1
     dm_load
     case $state in
@@ -344,6 +346,7 @@ do_deadman_boot() {
     for rec in "$dm_base"/*/*/; do
         [ -f "$rec/state" ] || continue
         rec=${rec%/}
+        [ "${rec%.new}" = "$rec" ] || continue # D5
         id=${rec##*/} router=${rec%/*}
         router=${router##*/}
         dm_place && dm_lock || continue
