@@ -63,5 +63,7 @@ void ferry_load_subnets(struct ferry_loader *l, uint32_t array);
 /* After the subnets: only a gateway's address may be on two routers. */
 void ferry_load_check_doubles(struct ferry_loader *l);
 void ferry_load_lab(struct ferry_loader *l, uint32_t object);
+/* The safety rules and the hooks. */
+void ferry_load_rules(struct ferry_loader *l);
 
 #endif

@@ -234,9 +234,20 @@ static void check_home(struct ferry_loader *l, uint32_t object, const struct fer
                      "the subnet has no gateway at its home, site '%s'", l->t->sites[subnet->home].name);
 }
 
+static void load_probe(struct ferry_loader *l, uint32_t object, struct ferry_subnet *subnet)
+{
+    char buf[FERRY_ADDR_STRLEN], prefix[FERRY_PREFIX_STRLEN];
+    uint32_t v = ferry_json_get(l->doc, object, "probe");
+    if (v == FERRY_JSON_NONE || !ferry_load_plain_address(l, v, &subnet->probe))
+        return;
+    if (!ferry_prefix_contains(&subnet->prefix, &subnet->probe))
+        ferry_json_error(l->doc, v, &l->err, "%s is not in %s", ferry_addr_text(&subnet->probe, buf),
+                         ferry_prefix_text(&subnet->prefix, prefix));
+}
+
 static void load_subnet(struct ferry_loader *l, uint32_t object, uint32_t index)
 {
-    static const char *const keys[] = {"name", "prefix", "home", "table", "gateways", NULL};
+    static const char *const keys[] = {"name", "prefix", "home", "table", "gateways", "probe", NULL};
     struct ferry_subnet *subnet = &l->t->subnets[index];
     subnet->name = ferry_strdup("?"); /* where it has none that can be shown */
     if (ferry_json_want(l->doc, object, FERRY_JSON_OBJECT, &l->err) < 0)
@@ -253,6 +264,8 @@ static void load_subnet(struct ferry_loader *l, uint32_t object, uint32_t index)
     bool prefix_known = load_prefix(l, object, index);
     subnet->home = ferry_load_reference(l, object, "home", &l->sites, "site");
     ferry_load_table(l, object, &subnet->table);
+    if (prefix_known)
+        load_probe(l, object, subnet);
     if (load_gateways(l, object, subnet, prefix_known) && subnet->home != FERRY_NONE)
         check_home(l, object, subnet);
 }

@@ -111,6 +111,7 @@ void ferry_topology_free(struct ferry_topology *t)
     free(t->links);
     free(t->subnets);
     free(t->lab_hosts);
+    ferry_hooks_clear(&t->hooks);
     free(t->name);
     free(t);
 }

@@ -22,6 +22,7 @@ struct nest {
     uint32_t *column_of; /* [subnet], or FERRY_NONE */
     struct held *held;
     size_t n_held;
+    struct ferry_overrides *overrides;
 };
 
 static int by_prefix(const void *a, const void *b, void *ctx)
@@ -65,12 +66,16 @@ static int collect(struct nest *nest, struct ferry_err *err)
         if (c->relation != FERRY_MORE_SPECIFIC || column == FERRY_NONE || !nest->moving[column])
             continue;
         uint32_t inner = find_prefix(nest, &c->prefix);
-        if (inner == FERRY_NONE)
-            return ferry_refuse(err, "more-specific",
-                                "%s: %s holds the longer prefix %s (%s), which would stay behind and beat it",
-                                nest->t->subnets[c->subnet].name, nest->t->routers[c->router].name,
-                                ferry_prefix_text(&c->prefix, prefix),
-                                ferry_entry_text(c->entry, text, sizeof text));
+        if (inner == FERRY_NONE) {
+            int r = ferry_rule_refuse(
+                nest->overrides, err, "more-specific",
+                "%s: %s holds the longer prefix %s (%s), which would stay behind and beat it",
+                nest->t->subnets[c->subnet].name, nest->t->routers[c->router].name,
+                ferry_prefix_text(&c->prefix, prefix), ferry_entry_text(c->entry, text, sizeof text));
+            if (r < 0)
+                return r;
+            continue;
+        }
         FERRY_GROW(nest->held, nest->n_held);
         nest->held[nest->n_held++] = (struct held){column, inner, c->router};
     }
@@ -155,10 +160,11 @@ static int check_columns(const struct nest *nest, struct ferry_err *err)
     return 0;
 }
 
-int ferry_check_conflicts(const struct ferry_live *live, const bool *moving, struct ferry_err *err)
+int ferry_check_conflicts(const struct ferry_live *live, const bool *moving,
+                          struct ferry_overrides *overrides, struct ferry_err *err)
 {
     const struct ferry_topology *t = live->topology;
-    struct nest nest = {.live = live, .t = t, .moving = moving};
+    struct nest nest = {.live = live, .t = t, .moving = moving, .overrides = overrides};
     nest.by_prefix = ferry_calloc(t->n_subnets, sizeof *nest.by_prefix);
     nest.column_of = ferry_calloc(t->n_subnets, sizeof *nest.column_of);
     for (uint32_t i = 0; i < t->n_subnets; i++) {

@@ -104,7 +104,8 @@ static void add_group(struct ferry_plan *plan, const struct ferry_work *work, co
 }
 
 /* Warns of what routers would fall to, once a router and class, and notes the covering prefixes. */
-static void note_covers(struct ferry_plan *plan, const struct ferry_live *live, const uint32_t *group_of)
+static int note_covers(struct ferry_plan *plan, const struct ferry_live *live, const uint32_t *group_of,
+                       struct ferry_overrides *overrides, struct ferry_err *err)
 {
     enum { NAMED = 20 }; /* a warning each for so many routers of a class */
     FERRY_AUTOFREE size_t *count = ferry_calloc(plan->n_groups, sizeof *count);
@@ -116,6 +117,15 @@ static void note_covers(struct ferry_plan *plan, const struct ferry_live *live, 
         if (c->relation != FERRY_COVERING || g == FERRY_NONE || warned[g * plan->n_routers + c->router])
             continue;
         warned[g * plan->n_routers + c->router] = true;
+        int r = !(live->topology->rules & FERRY_COVERING_ROUTE)
+                    ? 0
+                    : ferry_rule_refuse(overrides, err, "covering-route",
+                                        "%s: without its own route %s would fall to %s (%s)",
+                                        live->topology->subnets[c->subnet].name,
+                                        plan->routers[c->router].name, ferry_prefix_text(&c->prefix, prefix),
+                                        ferry_entry_text(c->entry, text, sizeof text));
+        if (r < 0)
+            return r;
         if (plan->groups[g].covers[c->router].entry)
             plan->groups[g].covers[c->router].prefix = c->prefix;
         if (count[g]++ >= NAMED)
@@ -128,6 +138,7 @@ static void note_covers(struct ferry_plan *plan, const struct ferry_live *live, 
         if (count[g] > NAMED)
             ferry_plan_warn(plan, "%s: and %zu more routers have a covering route",
                             plan->groups[g].subnets[0].name, count[g] - NAMED);
+    return 0;
 }
 
 /* ---- Stages. ---- */
@@ -222,8 +233,33 @@ static void cleanup_plan(struct ferry_plan **plan)
     ferry_plan_free(*plan);
 }
 
+/* The topology's, and what to say of them. */
+static void add_hooks(struct ferry_plan *plan, const struct ferry_topology *t)
+{
+    if (!plan->n_stages)
+        return;
+    plan->hooks = ferry_hooks_copy(&t->hooks);
+    for (size_t i = 0; i < plan->hooks.n; i++) {
+        const struct ferry_hook *h = &plan->hooks.v[i];
+        FERRY_AUTOFREE char *program = h->run ? ferry_argv_text(h->run) : NULL;
+        const char *what = program ? program : h->pause;
+        if (what && ferry_boundary_in_outage(h->at))
+            ferry_plan_warn(plan, "hook %s: %s: the subnets are attached nowhere while it lasts%s",
+                            ferry_boundary_name(h->at), what, h->pause ? ", until a person goes on" : "");
+        if (h->run && !h->undo)
+            ferry_plan_warn(plan, "hook %s: %s has no undo: a rollback leaves what it did",
+                            ferry_boundary_name(h->at), what);
+    }
+}
+
 int ferry_plan_make(const struct ferry_live *live, const struct ferry_move *moves, size_t n_moves,
                     struct ferry_plan **ret, struct ferry_err *err)
+{
+    return ferry_plan_make_with(live, moves, n_moves, NULL, ret, err);
+}
+
+int ferry_plan_make_with(const struct ferry_live *live, const struct ferry_move *moves, size_t n_moves,
+                         struct ferry_overrides *overrides, struct ferry_plan **ret, struct ferry_err *err)
 {
     const struct ferry_topology *t = live->topology;
     FERRY_AUTOFREE uint32_t *columns = ferry_calloc(n_moves, sizeof *columns);
@@ -248,11 +284,19 @@ int ferry_plan_make(const struct ferry_live *live, const struct ferry_move *move
         if (r < 0)
             return r;
     }
-    r = ferry_check_conflicts(live, m.moving, err);
+    r = ferry_check_conflicts(live, m.moving, overrides, err);
     if (r < 0)
         return r;
-    note_covers(plan, live, m.group_of);
+    r = note_covers(plan, live, m.group_of, overrides, err);
+    if (r < 0)
+        return r;
     add_stages(plan, &m.list);
+    add_hooks(plan, t);
+    r = ferry_plan_obey(plan, t, overrides, err);
+    if (r < 0)
+        return r;
+    if (overrides)
+        ferry_overrides_merge(&plan->overrides, overrides);
     ferry_plan_seal(plan);
     *ret = FERRY_STEAL(plan);
     return 0;

@@ -65,6 +65,8 @@ void ferry_plan_free(struct ferry_plan *plan)
     for (size_t i = 0; i < plan->n_stages; i++)
         free(plan->stages[i].changes);
     free_strings(plan->warnings, plan->n_warnings);
+    ferry_hooks_clear(&plan->hooks);
+    ferry_overrides_clear(&plan->overrides);
     free_strings(plan->strings, plan->n_strings);
     free(plan->routers);
     free(plan->groups);
@@ -75,6 +77,16 @@ void ferry_plan_free(struct ferry_plan *plan)
     free(plan->proof_certificate);
     ferry_pool_free(plan->pool);
     free(plan);
+}
+
+size_t ferry_plan_boundary(const struct ferry_plan *plan, enum ferry_boundary at)
+{
+    unsigned phase = (unsigned)at / 2, after = (unsigned)at % 2;
+    size_t stage = 0;
+    for (size_t i = 0; i < plan->n_stages; i++)
+        if ((unsigned)plan->stages[i].phase < phase + after) /* of a phase that is over by then */
+            stage = i + 1;
+    return stage;
 }
 
 /* ---- Ops. ---- */

@@ -7,6 +7,8 @@
  * SPDX-License-Identifier: MIT */
 #include "plan/plan_parse.h"
 
+#include "model/load_hooks.h"
+
 #include "model/driver_config.h"
 
 #include <stdio.h>
@@ -338,8 +340,9 @@ static void place_others(struct ferry_plan *plan)
 
 static int parse_head(struct parsing *p, const char **ret_id, struct ferry_err *err)
 {
-    static const char *const known[] = {"ferry",  "kind",   "id",       "mode",  "topology", "routers",
-                                        "groups", "stages", "warnings", "proof", NULL};
+    static const char *const known[] = {"ferry",    "kind",   "id",     "mode",  "topology",
+                                        "routers",  "groups", "stages", "hooks", "overrides",
+                                        "warnings", "proof",  NULL};
     const char *kind, *mode = "planned";
     int64_t version;
     int r = ferry_json_want(p->doc, FERRY_JSON_ROOT, FERRY_JSON_OBJECT, err);
@@ -407,6 +410,53 @@ static int parse_warnings(struct parsing *p, struct ferry_err *err)
     return 0;
 }
 
+static int parse_hooks(struct parsing *p, struct ferry_err *err)
+{
+    uint32_t v = FERRY_JSON_NONE;
+    int r = ferry_json_opt(p->doc, FERRY_JSON_ROOT, "hooks", FERRY_JSON_OBJECT, &v, err);
+    return r < 0 || v == FERRY_JSON_NONE ? r : ferry_hooks_load(p->doc, v, &p->plan->hooks, err);
+}
+
+static int parse_override(struct parsing *p, uint32_t v, struct ferry_err *err)
+{
+    static const char *const known[] = {"rule", "refused", NULL};
+    const char *name, *refused = NULL;
+    struct ferry_err why;
+    int r = ferry_json_want(p->doc, v, FERRY_JSON_OBJECT, err);
+    if (r == 0)
+        r = ferry_json_keys(p->doc, v, known, err);
+    if (r == 0)
+        r = ferry_json_need_string(p->doc, v, "rule", &name, err);
+    uint32_t text = r < 0 ? FERRY_JSON_NONE : ferry_json_get(p->doc, v, "refused");
+    if (r == 0 && text != FERRY_JSON_NONE && ferry_json_type(p->doc, text) != FERRY_JSON_NULL)
+        r = ferry_json_string(p->doc, text, &refused, err);
+    if (r < 0)
+        return r;
+    struct ferry_overrides *o = &p->plan->overrides;
+    size_t before = o->n;
+    if (ferry_overrides_add(o, name, &why) < 0)
+        return ferry_json_error(p->doc, ferry_json_get(p->doc, v, "rule"), err, "%.300s", why.text);
+    if (o->n == before)
+        return ferry_json_error(p->doc, v, err, "rule %s stands twice", name);
+    o->v[before].refused = ferry_strdup(refused);
+    return 0;
+}
+
+static int parse_overrides(struct parsing *p, struct ferry_err *err)
+{
+    uint32_t list = FERRY_JSON_NONE;
+    int r = ferry_json_opt(p->doc, FERRY_JSON_ROOT, "overrides", FERRY_JSON_ARRAY, &list, err);
+    if (r < 0)
+        return r;
+    FERRY_JSON_EACH(p->doc, list, v)
+    {
+        r = parse_override(p, v, err);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
 static int parse_proof(struct parsing *p, struct ferry_err *err)
 {
     static const char *const known[] = {"states", "certificate", NULL};
@@ -441,6 +491,10 @@ static int parse_document(struct parsing *p, bool *ret_id_matches, struct ferry_
         r = parse_stages(p, err);
     if (r == 0)
         place_others(p->plan);
+    if (r == 0)
+        r = parse_hooks(p, err);
+    if (r == 0)
+        r = parse_overrides(p, err);
     if (r == 0)
         r = parse_warnings(p, err);
     if (r == 0)

@@ -140,6 +140,7 @@ int ferry_plan_reverse(const struct ferry_plan *plan, struct ferry_plan **ret, s
                       &undo->groups[g]);
     free(states.v);
     reverse_stages(plan, undo);
+    undo->hooks = ferry_hooks_reverse(&plan->hooks);
     ferry_plan_seal(undo);
     *ret = undo;
     return 0;

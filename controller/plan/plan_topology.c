@@ -164,6 +164,19 @@ void ferry_plan_name_sites(struct ferry_plan *plan, const struct ferry_topology 
     }
 }
 
+/* Programs run as whoever applies: a plan brings none of its own. */
+static int fit_hooks(struct ferry_plan *plan, const struct ferry_topology *t, struct ferry_err *err)
+{
+    struct ferry_hooks back = ferry_hooks_reverse(&t->hooks);
+    bool undo = !strcmp(plan->mode, "undo");
+    if (!plan->hooks.n && plan->n_stages)
+        plan->hooks = ferry_hooks_copy(undo ? &back : &t->hooks);
+    bool same = !plan->n_stages || ferry_hooks_equal(&plan->hooks, undo ? &back : &t->hooks);
+    ferry_hooks_clear(&back);
+    return same ? 0
+                : ferry_refuse(err, "topology", "the plan's hooks are not those of the topology; plan again");
+}
+
 int ferry_plan_fit(struct ferry_plan *plan, const struct ferry_topology *t, struct ferry_err *err)
 {
     bool fits = plan->n_routers == t->n_routers;
@@ -179,6 +192,8 @@ int ferry_plan_fit(struct ferry_plan *plan, const struct ferry_topology *t, stru
     for (size_t i = 0; r == 0 && i < plan->n_stages; i++)
         for (size_t k = 0; r == 0 && k < plan->stages[i].n_changes; k++)
             r = fit_change(plan, &plan->stages[i].changes[k], t, err);
+    if (r == 0)
+        r = fit_hooks(plan, t, err);
     if (r == 0)
         ferry_plan_seal(plan);
     return r;

@@ -436,6 +436,69 @@ static void write_stages(struct out *o, const struct ferry_plan *plan)
     close_(o, "]");
 }
 
+static void write_argv(struct out *o, const char *name, char *const *argv)
+{
+    if (!argv)
+        return;
+    key(o, name);
+    open_(o, "[", true);
+    for (; *argv; argv++)
+        string(o, *argv);
+    close_(o, "]");
+}
+
+static void write_hook(struct out *o, const struct ferry_hook *h)
+{
+    open_(o, "{", true);
+    write_argv(o, "run", h->run);
+    write_argv(o, "undo", h->undo);
+    if (h->pause)
+        member(o, "pause", h->pause);
+    if (h->pause_undo)
+        member(o, "undo", h->pause_undo);
+    if (h->run || h->undo) {
+        FERRY_AUTOFREE char *timeout = ferry_asprintf("%us", h->timeout_s);
+        member(o, "timeout", timeout);
+        if (h->pause_on_failure)
+            member(o, "on-failure", "pause");
+    }
+    close_(o, "}");
+}
+
+/* As in a topology; nothing where there are none. */
+static void write_hooks(struct out *o, const struct ferry_hooks *hooks)
+{
+    if (!hooks->n)
+        return;
+    key(o, "hooks");
+    open_(o, "{", false);
+    for (size_t i = 0; i < hooks->n; i++) {
+        if (i == 0 || hooks->v[i - 1].at != hooks->v[i].at) {
+            key(o, ferry_boundary_name(hooks->v[i].at));
+            open_(o, "[", false);
+        }
+        write_hook(o, &hooks->v[i]);
+        if (i + 1 == hooks->n || hooks->v[i + 1].at != hooks->v[i].at)
+            close_(o, "]");
+    }
+    close_(o, "}");
+}
+
+static void write_overrides(struct out *o, const struct ferry_overrides *overrides)
+{
+    if (!overrides->n)
+        return;
+    key(o, "overrides");
+    open_(o, "[", false);
+    for (size_t i = 0; i < overrides->n; i++) {
+        open_(o, "{", true);
+        member(o, "rule", overrides->v[i].rule->name);
+        member(o, "refused", overrides->v[i].refused);
+        close_(o, "}");
+    }
+    close_(o, "]");
+}
+
 /* `whole`: with id and proof. */
 static void write_plan(struct out *o, const struct ferry_plan *plan, bool whole)
 {
@@ -461,6 +524,8 @@ static void write_plan(struct out *o, const struct ferry_plan *plan, bool whole)
         write_group(o, plan, &plan->groups[i]);
     close_(o, "]");
     write_stages(o, plan);
+    write_hooks(o, &plan->hooks);
+    write_overrides(o, &plan->overrides);
     key(o, "warnings");
     open_(o, "[", false);
     for (size_t i = 0; i < plan->n_warnings; i++)

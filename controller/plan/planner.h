@@ -4,6 +4,7 @@
  *   class.c   which subnets share everything: one plan a class
  *   check.c   what is refused before anything is planned, conflict.c: longer prefixes inside
  *   protocol.c  routers that speak BGP or OSPF: what they announce, learn now, and will learn
+ *   obey.c    the rules that look at a whole plan
  *   goal.c    where every router forwards before, in the middle and after
  *   order.c   in how few rounds one forwarding becomes another
  *   diff.c    the changes of every router, each with its stage
@@ -110,7 +111,7 @@ int ferry_work_foretell(struct ferry_work *work, struct ferry_plan *plan,
 int ferry_work_goal(struct ferry_work *work, struct ferry_err *err) FERRY_MUST_CHECK;
 /* Longer prefixes inside the moving columns (conflict.c). */
 int ferry_check_conflicts(const struct ferry_live *live, const bool *moving,
-                          struct ferry_err *err) FERRY_MUST_CHECK;
+                          struct ferry_overrides *overrides, struct ferry_err *err) FERRY_MUST_CHECK;
 /* The metric at which the attachment of this gateway competes with routes of the same prefix. */
 uint32_t ferry_gateway_metric(const struct ferry_work *work, uint32_t router);
 

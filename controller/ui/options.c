@@ -5,8 +5,8 @@
  * SPDX-License-Identifier: MIT */
 #include "ui/ui.h"
 
+#include "base/duration.h"
 #include "base/mem.h"
-#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
@@ -105,21 +105,9 @@ int ui_environment(struct ui *ui)
 
 int ui_duration_parse(const char *text, uint64_t *ret_us, struct ferry_err *err)
 {
-    static const struct {
-        const char *unit;
-        uint64_t us;
-    } units[] = {{"ms", 1000}, {"s", 1000000}, {"m", 60000000}, {"h", 3600000000}};
-    uint64_t n = 0;
-    size_t digits = 0;
-    while (isdigit((unsigned char)text[digits]) && digits < 9)
-        n = n * 10 + (uint64_t)(text[digits++] - '0');
-    for (size_t i = 0; digits && i < FERRY_COUNT(units); i++) {
-        if (strcmp(text + digits, units[i].unit) == 0) {
-            *ret_us = n * units[i].us;
-            return 0;
-        }
-    }
-    return ferry_error(err, FERRY_EUSAGE, "'%s' is no duration; write 90s, 5m, 2h or 500ms", text);
+    return ferry_duration_parse(text, ret_us)
+               ? 0
+               : ferry_error(err, FERRY_EUSAGE, "'%s' is no duration; write 90s, 5m, 2h or 500ms", text);
 }
 
 int ui_seconds_parse(struct ui *ui, const char *what, const char *text, unsigned least, unsigned most,

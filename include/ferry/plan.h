@@ -8,6 +8,8 @@
 
 #include <ferry/driver.h>
 #include <ferry/fib.h>
+#include <ferry/hook.h>
+#include <ferry/rules.h>
 
 enum ferry_phase { FERRY_PREPARE, FERRY_DETACH, FERRY_ATTACH, FERRY_SETTLE };
 const char *ferry_phase_name(enum ferry_phase phase);
@@ -79,7 +81,9 @@ struct ferry_plan {
     size_t n_stages;
     char **warnings;
     size_t n_warnings;
-    char **strings; /* owned texts that changes point to (`why`) */
+    struct ferry_hooks hooks;         /* what runs before and after its phases */
+    struct ferry_overrides overrides; /* rules that a person had overridden when it was made */
+    char **strings;                   /* owned texts that changes point to (`why`) */
     size_t n_strings;
     char *proof_states;      /* decimal text, or NULL: not proven yet */
     char *proof_certificate; /* sha256 of the certificate, or NULL */
@@ -97,6 +101,16 @@ struct ferry_move {
  * unreachable, … */
 int ferry_plan_make(const struct ferry_live *live, const struct ferry_move *moves, size_t n_moves,
                     struct ferry_plan **ret, struct ferry_err *err) FERRY_MUST_CHECK;
+/* The same with rules overridden; `overrides` (may be NULL) notes what they would have refused.  The plan gets a copy. */
+int ferry_plan_make_with(const struct ferry_live *live, const struct ferry_move *moves, size_t n_moves,
+                         struct ferry_overrides *overrides, struct ferry_plan **ret,
+                         struct ferry_err *err) FERRY_MUST_CHECK;
+/* The rules that look at a whole plan, and at the topology that it is for (NULL: unknown, as at a rollback): last-site,
+ * budget, no-foreign, covering-route. */
+int ferry_plan_obey(const struct ferry_plan *plan, const struct ferry_topology *t,
+                    struct ferry_overrides *overrides, struct ferry_err *err) FERRY_MUST_CHECK;
+/* The stage before which a boundary lies: 0 to plan->n_stages. */
+size_t ferry_plan_boundary(const struct ferry_plan *plan, enum ferry_boundary at);
 void ferry_plan_free(struct ferry_plan *plan);
 /* The undo: stages in reverse, before and after swapped, initial = the state after `plan`.  Proof not carried
  * over. */

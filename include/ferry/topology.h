@@ -5,6 +5,8 @@
 
 #include <ferry/addr.h>
 #include <ferry/entry.h>
+#include <ferry/hook.h>
+#include <ferry/rules.h>
 #include <stddef.h>
 
 #define FERRY_NAME_MAX 63
@@ -80,6 +82,7 @@ struct ferry_subnet {
     uint32_t table; /* routing table on every router, or 0: the router's own default */
     struct ferry_gateway *gateways;
     size_t n_gateways;
+    struct ferry_addr probe; /* an address inside that answers while it is served; family 0: none is known */
 };
 
 /* `lab`: machines for `ferry lab`, which no other verb looks at. */
@@ -105,6 +108,11 @@ struct ferry_topology {
     struct ferry_link *links;
     struct ferry_subnet *subnets;
     struct ferry_lab_host *lab_hosts;
+    /* What the safety rules go by (docs/rules.md). */
+    unsigned rules;                              /* enum ferry_opt_in: those that are switched on */
+    uint32_t budget_withdrawals, budget_percent; /* 0: no limit */
+    uint32_t hold_down_s;                        /* 0: none */
+    struct ferry_hooks hooks;
     size_t n_sites, n_routers, n_links, n_subnets, n_lab_hosts;
     struct ferry_topology_index *index; /* the model's own: makes lookups quick; may be NULL */
 };
