@@ -141,6 +141,7 @@ int ferry_plan_reverse(const struct ferry_plan *plan, struct ferry_plan **ret, s
     free(states.v);
     reverse_stages(plan, undo);
     undo->hooks = ferry_hooks_reverse(&plan->hooks);
+    ferry_overrides_merge(&undo->overrides, &plan->overrides); /* what was known there is still so */
     ferry_plan_seal(undo);
     *ret = undo;
     return 0;

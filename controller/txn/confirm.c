@@ -131,7 +131,7 @@ static void record_cleanup(struct ferry_txn_record **record)
 }
 
 /* 0: it awaits.  1: it has ended, `ret` has the record. */
-static int find(struct ferry_journal *journal, const char *id, char ret_id[static 24],
+static int find(struct ferry_journal *journal, const char *id, enum verb verb, char ret_id[static 24],
                 struct ferry_txn_record **ret, struct ferry_err *err)
 {
     FERRY_CLEANUP(record_cleanup) struct ferry_txn_record *record = NULL;
@@ -144,8 +144,12 @@ static int find(struct ferry_journal *journal, const char *id, char ret_id[stati
     if (r < 0)
         return r;
     memcpy(ret_id, record->id, sizeof record->id);
-    if (record->state == FERRY_TXN_AWAITING_CONFIRM)
+    if (record->state == FERRY_TXN_AWAITING_CONFIRM || (record->state == FERRY_TXN_PAUSED && verb == REVERT))
         return 0;
+    if (record->state == FERRY_TXN_PAUSED)
+        return ferry_refuse(err, "not-awaiting",
+                            "transaction %s is paused: `ferry resume`, `retry` or `skip` goes on",
+                            record->id);
     if (ferry_journal_unfinished(journal, false, crashed, err) > 0 && !strcmp(crashed, record->id))
         return ferry_refuse(err, "unfinished", "transaction %s is %s: run `ferry recover`", record->id,
                             ferry_txn_state_name(record->state));
@@ -161,7 +165,7 @@ static int act_locked(struct ferry_journal *journal, const struct ferry_fleet_co
                       unsigned seconds, struct ferry_txn_record **ret, struct ferry_err *err)
 {
     char id[24];
-    int r = find(journal, wanted, id, ret, err);
+    int r = find(journal, wanted, verb, id, ret, err);
     if (r)
         return r < 0 ? r : 0;
     FERRY_CLEANUP(ferry_txn_resumed_clear) struct ferry_resumed resumed;
@@ -174,6 +178,8 @@ static int act_locked(struct ferry_journal *journal, const struct ferry_fleet_co
         r = confirm(resumed.txn, err);
     else if (verb == EXTEND)
         r = extend(resumed.txn, seconds, err);
+    else if (resumed.txn->record.state == FERRY_TXN_PAUSED)
+        r = ferry_txn_revert_paused(resumed.txn, err);
     else
         r = ferry_txn_turn_back(resumed.txn, "rolled back before the confirm", err);
     return r < 0 ? r : ferry_journal_get(journal, id, ret, err);

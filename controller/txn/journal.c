@@ -7,8 +7,8 @@
  *      transaction, before anything is written to a router.
  *  J3. Only the holder of the lock writes; the lock is held from before begin until the transaction has ended
  *      or its process has.
- *  J4. At most one transaction is unfinished (ready, applying, verifying, undoing or stuck) or awaits its
- *      confirmation.
+ *  J4. At most one transaction is unfinished (ready, applying, verifying, undoing or stuck), awaits its
+ *      confirmation, or is paused.
  *  J5. Progress marks are for people.  Recovery looks at the plan and at the routers, so that marks may be
  *      late.
  *  J6. The plan of a transaction never changes; an ended transaction changes only from committed to undone, in
@@ -153,9 +153,9 @@ static int set_up(struct ferry_journal *journal, struct ferry_err *err)
         return ferry_error(err, FERRY_EIO,
                            "%s/journal.db: was written by a newer Ferry (schema %d; this one knows %d)",
                            journal->state_dir, version, SCHEMA_VERSION);
-    if (version < SCHEMA_VERSION)
-        return execute(journal, schema, "create the schema", err);
-    return 0;
+    if (version < SCHEMA_VERSION && (r = execute(journal, schema, "create the schema", err)) < 0)
+        return r;
+    return ferry_journal_hooks_set_up(journal, err);
 }
 
 static void journal_cleanup(struct ferry_journal **journal)
@@ -406,6 +406,9 @@ int ferry_journal_begin(struct ferry_journal *journal, struct ferry_txn_record *
         rc = put_outcomes(journal, record, seq, err); /* J2: all unknown, the intents */
     if (!rc)
         rc = audit_begin(journal, record, err);
+        rc = ferry_journal_put_hooks(journal, record, seq, err);
+    if (!rc)
+        rc = ferry_journal_put_overrides(journal, record, seq, err);
     crash_point(journal, "journal-begin-commit");
     rc = finish(journal, rc, "make the plan durable", err);
     if (!rc)
@@ -531,6 +534,8 @@ int ferry_journal_save(struct ferry_journal *journal, const struct ferry_txn_rec
         rc = put_outcomes(journal, record, seq, err);
     if (!rc)
         rc = put_hands(journal, record, seq, err);
+    if (!rc)
+        rc = ferry_journal_put_hooks(journal, record, seq, err);
     if (!rc)
         rc = put_events(journal, events, seq, err);
     if (!rc)

@@ -34,9 +34,10 @@ void ferry_journal_lock_note(struct ferry_journal *journal, const char *id);
 void ferry_journal_unlock(struct ferry_journal *journal);
 
 /* 1 and the id where a transaction is unfinished, 0 where none is.  With `awaiting` one that awaits its
- * confirmation counts too. */
+ * confirmation, or is paused, counts too. */
 int ferry_journal_unfinished(struct ferry_journal *journal, bool awaiting, char ret_id[static 24],
                              struct ferry_err *err) FERRY_MUST_CHECK;
+bool ferry_journal_is_paused(struct ferry_journal *journal, const char *id);
 /* 0 where `id` is committed, so that a rollback may undo it; else -FERRY_EREFUSED, rule "not-committed". */
 int ferry_journal_check_undoable(struct ferry_journal *journal, const char *id,
                                  struct ferry_err *err) FERRY_MUST_CHECK;
@@ -50,6 +51,19 @@ int ferry_journal_save(struct ferry_journal *journal, const struct ferry_txn_rec
                        struct ferry_journal_events *events, const char *crash_point,
                        struct ferry_err *err) FERRY_MUST_CHECK;
 void ferry_journal_events_clear(struct ferry_journal_events *events);
+
+/* ---- Hooks and overrides (journal_hook.c), within the SQLite transactions of the others. ---- */
+
+int ferry_journal_hooks_set_up(struct ferry_journal *journal, struct ferry_err *err) FERRY_MUST_CHECK;
+int ferry_journal_put_hooks(struct ferry_journal *journal, const struct ferry_txn_record *r,
+                            sqlite3_int64 seq, struct ferry_err *err) FERRY_MUST_CHECK;
+int ferry_journal_put_overrides(struct ferry_journal *journal, const struct ferry_txn_record *r,
+                                sqlite3_int64 seq, struct ferry_err *err) FERRY_MUST_CHECK;
+/* Into a record that has its plan. */
+int ferry_journal_get_hooks(struct ferry_journal *journal, sqlite3_int64 seq, struct ferry_txn_record *r,
+                            struct ferry_err *err) FERRY_MUST_CHECK;
+/* What ferry_txn_record_free frees of them. */
+void ferry_txn_hooks_free(struct ferry_txn_record *r);
 
 /* ---- Shared by journal.c and journal_read.c. ---- */
 

@@ -13,6 +13,7 @@ static const char *const state_names[] = {
     [FERRY_TXN_VERIFYING] = "verifying", [FERRY_TXN_AWAITING_CONFIRM] = "awaiting-confirm",
     [FERRY_TXN_COMMITTED] = "committed", [FERRY_TXN_UNDOING] = "undoing",
     [FERRY_TXN_UNDONE] = "undone",       [FERRY_TXN_STUCK] = "stuck",
+    [FERRY_TXN_PAUSED] = "paused",
 };
 
 const char *ferry_txn_state_name(enum ferry_txn_state state)
@@ -46,6 +47,7 @@ void ferry_txn_record_free(struct ferry_txn_record *record)
     for (size_t i = 0; i < record->n_outages; i++)
         free(record->outages[i].vantage);
     free(record->outages);
+    ferry_txn_hooks_free(record);
     free(record);
 }
 
@@ -324,6 +326,8 @@ int ferry_journal_get(struct ferry_journal *journal, const char *id, struct ferr
         rc = get_hands(journal, seq, r, err);
     if (!rc)
         rc = get_outages(journal, seq, r, err);
+    if (!rc)
+        rc = ferry_journal_get_hooks(journal, seq, r, err);
     if (rc < 0)
         return rc;
     *ret = FERRY_STEAL(r);
@@ -369,7 +373,7 @@ int ferry_journal_unfinished(struct ferry_journal *journal, bool awaiting, char 
     FERRY_STATEMENT *s = NULL;
     int rc = ferry_journal_prepare(journal,
                                    awaiting ? "SELECT id FROM txn WHERE state IN (" UNFINISHED
-                                              ", 'awaiting-confirm') ORDER BY seq DESC LIMIT 1"
+                                              ", 'awaiting-confirm', 'paused') ORDER BY seq DESC LIMIT 1"
                                             : "SELECT id FROM txn WHERE state IN (" UNFINISHED
                                               ") ORDER BY seq DESC LIMIT 1",
                                    &s, err);

@@ -192,6 +192,11 @@ static void adopt(struct ferry_txn *txn, struct ferry_txn_record *stored)
     txn->record.undoes = FERRY_STEAL(stored->undoes);
     txn->record.user = FERRY_STEAL(stored->user);
     txn->record.reason = FERRY_STEAL(stored->reason);
+    txn->record.hooks = FERRY_STEAL(stored->hooks);
+    txn->record.overrides = FERRY_STEAL(stored->overrides);
+    txn->record.n_hooks = stored->n_hooks;
+    txn->record.n_overrides = stored->n_overrides;
+    stored->n_hooks = stored->n_overrides = 0;
     txn->record.started_us = stored->started_us;
     txn->record.deadline_us = stored->deadline_us;
     txn->record.stages_begun = stored->stages_begun;
@@ -217,9 +222,12 @@ static int undo(struct ferry_txn *txn, const struct reach *reach, struct ferry_e
     /* Stages that the routers show as begun were; those that only silence allows may have been. */
     if (txn->record.stages_begun < txn->stage)
         txn->record.stages_begun = txn->stage;
+    FERRY_AUTOFREE char *hook = ferry_txn_hook_cut_off(txn);
+    FERRY_AUTOFREE char *text =
+        hook ? ferry_asprintf("the controller stopped while this ran: %s", hook) : NULL;
     if (!txn->record.reason)
-        ferry_txn_set_reason(txn, "the controller stopped before the end");
-    ferry_txn_set_state(txn, FERRY_TXN_UNDOING);
+        ferry_txn_set_reason(txn, text ? text : "the controller stopped before the end");
+    ferry_txn_turn(txn, txn->stage);
     return ferry_txn_run(txn, err);
 }
 
@@ -229,7 +237,8 @@ static int recover(struct ferry_txn *txn, struct ferry_err *err)
     struct reach reach = {.fits = fits};
     bool finished = look(txn, &reach);
     ferry_journal_lock_note(txn->journal, txn->record.id);
-    if (finished && strcmp(txn->record.kind, "drill") != 0 && !ferry_txn_verify(txn))
+    if (finished && strcmp(txn->record.kind, "drill") != 0 && ferry_txn_hooks_whole(txn) &&
+        !ferry_txn_verify(txn))
         return finish(txn, err);
     return undo(txn, &reach, err);
 }
@@ -291,7 +300,9 @@ static int recover_locked(struct ferry_journal *journal, const struct ferry_flee
     r = ferry_txn_resume(journal, config, options, id, &resumed, err);
     if (r < 0)
         return r;
-    if (resumed.txn->record.state == FERRY_TXN_AWAITING_CONFIRM)
+    if (resumed.txn->record.state == FERRY_TXN_PAUSED && strcmp(resumed.txn->record.kind, "drill") != 0)
+        r = 0; /* a person's to end */
+    else if (resumed.txn->record.state == FERRY_TXN_AWAITING_CONFIRM)
         r = ferry_txn_overdue(resumed.txn, err);
     else if (resumed.txn->dead.on) /* nobody has confirmed it */
         r = ferry_txn_turn_back(resumed.txn, "the controller stopped before the end", err);

@@ -3,12 +3,13 @@
  *      begin ─→ READY ─→ APPLYING ─→ VERIFYING ─→ COMMITTED
  *                           │            │  (drill: held)  │
  *                           │            └─→ AWAITING-CONFIRM ─→ COMMITTED, or UNDOING (confirm.c)
+ *                           ├─→ PAUSED ─→ APPLYING, or UNDOING (hooks.c, pause.c)
  *                           └────────→ UNDOING ←───────────┘ (drill: abort)
  *                                        └─→ UNDONE or STUCK
  *
  *  T1. The lock is held from before the prechecks until ferry_txn_free.
- *  T2. Between the first detach and the last attach the journal is not written; what there is to say is
- *      written after.
+ *  T2. Between the first detach and the last attach the journal is not written, but for a hook's or a pause's sake
+ *      that the plan has there; what else there is to say is written after.
  *  T3. States are left by what was read from routers alone: COMMITTED after a good verification, UNDONE after
  *      every key was read back at its first value.
  *
@@ -76,6 +77,7 @@ void ferry_txn_set_reason(struct ferry_txn *txn, const char *text)
 int ferry_txn_save(struct ferry_txn *txn, const char *crash_point, struct ferry_err *err)
 {
     int r = ferry_journal_save(txn->journal, &txn->record, &txn->events, crash_point, err);
+    txn->hooks_unsaved = txn->hooks_unsaved && r < 0;
     if (r < 0)
         return ferry_error_prefix(err, -FERRY_EUNKNOWN,
                                   "the journal could not be written (`ferry recover` will look again)");
@@ -170,6 +172,10 @@ void ferry_txn_free(struct ferry_txn *txn)
     struct ferry_txn_record *record = ferry_memdup(&txn->record, sizeof txn->record);
     record->plan = NULL; /* the caller's */
     ferry_txn_record_free(record);
+    if (txn->taken) {
+        ferry_txn_resumed_clear(txn->taken);
+        free(txn->taken);
+    }
     free(txn);
 }
 
@@ -203,6 +209,12 @@ static int refuse_unfinished(struct ferry_journal *journal, struct ferry_err *er
 {
     char id[24], crashed[24];
     int r = ferry_journal_unfinished(journal, true, id, err);
+    if (r > 0 && ferry_journal_is_paused(journal, id))
+        return ferry_refuse(
+            err, "unfinished",
+            "transaction %s is paused: `ferry show %s` says at what, `ferry resume`, `retry` or `skip` "
+            "goes on, `ferry rollback %s` undoes it",
+            id, id, id);
     if (r > 0 && ferry_journal_unfinished(journal, false, crashed, err) == 0)
         return ferry_refuse(err, "unfinished",
                             "transaction %s awaits its confirmation: `ferry confirm %s` keeps it, `ferry "
@@ -238,6 +250,34 @@ static int arm(struct ferry_txn *txn, struct ferry_err *err)
     return r == -FERRY_EUNKNOWN ? -FERRY_EIO : r;
 }
 
+static void overrides_cleanup(struct ferry_overrides *overrides)
+{
+    ferry_overrides_clear(overrides);
+}
+
+/* The rules that need the journal; and who has overridden which, for it. */
+static int obey(struct ferry_txn *txn, const struct ferry_txn_options *options, struct ferry_err *err)
+{
+    FERRY_CLEANUP(overrides_cleanup) struct ferry_overrides all = {0};
+    ferry_overrides_merge(&all, &txn->plan->overrides);
+    if (options->overrides)
+        ferry_overrides_merge(&all, options->overrides);
+    int r =
+        txn->record.undoes ? 0 : ferry_txn_rested(txn->journal, txn->plan, options->hold_down_s, &all, err);
+    if (r < 0)
+        return r;
+    txn->record.overrides = ferry_calloc(all.n, sizeof *txn->record.overrides);
+    for (; txn->record.n_overrides < all.n; txn->record.n_overrides++) {
+        const struct ferry_override *o = &all.v[txn->record.n_overrides];
+        txn->record.overrides[txn->record.n_overrides] =
+            (struct ferry_txn_override){.rule = ferry_strdup(o->rule->name),
+                                        .user = ferry_strdup(txn->record.user),
+                                        .refused = ferry_strdup(o->refused),
+                                        .at_us = txn->record.started_us};
+    }
+    return 0;
+}
+
 int ferry_txn_begin(struct ferry_journal *journal, struct ferry_fleet *fleet, struct ferry_plan *plan,
                     const struct ferry_txn_options *options, struct ferry_txn **ret,
                     struct ferry_hand **ret_drift, size_t *ret_n_drift, struct ferry_err *err)
@@ -250,8 +290,13 @@ int ferry_txn_begin(struct ferry_journal *journal, struct ferry_fleet *fleet, st
     r = refuse_unfinished(journal, err);
     if (!r && txn->record.undoes)
         r = ferry_journal_check_undoable(journal, txn->record.undoes, err);
+    ferry_txn_hooks_init(txn, options->pause_before);
+    if (!r)
+        r = obey(txn, options, err);
     if (!r && options->confirm_within_s)
         ferry_txn_deadman_init(txn, options->confirm_within_s);
+    if (!r)
+        r = ferry_txn_hooks_check(txn, err);
     if (!r)
         r = ferry_txn_deadman_check(txn, err);
     if (!r)
@@ -290,9 +335,10 @@ static bool in_outage(const struct ferry_txn *txn, size_t stage)
     return txn->first_critical != SIZE_MAX && stage >= txn->first_critical && stage <= txn->last_critical;
 }
 
-static int start_undo(struct ferry_txn *txn, size_t stage)
+int ferry_txn_turn(struct ferry_txn *txn, size_t stage)
 {
     txn->stage = stage;
+    txn->back_hook = txn->record.n_hooks;
     txn->record.ended_us = 0;
     txn->ended = txn->held = false;
     ferry_txn_set_state(txn, FERRY_TXN_UNDOING);
@@ -304,13 +350,15 @@ static int forward(struct ferry_txn *txn)
     size_t stage = txn->stage;
     ferry_txn_set_state(txn, FERRY_TXN_APPLYING);
     if (ferry_txn_deadman_stage(txn))
-        return start_undo(txn, stage);
+        return ferry_txn_turn(txn, stage);
     stage_title(txn, FERRY_EVENT_STAGE_START, stage, "");
     if (ferry_txn_apply_stage(txn))
-        return start_undo(txn, stage + 1);
+        return ferry_txn_turn(txn, stage + 1);
     stage_title(txn, FERRY_EVENT_STAGE_DONE, stage, " done");
     if (txn->first_critical != SIZE_MAX && stage == txn->last_critical)
         ferry_txn_announce(txn, false);
+    if (!in_outage(txn, stage + 1))
+        ferry_txn_hooks_save(txn); /* what a hook of the outage has kept back */
     txn->stage++;
     return 1;
 }
@@ -340,7 +388,7 @@ static int await_confirm(struct ferry_txn *txn, struct ferry_err *err)
     if (ferry_txn_deadman_set(txn, txn->dead.window_s, false, &why)) {
         FERRY_AUTOFREE char *reason = ferry_asprintf("the window could not begin: %s", why.text);
         ferry_txn_set_reason(txn, reason);
-        return start_undo(txn, txn->plan->n_stages);
+        return ferry_txn_turn(txn, txn->plan->n_stages);
     }
     txn->held = true;
     ferry_txn_set_state(txn, FERRY_TXN_AWAITING_CONFIRM);
@@ -351,7 +399,7 @@ static int verify(struct ferry_txn *txn, struct ferry_err *err)
 {
     ferry_txn_set_state(txn, FERRY_TXN_VERIFYING);
     if (ferry_txn_verify(txn))
-        return start_undo(txn, txn->plan->n_stages);
+        return ferry_txn_turn(txn, txn->plan->n_stages);
     if (txn->dead.on)
         return await_confirm(txn, err);
     if (!txn->hold)
@@ -383,7 +431,7 @@ static int end_undo(struct ferry_txn *txn, struct ferry_err *err)
 static int backward(struct ferry_txn *txn, struct ferry_err *err)
 {
     if (!txn->stage)
-        return end_undo(txn, err);
+        return ferry_txn_hook_backward(txn, false) ? 1 : end_undo(txn, err);
     size_t stage = txn->stage - 1;
     if (!txn->undo_said && !in_outage(txn, stage)) {
         txn->undo_said = true;
@@ -391,6 +439,8 @@ static int backward(struct ferry_txn *txn, struct ferry_err *err)
         if (r < 0)
             ferry_txn_say(txn, FERRY_EVENT_NOTE, SIZE_MAX, "%s", err->text); /* putting back matters more */
     }
+    if (ferry_txn_hook_backward(txn, in_outage(txn, stage)))
+        return 1;
     stage_title(txn, FERRY_EVENT_STAGE_START, stage, ": undo");
     if (ferry_txn_undo_stage(txn, stage)) {
         stage_title(txn, FERRY_EVENT_NOTE, stage, " could not be undone; earlier ones stay as they are");
@@ -409,6 +459,8 @@ int ferry_txn_step(struct ferry_txn *txn, struct ferry_err *err)
         return 0;
     if (txn->record.state == FERRY_TXN_UNDOING)
         return backward(txn, err);
+    if (ferry_txn_hook_due(txn))
+        return ferry_txn_hook_forward(txn);
     if (txn->stage < txn->plan->n_stages)
         return forward(txn);
     return verify(txn, err);
@@ -432,7 +484,7 @@ int ferry_txn_abort(struct ferry_txn *txn, const char *reason, struct ferry_err 
         return ferry_error(err, FERRY_EUSAGE, "transaction %s is committed: `ferry rollback` undoes it",
                            txn->record.id);
     ferry_txn_set_reason(txn, reason);
-    start_undo(txn, txn->record.stages_begun);
+    ferry_txn_turn(txn, txn->record.stages_begun);
     return 0;
 }
 

@@ -83,11 +83,20 @@ static int compare_part(struct ferry_txn *txn, struct ferry_view *view, struct f
     return 0;
 }
 
+static bool is_overridden(const struct ferry_txn *txn, const char *rule)
+{
+    bool found = ferry_overrides_have(&txn->plan->overrides, rule);
+    for (size_t i = 0; !found && i < txn->record.n_overrides; i++)
+        found = !strcmp(txn->record.overrides[i].rule, rule);
+    return found;
+}
+
 /* A longer prefix that is not held by all who hold the outer one: it came after the plan. */
 static void compare_specifics(struct ferry_txn *txn, struct ferry_hands *drift)
 {
     const struct ferry_plan *plan = txn->plan;
     FERRY_AUTOFREE bool *has = ferry_calloc(plan->n_routers, sizeof *has);
+    bool overridden = is_overridden(txn, "more-specific");
     for (size_t i = 0, end; i < txn->n_specifics; i = end) {
         const struct ferry_specific *s = &txn->specifics[i];
         memset(has, 0, plan->n_routers * sizeof *has);
@@ -101,6 +110,12 @@ static void compare_specifics(struct ferry_txn *txn, struct ferry_hands *drift)
             everywhere &= has[r] || !plan->groups[s->group].initial[r];
         for (size_t k = i; !everywhere && k < end; k++) {
             const struct ferry_specific *x = &txn->specifics[k];
+            if (overridden) {
+                char prefix[FERRY_PREFIX_STRLEN];
+                ferry_txn_say(txn, FERRY_EVENT_NOTE, SIZE_MAX, "%s: the longer prefix %s stays as it is",
+                              plan->routers[x->router].name, ferry_prefix_text(&x->prefix, prefix));
+                continue;
+            }
             struct ferry_entry unknown = {.type = FERRY_UNICAST, .table = x->table, .metric = x->metric};
             ferry_hands_add(drift, plan->routers[x->router].name,
                             ferry_key_text(&x->prefix, FERRY_KIND_ROUTE, x->table, x->metric), NULL, &unknown,
@@ -113,6 +128,8 @@ static int compare(struct ferry_txn *txn, struct ferry_hands *drift, struct ferr
 {
     FERRY_AUTOFREE const struct ferry_stack **states = ferry_states_initial(txn->plan);
     FERRY_AUTOFREE bool *needed = ferry_plan_needed(txn->plan);
+    for (size_t i = 0; i < txn->stage; i++) /* it was paused there */
+        ferry_states_stage(txn->plan, states, i, false);
     size_t width = ferry_txn_view_width(txn->plan), widest = ferry_plan_widest(txn->plan);
     for (size_t from = 0; from < widest; from += width) {
         FERRY_CLEANUP(view_cleanup) struct ferry_view view = {0};
@@ -181,7 +198,7 @@ int ferry_txn_check(struct ferry_txn *txn, struct ferry_hands *drift, struct fer
     int r = prove(txn, err);
     if (!r)
         r = compare(txn, drift, err);
-    for (size_t i = 0; !r && i < txn->plan->n_stages; i++)
+    for (size_t i = txn->stage; !r && i < txn->plan->n_stages; i++)
         r = check_stage(txn, i, err);
     return r;
 }

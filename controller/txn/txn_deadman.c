@@ -57,7 +57,7 @@ void ferry_txn_deadman_init(struct ferry_txn *txn, unsigned window_s)
     const struct ferry_plan *plan = txn->plan;
     d->on = true;
     d->window_s = window_s;
-    d->margin_s = MARGIN_S + (unsigned)(txn->record.n_outcomes / 10000);
+    d->margin_s = MARGIN_S + (unsigned)(txn->record.n_outcomes / 10000) + ferry_txn_hooks_last(txn);
     d->guard_s = GUARD_S + window_s / DRIFT;
     d->roles = ferry_calloc(plan->n_routers, 1);
     d->answers = ferry_calloc(plan->n_routers, sizeof *d->answers);

@@ -5,6 +5,7 @@
  * one run apply.c      a stage forward                               txn_undo.c   a stage backward verify.c
  * the end state, delivered from everywhere      recover.c    after a crash
  *   txn_await.c  waiting for routing protocols
+ *   hooks.c      programs and pauses between the stages     pause.c      going on after a pause
  *
  * SPDX-License-Identifier: MIT */
 #ifndef FERRY_TXN_ENGINE_H
@@ -213,6 +214,10 @@ struct ferry_txn {
     size_t n_specifics;
     struct ferry_dead_men dead;
     bool claimed; /* some of its routers, or all: txn_claim.c */
+    size_t next_hook;            /* forward: hooks [0, next_hook) have been passed */
+    size_t back_hook;            /* backward: hooks [back_hook, …) have been looked at */
+    bool hooks_unsaved;          /* the journal does not know yet what became of them */
+    struct ferry_resumed *taken; /* where it was taken up from the journal: owned */
 };
 
 void ferry_txn_point(const struct ferry_env *env, const char *name);
@@ -288,6 +293,36 @@ int ferry_txn_deadman_confirm(struct ferry_txn *txn, struct ferry_err *err) FERR
 void ferry_txn_deadman_disarm(struct ferry_txn *txn);
 /* How long an undo takes on the routers, in seconds from the deadline. */
 unsigned ferry_txn_deadman_lasts(const struct ferry_txn *txn);
+
+/* ---- Hooks (hooks.c). ---- */
+
+/* Those of the plan, and a pause before each of these phases (bits). */
+void ferry_txn_hooks_init(struct ferry_txn *txn, unsigned pause_before);
+/* How long they may take together, in seconds. */
+unsigned ferry_txn_hooks_last(const struct ferry_txn *txn);
+/* -FERRY_EREFUSED (rule pause) where a dead-man would not wait for a person. */
+int ferry_txn_hooks_check(const struct ferry_txn *txn, struct ferry_err *err) FERRY_MUST_CHECK;
+/* The one place where a hook's state changes. */
+void ferry_txn_hook_mark(struct ferry_txn *txn, struct ferry_txn_hook *hook, enum ferry_hook_state state);
+/* Whether one is to be passed before the next stage. */
+bool ferry_txn_hook_due(const struct ferry_txn *txn);
+/* Passes it, or turns back.  1: step again.  0: paused. */
+int ferry_txn_hook_forward(struct ferry_txn *txn);
+/* Takes back one that lies behind the stages that are undone; false: none was left. */
+bool ferry_txn_hook_backward(struct ferry_txn *txn, bool outage);
+/* What the journal does not know yet; that it cannot be written is said, no more. */
+void ferry_txn_hooks_save(struct ferry_txn *txn);
+/* Whether all of them are done, or skipped. */
+bool ferry_txn_hooks_whole(const struct ferry_txn *txn);
+/* What a crash has cut off, or NULL; malloc'd. */
+char *ferry_txn_hook_cut_off(const struct ferry_txn *txn);
+/* A hand for each that is not taken back. */
+void ferry_txn_hooks_hands(const struct ferry_txn *txn, struct ferry_hands *hands);
+/* From now on step undoes, from this stage on; 1, for ferry_txn_step. */
+int ferry_txn_turn(struct ferry_txn *txn, size_t stage);
+
+/* Undoes what is paused. */
+int ferry_txn_revert_paused(struct ferry_txn *txn, struct ferry_err *err) FERRY_MUST_CHECK;
 
 /* ---- Taking up a transaction of the journal (recover.c, confirm.c). ---- */
 

@@ -394,6 +394,7 @@ void ferry_txn_undo_end(struct ferry_txn *txn)
                 end_cell(txn, &view, part, i, ours, &hands);
         }
     }
+    ferry_txn_hooks_hands(txn, &hands);
     ferry_hands_free(txn->record.hands, txn->record.n_hands);
     txn->record.hands = hands.v;
     txn->record.n_hands = hands.n;

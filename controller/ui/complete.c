@@ -190,10 +190,19 @@ static const struct argp_option *option_of(const struct line *l, const char *wor
     return o || !l->verb ? o : find_option(l->verb->argp, word);
 }
 
+/* Those that can be overridden. */
+static void offer_rules(const struct line *l)
+{
+    for (unsigned i = 0; i < ferry_n_rules; i++)
+        if (!ferry_rules[i].firm)
+            offer(l, ferry_rules[i].name);
+}
+
 static void offer_value(struct ui *ui, const struct line *l, const char *what)
 {
     static const char *const colors[] = {"auto", "always", "never", NULL};
     static const char *const formats[] = {"text", "native", "json", NULL};
+    static const char *const phases[] = {"prepare", "detach", "settle", NULL};
     static const char *const modes[] = {"planned", "disaster", NULL};
     if (strcmp(what, "TX") == 0)
         offer_transactions(ui, l);
@@ -205,6 +214,10 @@ static void offer_value(struct ui *ui, const struct line *l, const char *what)
         offer_all(l, formats);
     else if (strcmp(what, "MODE") == 0)
         offer_all(l, modes);
+    else if (strcmp(what, "PHASE") == 0)
+        offer_all(l, phases);
+    else if (strcmp(what, "RULE") == 0)
+        offer_rules(l);
     else
         offer_names(ui, l, what);
 }
@@ -242,7 +255,8 @@ static void offer_argument(struct ui *ui, const struct line *l)
     static const char *const lab[] = {"up", "down", "status", NULL};
     static const char *const audit[] = {"head", "verify", NULL};
     static const char *const of_files[] = {"validate", "prove", "apply", "drill", NULL};
-    static const char *const of_transactions[] = {"rollback", "show", "confirm", "extend", NULL};
+    static const char *const of_transactions[] = {"rollback", "show",  "confirm", "extend",
+                                                  "resume",   "retry", "skip",    NULL};
     const char *verb = l->verb->name;
     size_t n = arguments(l);
     if (strcmp(verb, "lab") == 0 && n == 0)

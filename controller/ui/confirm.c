@@ -115,6 +115,8 @@ int ui_outcome(struct ui *ui, const struct ferry_txn_record *r, const char *verb
         undone_text(ui, r, verb);
     } else if (r->state == FERRY_TXN_AWAITING_CONFIRM) {
         ui_awaiting_text(ui, r);
+    } else if (r->state == FERRY_TXN_PAUSED) {
+        ui_paused_text(ui, r, stdout);
     } else {
         printf("%s is %s: a person is needed\n", r->id, ferry_txn_state_name(r->state));
         if (r->reason)

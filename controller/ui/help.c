@@ -34,7 +34,7 @@ static const char top_tail[] =
     "   4  refused by a precheck or a safety rule, which is named; nothing was written\n"
     "   5  failed, rolled back, and the rollback verified\n"
     "   6  partial or unknown: a person is needed; what is known of every router is shown\n"
-    "   7  applied and verified, awaiting `ferry confirm`\n"
+    "   7  awaiting a person: applied and verified, for `ferry confirm`; or paused, for `ferry resume`\n"
     "   8  another transaction holds the lock\n"
     "  64  usage: unknown verb, option, subnet, site, router or transaction\n"
     "  65  bad input file (missing or unreadable too)\n"

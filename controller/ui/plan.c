@@ -16,6 +16,7 @@ enum format { FORMAT_NONE, FORMAT_TEXT, FORMAT_NATIVE, FORMAT_JSON };
 struct plan_options {
     struct ui *ui;
     struct ui_selection selection;
+    struct ui_overrides overrides;
     const char *out;
     enum format format;
     bool reverse, detailed;
@@ -50,7 +51,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case ARGP_KEY_INIT:
         o->selection.ui = o->ui;
+        o->selection.overrides = &o->overrides.set;
         state->child_inputs[0] = state->child_inputs[1] = &o->selection;
+        state->child_inputs[2] = &o->overrides;
         return 0;
     case KEY_OUT:
         if (!*arg)
@@ -70,7 +73,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     }
 }
 
-static const struct argp_child children[] = {{.argp = &ui_selection_argp}, {.argp = &ui_offline_argp}, {0}};
+static const struct argp_child children[] = {
+    {.argp = &ui_selection_argp}, {.argp = &ui_offline_argp}, {.argp = &ui_override_argp}, {0}};
 static const struct argp argp = {.options = options, .parser = parse, .children = children};
 
 static int write_all(int fd, const char *text, size_t len)
@@ -170,9 +174,11 @@ static int make(struct ui *ui, const struct plan_options *o, struct ferry_plan *
 
 static int run(struct ui *ui, void *opaque)
 {
-    const struct plan_options *o = opaque;
+    struct plan_options *o = opaque;
     FERRY_CLEANUP(ui_plan_cleanup) struct ferry_plan *plan = NULL;
-    int r = make(ui, o, &plan);
+    int r = ui_overrides_check(ui, &o->overrides);
+    if (r == 0)
+        r = make(ui, o, &plan);
     if (r < 0)
         return r;
     FERRY_AUTOFREE char *document = ferry_plan_write(plan, true);
@@ -186,6 +192,7 @@ static int run(struct ui *ui, void *opaque)
 static void clear(void *opaque)
 {
     ui_selection_clear(&((struct plan_options *)opaque)->selection);
+    ui_overrides_clear(&((struct plan_options *)opaque)->overrides);
 }
 
 const struct ui_verb ui_verb_plan = {

@@ -49,6 +49,18 @@ static int print_router(struct ui *ui, const struct ferry_plan *plan, const stru
     return 0;
 }
 
+/* Comments: who types the commands runs the programs where they stand. */
+static void print_hooks(const struct ferry_plan *plan, size_t stage, FILE *f)
+{
+    for (size_t i = 0; i < plan->hooks.n; i++) {
+        const struct ferry_hook *h = &plan->hooks.v[i];
+        FERRY_AUTOFREE char *program = h->run ? ferry_argv_text(h->run) : NULL;
+        if (ferry_plan_boundary(plan, h->at) == stage && (program || h->pause))
+            fprintf(f, "\n# hook %s: %s%s\n", ferry_boundary_name(h->at),
+                    program ? "" : "pause: ", program ? program : h->pause);
+    }
+}
+
 int ui_plan_native(struct ui *ui, const struct ferry_plan *plan, FILE *f)
 {
     FERRY_AUTOFREE bool *here = ferry_calloc(plan->n_routers + 1, sizeof *here);
@@ -58,6 +70,7 @@ int ui_plan_native(struct ui *ui, const struct ferry_plan *plan, FILE *f)
         fprintf(f, "# nothing to do\n");
     for (size_t i = 0; i < plan->n_stages; i++) {
         const struct ferry_stage *stage = &plan->stages[i];
+        print_hooks(plan, i, f);
         memset(here, 0, plan->n_routers * sizeof *here);
         for (size_t k = 0; k < stage->n_changes; k++)
             here[stage->changes[k].router] = true;
@@ -71,5 +84,6 @@ int ui_plan_native(struct ui *ui, const struct ferry_plan *plan, FILE *f)
                 return e;
         }
     }
+    print_hooks(plan, plan->n_stages, f);
     return 0;
 }

@@ -158,12 +158,45 @@ static void print_counts(const struct ui *ui, const struct ferry_plan *plan, FIL
         fprintf(f, "outage: %zu barriers (detach %s attach).\n", n.attach - n.detach, ui_arrow(ui));
 }
 
+static void print_hooks(const struct ui *ui, const struct ferry_plan *plan, size_t stage, FILE *f)
+{
+    for (size_t i = 0; i < plan->hooks.n; i++) {
+        const struct ferry_hook *h = &plan->hooks.v[i];
+        FERRY_AUTOFREE char *program = h->run ? ferry_argv_text(h->run) : NULL;
+        FERRY_AUTOFREE char *undo = h->undo ? ferry_argv_text(h->undo) : NULL;
+        if (ferry_plan_boundary(plan, h->at) != stage || (!program && !h->pause))
+            continue;
+        fprintf(f, "\n%shook %s%s: ", ui_style(ui, f, UI_BOLD), ferry_boundary_name(h->at), ui_reset(ui, f));
+        if (h->pause)
+            fprintf(f, "pause: %s\n", h->pause);
+        else
+            fprintf(f, "%s  %s# at most %u s%s%s%s%s\n", program, ui_style(ui, f, UI_DIM), h->timeout_s,
+                    undo ? ", undo: " : ", no undo", undo ? undo : "",
+                    h->pause_on_failure ? ", a failure pauses" : "", ui_reset(ui, f));
+    }
+}
+
+static void print_overrides(const struct ui *ui, const struct ferry_plan *plan, FILE *f)
+{
+    for (size_t i = 0; i < plan->overrides.n; i++) {
+        const struct ferry_override *o = &plan->overrides.v[i];
+        fprintf(f, "%s%soverridden:%s rule %s: %s%s\n", i ? "" : "\n", ui_style(ui, f, UI_YELLOW),
+                ui_reset(ui, f), o->rule->name,
+                o->refused ? "would have refused: " : "it would not have refused",
+                o->refused ? o->refused : "");
+    }
+}
+
 void ui_plan_text(const struct ui *ui, const struct ferry_plan *plan, FILE *f)
 {
     fprintf(f, "Plan %.12s, topology %s, mode %s\n", plan->id, plan->topology_name, plan->mode);
     print_groups(ui, plan, f);
-    for (size_t i = 0; i < plan->n_stages; i++)
+    for (size_t i = 0; i < plan->n_stages; i++) {
+        print_hooks(ui, plan, i, f);
         print_stage(ui, plan, i, f);
+    }
+    print_hooks(ui, plan, plan->n_stages, f);
+    print_overrides(ui, plan, f);
     for (size_t i = 0; i < plan->n_warnings; i++)
         fprintf(f, "%s%swarning:%s %s\n", i ? "" : "\n", ui_style(ui, f, UI_YELLOW), ui_reset(ui, f),
                 plan->warnings[i]);

@@ -26,6 +26,11 @@ struct ui_progress *ui_progress_new(const struct ui *ui, const struct ferry_plan
     return p;
 }
 
+void ui_progress_plan(struct ui_progress *p, const struct ferry_plan *plan)
+{
+    p->plan = plan;
+}
+
 static void keep(struct ui_progress *p, const char *line)
 {
     size_t n = strlen(line);

@@ -125,6 +125,59 @@ static void add_outcomes(const struct ferry_txn_record *r, struct json_object *s
     }
 }
 
+static struct json_object *overrides_json(const struct ferry_txn_record *r)
+{
+    struct json_object *list = json_object_new_array();
+    for (size_t i = 0; i < r->n_overrides; i++) {
+        struct json_object *o = json_object_new_object();
+        json_object_object_add(o, "rule", text_or_null(r->overrides[i].rule));
+        json_object_object_add(o, "user", text_or_null(r->overrides[i].user));
+        json_object_object_add(o, "at", time_or_null(r->overrides[i].at_us));
+        json_object_object_add(o, "refused", text_or_null(r->overrides[i].refused));
+        json_object_array_add(list, o);
+    }
+    return list;
+}
+
+static struct json_object *argv_json(char *const *argv)
+{
+    struct json_object *list = argv ? json_object_new_array() : NULL;
+    for (; argv && *argv; argv++)
+        json_object_array_add(list, json_object_new_string(*argv));
+    return list;
+}
+
+static struct json_object *hook_json(const struct ferry_txn_hook *h)
+{
+    struct json_object *o = json_object_new_object();
+    bool pause = h->hook.pause || h->hook.pause_undo;
+    json_object_object_add(o, "at", json_object_new_string(ferry_boundary_name(h->hook.at)));
+    if (pause) {
+        json_object_object_add(o, "pause", text_or_null(h->hook.pause));
+        json_object_object_add(o, "undo", text_or_null(h->hook.pause_undo));
+    } else {
+        json_object_object_add(o, "run", argv_json(h->hook.run));
+        json_object_object_add(o, "undo", argv_json(h->hook.undo));
+    }
+    json_object_object_add(o, "state", json_object_new_string(ferry_hook_state_name(h->state)));
+    json_object_object_add(o, "started", time_or_null(h->started_us));
+    json_object_object_add(o, "ended", time_or_null(h->ended_us));
+    json_object_object_add(o, "tries", json_object_new_int64(h->tries));
+    json_object_object_add(o, "status", h->ended_us && !pause ? json_object_new_int(h->status) : NULL);
+    json_object_object_add(o, "user", text_or_null(h->user));
+    json_object_object_add(o, "output", text_or_null(h->output));
+    json_object_object_add(o, "undo_output", text_or_null(h->undo_output));
+    return o;
+}
+
+static struct json_object *hooks_json(const struct ferry_txn_record *r)
+{
+    struct json_object *list = json_object_new_array();
+    for (size_t i = 0; i < r->n_hooks; i++)
+        json_object_array_add(list, hook_json(&r->hooks[i]));
+    return list;
+}
+
 struct json_object *ui_record_json(const struct ferry_txn_record *r)
 {
     struct json_object *doc = ui_record_brief_json(r), *groups = NULL, *stages = NULL;
@@ -137,6 +190,8 @@ struct json_object *ui_record_json(const struct ferry_txn_record *r)
     add_outcomes(r, stages);
     json_object_object_add(doc, "groups", json_object_get(groups));
     json_object_object_add(doc, "stages", json_object_get(stages));
+    json_object_object_add(doc, "hooks", hooks_json(r));
+    json_object_object_add(doc, "overrides", overrides_json(r));
     return doc;
 }
 
@@ -204,6 +259,15 @@ void ui_record_text(const struct ui *ui, const struct ferry_txn_record *r, FILE 
     fprintf(f, "  plan %s\n", r->plan_id);
     if (r->reason)
         fprintf(f, "  reason: %s\n", r->reason);
+    for (size_t i = 0; i < r->n_overrides; i++)
+        fprintf(f, "  %soverridden%s: rule %s by %s: %s%s\n", ui_style(ui, f, UI_YELLOW), ui_reset(ui, f),
+                r->overrides[i].rule, r->overrides[i].user ? r->overrides[i].user : "unknown",
+                r->overrides[i].refused ? "would have refused: " : "it would not have refused",
+                r->overrides[i].refused ? r->overrides[i].refused : "");
+    if (r->n_hooks)
+        fprintf(f, "\nhooks\n");
+    for (size_t i = 0; i < r->n_hooks; i++)
+        ui_hook_text(ui, &r->hooks[i], f);
     for (size_t i = 0; r->plan && i < r->plan->n_stages; i++) {
         fprintf(f, "\nstage %zu/%zu %s\n", i + 1, r->plan->n_stages,
                 ferry_phase_name(r->plan->stages[i].phase));

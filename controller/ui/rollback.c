@@ -8,6 +8,7 @@
 struct rollback_options {
     struct ui *ui;
     struct ui_run_options run;
+    struct ui_overrides overrides;
     const char *id;
 };
 
@@ -18,6 +19,7 @@ static error_t rollback_parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_INIT:
         o->run.ui = o->ui;
         state->child_inputs[0] = &o->run;
+        state->child_inputs[1] = &o->overrides;
         return 0;
     case ARGP_KEY_ARG:
         if (o->id)
@@ -29,7 +31,8 @@ static error_t rollback_parse(int key, char *arg, struct argp_state *state)
     }
 }
 
-static const struct argp_child rollback_children[] = {{.argp = &ui_run_argp}, {0}};
+static const struct argp_child rollback_children[] = {
+    {.argp = &ui_run_argp}, {.argp = &ui_override_argp}, {0}};
 static const struct argp rollback_argp = {.parser = rollback_parse, .children = rollback_children};
 
 /* The rollback that undid a transaction, or NULL. */
@@ -111,7 +114,13 @@ static int rollback_fleet(struct ui *ui, const struct ferry_plan *plan, struct f
                : ferry_fleet_for_plan(&config, plan, ret, &ui->err);
 }
 
-/* The transaction that awaits its confirmation, where that is the one meant. */
+/* A confirmation, or a person. */
+static bool awaits(const struct ferry_txn_record *r)
+{
+    return r->state == FERRY_TXN_AWAITING_CONFIRM || r->state == FERRY_TXN_PAUSED;
+}
+
+/* The transaction that awaits its confirmation, or is paused, where that is the one meant. */
 static int find_awaiting(struct ui *ui, const char *id, struct ferry_journal *journal,
                          struct ferry_txn_record **ret)
 {
@@ -120,12 +129,12 @@ static int find_awaiting(struct ui *ui, const char *id, struct ferry_journal *jo
     const struct ferry_txn_record *awaiting = NULL;
     int r = journal ? ferry_journal_list(journal, 0, &records.v, &records.n, &ui->err) : 0;
     for (size_t i = 0; r == 0 && i < records.n; i++)
-        if (records.v[i]->state == FERRY_TXN_AWAITING_CONFIRM)
+        if (awaits(records.v[i]))
             awaiting = records.v[i];
     if (r < 0 || !awaiting)
         return r;
     r = ferry_journal_get(journal, id ? id : awaiting->id, &record, &ui->err);
-    if (r == 0 && record->state == FERRY_TXN_AWAITING_CONFIRM)
+    if (r == 0 && awaits(record))
         *ret = FERRY_STEAL(record);
     return r;
 }
@@ -144,9 +153,9 @@ static int revert(struct ui *ui, const struct rollback_options *o)
     if (r < 0 || !awaiting)
         return r < 0 ? r : 1;
     if (o->run.dry_run)
-        return ferry_refuse(&ui->err, "dry-run",
-                            "%s awaits its confirmation: there is nothing to look at first", awaiting->id);
-    if (!o->run.yes && !ui_ask(ui, "Undo what awaits its confirmation?"))
+        return ferry_refuse(&ui->err, "dry-run", "%s awaits a person: there is nothing to look at first",
+                            awaiting->id);
+    if (!o->run.yes && !ui_ask(ui, "Undo what awaits a confirmation or is paused?"))
         return ferry_error(&ui->err, FERRY_EIO, "not confirmed; nothing was written");
     r = ferry_txn_revert(journal, &config, &options, awaiting->id, &record, &ui->err);
     ui_progress_flush(progress);
@@ -158,12 +167,14 @@ static int revert(struct ui *ui, const struct rollback_options *o)
 
 static int rollback_run(struct ui *ui, void *options)
 {
-    const struct rollback_options *o = options;
+    struct rollback_options *o = options;
     FERRY_CLEANUP(ui_topology_cleanup) struct ferry_topology *t = NULL;
     FERRY_CLEANUP(ui_record_cleanup) struct ferry_txn_record *record = NULL;
     FERRY_CLEANUP(ui_plan_cleanup) struct ferry_plan *undo = NULL;
     FERRY_CLEANUP(ui_fleet_cleanup) struct ferry_fleet *fleet = NULL;
-    int r = ui_run_may(ui, &o->run);
+    int r = ui_overrides_check(ui, &o->overrides);
+    if (r == 0)
+        r = ui_run_may(ui, &o->run);
     if (r == 0) {
         r = revert(ui, o);
         if (r <= 0 || r > 1)
@@ -190,6 +201,7 @@ static int rollback_run(struct ui *ui, void *options)
         .probes = o->run.probes,
         .n_probes = o->run.n_probes,
         .topology = t,
+        .overrides = &o->overrides.set,
     };
     return ui_run_plan(ui, fleet, undo, &how);
 }
@@ -197,6 +209,7 @@ static int rollback_run(struct ui *ui, void *options)
 static void rollback_clear(void *options)
 {
     free(((struct rollback_options *)options)->run.probes);
+    ui_overrides_clear(&((struct rollback_options *)options)->overrides);
 }
 
 const struct ui_verb ui_verb_rollback = {
@@ -206,7 +219,8 @@ const struct ui_verb ui_verb_rollback = {
     .examples =
         "Without TX: the newest committed move that was not undone.  Every router must still be as that "
         "transaction "
-        "left it.  Needs no topology file, but for --probe.\n\n"
+        "left it.  Needs no topology file, but for --probe.  Also undoes what is paused, or awaits its "
+        "confirmation.\n\n"
         "Examples:\n  ferry rollback\n  ferry rollback 20261120-1015 --yes\n  ferry rollback --dry-run\n\n"
         "Exit status: as of apply; 4 where it was undone already.\n",
     .argp = &rollback_argp,
@@ -276,7 +290,8 @@ const struct ui_verb ui_verb_recover = {
         "Running it again changes nothing more.\n\n"
         "Examples:\n  ferry recover\n  ferry --state-dir /srv/ferry recover --json\n\n"
         "Exit status: 0 nothing is unfinished any more; 6 a person is needed: run it again when the routers "
-        "answer; 7 what awaits `ferry confirm` was left alone, for its deadline has not come.\n",
+        "answer; 7 what awaits `ferry confirm` was left alone, for its deadline has not come, or what is "
+        "paused, for a person.\n",
     .argp = &recover_argp,
     .options_size = sizeof(struct recover_options),
     .run = recover_run,

@@ -55,7 +55,7 @@ int ui_run_may(struct ui *ui, const struct ui_run_options *o)
                         "there is no terminal to ask on: add --yes to go ahead; nothing was written");
 }
 
-static const char *user_name(void)
+const char *ui_user_name(void)
 {
     const char *sudo = getenv("SUDO_USER");
     if (sudo && *sudo && geteuid() == 0)
@@ -70,7 +70,7 @@ struct ferry_txn_options ui_txn_options(struct ui *ui, const char *kind, const c
     return (struct ferry_txn_options){
         .kind = kind,
         .undoes = undoes,
-        .user = user_name(),
+        .user = ui_user_name(),
         .progress = ui_progress_event,
         .progress_ctx = progress,
         .interrupted = ui_signals_caught,
@@ -85,6 +85,7 @@ int ui_record_exit(const struct ferry_txn_record *record)
     case FERRY_TXN_UNDONE:
         return UI_UNDONE;
     case FERRY_TXN_AWAITING_CONFIRM:
+    case FERRY_TXN_PAUSED:
         return UI_AWAITING;
     case FERRY_TXN_READY:
     case FERRY_TXN_APPLYING:
@@ -152,6 +153,7 @@ struct job {
     struct ui *ui;
     const struct ui_run *how;
     struct ferry_txn *txn;
+    struct ui_progress *progress;
     bool verified; /* drill: the move was whole before it was undone */
     bool aborted;
 };
@@ -195,12 +197,45 @@ static void hold(const struct job *job)
         fputc('\n', stderr);
 }
 
+/* Who is asked at a pause: 1 to go on, 0 to leave it paused. */
+static int ask_to_pass(struct job *job)
+{
+    const struct ferry_txn_hook *h = ferry_txn_paused_at(ferry_txn_record(job->txn));
+    bool failed = h && h->state == FERRY_HOOK_FAILED;
+    if (job->how->yes || !ui_can_ask())
+        return 0;
+    ui_progress_flush(job->progress);
+    ui_paused_text(job->ui, ferry_txn_record(job->txn), stderr);
+    if (!ui_ask(job->ui, failed ? "Run it again?" : "Is it done, and shall it go on?"))
+        return 0;
+    int r = ferry_txn_pass(job->txn, failed ? FERRY_RETRY : FERRY_RESUME, ui_user_name(), &job->ui->err);
+    return r < 0 ? r : 1;
+}
+
+/* Steps past the pauses that somebody answers.  A drill leaves nothing behind, so it does not stay paused. */
+static int steps_and_pauses(struct job *job)
+{
+    bool drill = strcmp(job->how->kind, "drill") == 0;
+    int r = steps(job);
+    while (r == 0 && ferry_txn_state(job->txn) == FERRY_TXN_PAUSED) {
+        r = ask_to_pass(job);
+        if (r < 0 || (r == 0 && !drill && !ui_signals_caught()))
+            return r;
+        if (r == 0)
+            r = abort_once(job, ui_signals_caught() ? ui_signals_caught()
+                                                    : "the drill paused, and nobody let it go on");
+        if (r >= 0)
+            r = steps(job);
+    }
+    return r;
+}
+
 static int drive(struct job *job)
 {
     bool drill = strcmp(job->how->kind, "drill") == 0;
     if (drill)
         ferry_txn_hold(job->txn);
-    int r = steps(job);
+    int r = steps_and_pauses(job);
     if (r < 0 || !drill || job->aborted || ferry_txn_state(job->txn) != FERRY_TXN_VERIFYING)
         return r;
     job->verified = true;
@@ -264,6 +299,8 @@ static void report_end(const struct job *job, const struct ferry_txn_record *rec
             printf("Roll back: ferry rollback %s\n", id);
     } else if (record->state == FERRY_TXN_AWAITING_CONFIRM) {
         ui_awaiting_text(ui, record);
+    } else if (record->state == FERRY_TXN_PAUSED) {
+        ui_paused_text(ui, record, stdout);
     } else if (record->state == FERRY_TXN_UNDONE && job->verified) {
         printf("%sdrill passed%s: moved, verified, rolled back, verified: transaction %s\n",
                ui_style(ui, stdout, UI_GREEN), reset, id);
@@ -341,6 +378,9 @@ static int begin(struct job *job, struct ferry_journal *journal, struct ferry_fl
     size_t n = 0;
     struct ferry_txn_options o = ui_txn_options(ui, job->how->kind, job->how->undoes, progress);
     o.confirm_within_s = job->how->confirm_within_s;
+    o.overrides = job->how->overrides;
+    o.pause_before = job->how->pause_before;
+    o.hold_down_s = job->how->topology ? job->how->topology->hold_down_s : 0;
     int r = ferry_txn_begin(journal, fleet, plan, &o, &job->txn, &drift, &n, &ui->err);
     if (r < 0)
         r = show_drift(ui, drift, n, r);
@@ -361,7 +401,7 @@ static int transact(struct ui *ui, struct ferry_fleet *fleet, struct ferry_plan 
     if (r < 0)
         return r;
     ui_signals_catch();
-    struct job job = {.ui = ui, .how = how};
+    struct job job = {.ui = ui, .how = how, .progress = progress};
     r = begin(&job, journal, fleet, plan, progress);
     if (r < 0)
         return r;
@@ -369,6 +409,31 @@ static int transact(struct ui *ui, struct ferry_fleet *fleet, struct ferry_plan 
     r = drive(&job);
     ui_progress_flush(progress);
     return finish(&job, journal, plan, probe, r);
+}
+
+int ui_run_paused(struct ui *ui, struct ferry_journal *journal, const char *id, enum ferry_pass pass,
+                  bool yes)
+{
+    FERRY_CLEANUP(ui_progress_cleanup) struct ui_progress *progress = ui_progress_new(ui, NULL);
+    FERRY_CLEANUP(txn_cleanup) struct ferry_txn *txn = NULL;
+    struct ferry_fleet_config config = ui_fleet_config(ui);
+    struct ferry_txn_options o = ui_txn_options(ui, NULL, NULL, progress);
+    struct ferry_hand *drift = NULL;
+    size_t n = 0;
+    ui_signals_catch();
+    int r = ferry_txn_take_up(journal, &config, &o, id, pass, &txn, &drift, &n, &ui->err);
+    if (r < 0)
+        r = show_drift(ui, drift, n, r);
+    ferry_hands_free(drift, n);
+    if (r < 0)
+        return r;
+    const struct ferry_txn_record *record = ferry_txn_record(txn);
+    ui_progress_plan(progress, record->plan);
+    struct ui_run how = {.kind = record->kind, .undoes = record->undoes, .yes = yes};
+    struct job job = {.ui = ui, .how = &how, .txn = txn, .progress = progress};
+    r = drive(&job);
+    ui_progress_flush(progress);
+    return finish(&job, journal, record->plan, NULL, r);
 }
 
 /* Another transaction's unfinished business is no ground to say "nothing to do" or "every precheck passed".

@@ -16,7 +16,9 @@ struct ui_run {
     unsigned confirm_within_s; /* apply; 0: it needs no confirm */
     char **probes;             /* addresses */
     size_t n_probes;
-    const struct ferry_topology *topology; /* for probes; may be NULL without them */
+    const struct ferry_topology *topology; /* for probes and rules; may be NULL without them */
+    struct ferry_overrides *overrides;     /* may be NULL */
+    unsigned pause_before;                 /* 1 << enum ferry_phase */
 };
 
 /* --yes, --dry-run, --probe: every option struct that has it begins with `struct ui *ui`. */
@@ -31,8 +33,13 @@ extern const struct argp ui_run_argp;
 int ui_run_may(struct ui *ui, const struct ui_run_options *o);
 /* Shows the plan, asks, runs it (or the prechecks alone).  An exit status or a negative code. */
 int ui_run_plan(struct ui *ui, struct ferry_fleet *fleet, struct ferry_plan *plan, const struct ui_run *how);
+/* Takes up what is paused (`id` NULL: the one that is), and runs it like ui_run_plan. */
+int ui_run_paused(struct ui *ui, struct ferry_journal *journal, const char *id, enum ferry_pass how,
+                  bool yes);
 /* The options of every transaction that this program starts. */
 struct ferry_txn_options ui_txn_options(struct ui *ui, const char *kind, const char *undoes, void *progress);
+/* Who runs this program: behind sudo the person. */
+const char *ui_user_name(void);
 int ui_record_exit(const struct ferry_txn_record *record);
 /* Where a committed transaction would not outlive a restart; nothing where it would. */
 void ui_unsaved_text(const struct ui *ui, const struct ferry_txn_record *record);
@@ -45,6 +52,8 @@ int ui_outcome(struct ui *ui, const struct ferry_txn_record *record, const char 
 struct ui_progress;
 struct ui_progress *ui_progress_new(const struct ui *ui,
                                     const struct ferry_plan *plan); /* plan may be NULL */
+/* Where the plan is known later. */
+void ui_progress_plan(struct ui_progress *progress, const struct ferry_plan *plan);
 void ui_progress_event(void *progress, enum ferry_txn_event event, size_t stage, const char *text);
 void ui_progress_flush(struct ui_progress *progress);
 void ui_progress_free(struct ui_progress *progress); /* takes NULL; flushes */

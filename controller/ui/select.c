@@ -360,6 +360,19 @@ static int all_reachable(struct ui *ui, const struct ferry_live *live)
     return 0;
 }
 
+/* Said as early as it is known; begin looks again, with the lock. */
+static int rested(struct ui *ui, const struct ferry_topology *t, struct ferry_overrides *overrides,
+                  struct ferry_plan *plan)
+{
+    FERRY_CLEANUP(ui_journal_cleanup) struct ferry_journal *journal = NULL;
+    int r = t->hold_down_s ? ui_journal_look(ui, &journal) : 0;
+    if (r == 0 && journal)
+        r = ferry_txn_rested(journal, plan, t->hold_down_s, overrides, &ui->err);
+    if (r == 0 && overrides)
+        ferry_overrides_merge(&plan->overrides, overrides);
+    return r;
+}
+
 int ui_plan_select(struct ui *ui, const struct ui_selection *s, const struct ferry_topology *t,
                    struct ferry_fleet *fleet, struct ferry_plan **ret)
 {
@@ -387,7 +400,9 @@ int ui_plan_select(struct ui *ui, const struct ui_selection *s, const struct fer
     if (r < 0)
         return r;
     FERRY_CLEANUP(ui_plan_cleanup) struct ferry_plan *plan = NULL;
-    r = ferry_plan_make(live, moves.v, moves.n, &plan, &ui->err);
+    r = ferry_plan_make_with(live, moves.v, moves.n, s->overrides, &plan, &ui->err);
+    if (r == 0 && !s->offline)
+        r = rested(ui, t, s->overrides, plan);
     if (r == 0)
         r = ui_plan_prove(ui, plan);
     if (r < 0)

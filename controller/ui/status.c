@@ -246,6 +246,10 @@ static void print_text(const struct status *s)
             ui_awaiting_text(s->ui, r);
             continue;
         }
+        if (r->state == FERRY_TXN_PAUSED && !s->running) {
+            ui_paused_text(s->ui, r, stdout);
+            continue;
+        }
         printf("%sunfinished:%s transaction %s is %s: %s\n", ui_style(s->ui, stdout, UI_RED),
                ui_reset(s->ui, stdout), r->id, ferry_txn_state_name(r->state),
                s->running ? "it runs at this moment" : "run `ferry recover`");

@@ -124,6 +124,18 @@ void ui_table_print(struct libscols_table *table); /* and frees it */
 /* RFC 3339, UTC; "-" for 0. */
 const char *ui_time_text(uint64_t us, char buf[static 32]);
 
+/* ---- rules.c ---- */
+/* --override-rule, once or more. */
+struct ui_overrides {
+    char **names;
+    size_t n_names;
+    struct ferry_overrides set; /* after ui_overrides_check */
+};
+extern const struct argp ui_override_argp;
+/* -FERRY_EUSAGE: no such rule; -FERRY_EREFUSED: a firm one. */
+int ui_overrides_check(struct ui *ui, struct ui_overrides *o);
+void ui_overrides_clear(struct ui_overrides *o);
+
 /* ---- select.c: from options to a plan ---- */
 struct ui_selection {
     struct ui *ui;
@@ -132,6 +144,7 @@ struct ui_selection {
     size_t n_moves, n_actives;
     const char *evacuate, *to, *mode;
     bool failback, offline;
+    struct ferry_overrides *overrides; /* the caller's; may be NULL */
 };
 /* --move, --evacuate, --to, --failback, --mode; and --offline, --active for `plan` alone. */
 extern const struct argp ui_selection_argp, ui_offline_argp;
@@ -186,11 +199,15 @@ struct json_object *ui_hands_json(const struct ferry_hand *hands, size_t n);
 void ui_record_text(const struct ui *ui, const struct ferry_txn_record *r, FILE *f);
 void ui_hands_text(const struct ui *ui, const struct ferry_hand *hands, size_t n, FILE *f);
 void ui_outages_text(const struct ui *ui, const struct ferry_txn_record *r, FILE *f);
+/* What became of a hook, with its output. */
+void ui_hook_text(const struct ui *ui, const struct ferry_txn_hook *h, FILE *f);
+/* What is paused, and how to go on. */
+void ui_paused_text(const struct ui *ui, const struct ferry_txn_record *r, FILE *f);
 bool ui_state_ended(enum ferry_txn_state state);
 
 extern const struct ui_verb ui_verb_validate, ui_verb_status, ui_verb_plan, ui_verb_prove, ui_verb_apply,
     ui_verb_rollback, ui_verb_recover, ui_verb_drill, ui_verb_trace, ui_verb_confirm, ui_verb_extend,
-    ui_verb_history, ui_verb_show, ui_verb_audit, ui_verb_lab, ui_verb_version, ui_verb_help,
-    ui_verb_complete;
+    ui_verb_history, ui_verb_show, ui_verb_rules, ui_verb_resume, ui_verb_retry, ui_verb_skip, ui_verb_audit,
+    ui_verb_lab, ui_verb_version, ui_verb_help, ui_verb_complete;
 
 #endif

@@ -90,6 +90,7 @@ enum ferry_txn_state {
     FERRY_TXN_UNDOING,
     FERRY_TXN_UNDONE,
     FERRY_TXN_STUCK,
+    FERRY_TXN_PAUSED, /* a person is asked for, by a hook; see ferry_txn_pass */
 };
 const char *ferry_txn_state_name(enum ferry_txn_state state);
 
@@ -102,6 +103,36 @@ struct ferry_outage {
     double ms;     /* the longest gap between answers that holds lost probes, in milliseconds */
     uint64_t lost, sent;
     uint64_t ttl_exceeded, duplicates;
+};
+
+/* What became of a hook.  Of one that a crash cut off RUNNING is all that is known. */
+enum ferry_hook_state {
+    FERRY_HOOK_WAITING,
+    FERRY_HOOK_RUNNING,
+    FERRY_HOOK_PAUSED,
+    FERRY_HOOK_DONE,
+    FERRY_HOOK_FAILED,
+    FERRY_HOOK_SKIPPED,
+    FERRY_HOOK_UNDONE,
+    FERRY_HOOK_UNDO_FAILED,
+};
+const char *ferry_hook_state_name(enum ferry_hook_state state);
+
+struct ferry_txn_hook {
+    struct ferry_hook hook; /* owned, like everything here */
+    bool added;             /* a pause that only this transaction has (--pause-before) */
+    enum ferry_hook_state state;
+    uint64_t started_us, ended_us; /* of the last run; since 1970 UTC; 0: not (yet) */
+    int status;                    /* of ferry_program_end; 0 while there is none */
+    unsigned tries;
+    char *user;                 /* who has let it pass, retried or skipped it, or NULL */
+    char *output, *undo_output; /* or NULL */
+};
+
+/* A rule that was overridden, by whom and when, and what it would have refused (NULL: nothing, as it came out). */
+struct ferry_txn_override {
+    char *rule, *user, *refused;
+    uint64_t at_us;
 };
 
 struct ferry_txn_record {
@@ -124,6 +155,10 @@ struct ferry_txn_record {
     size_t n_hands;
     struct ferry_outage *outages;
     size_t n_outages;
+    struct ferry_txn_hook *hooks; /* in the order in which they run; not in lists */
+    size_t n_hooks;
+    struct ferry_txn_override *overrides; /* not in lists */
+    size_t n_overrides;
 };
 void ferry_txn_record_free(struct ferry_txn_record *record);
 enum ferry_outcome ferry_txn_outcome_at(const struct ferry_txn_record *r, size_t stage, size_t change,
@@ -163,6 +198,12 @@ struct ferry_txn_options {
     /* Progress; may be NULL.  `stage` is SIZE_MAX where it does not apply. */
     void (*progress)(void *ctx, enum ferry_txn_event event, size_t stage, const char *text);
     void *progress_ctx;
+    /* Rules that the caller has overridden, beside those of the plan; what they would have refused is noted.  May be NULL. */
+    struct ferry_overrides *overrides;
+    /* Seconds that a subnet rests after a committed move (rule hold-down); 0: none.  Not of rollbacks. */
+    unsigned hold_down_s;
+    /* Pauses before these phases too: bits 1 << enum ferry_phase. */
+    unsigned pause_before;
     /* Why a long wait for routing protocols shall end in the undo, or NULL: go on.  May be NULL. */
     const char *(*interrupted)(void);
 };
@@ -185,8 +226,12 @@ int ferry_txn_precheck(struct ferry_fleet *fleet, struct ferry_plan *plan, struc
                        size_t *ret_n_drift, struct ferry_err *err) FERRY_MUST_CHECK;
 void ferry_hands_free(struct ferry_hand *hands, size_t n);
 
-/* One step: a stage applied on all its routers and read back, or the verification, or one stage of the undo.
- * 1: call again.  0: it has ended (or waits after verification, where `hold` was asked for or a confirmation is
+/* Rule hold-down alone: no subnet of the plan was moved by a transaction that was committed less than so long ago. */
+int ferry_txn_rested(struct ferry_journal *journal, const struct ferry_plan *plan, unsigned hold_down_s,
+                     struct ferry_overrides *overrides, struct ferry_err *err) FERRY_MUST_CHECK;
+
+/* One step: a hook, a stage applied on all its routers and read back, or the verification, or one stage of the undo.
+ * 1: call again.  0: it has ended (or is PAUSED, or waits after verification, where `hold` was asked for or a confirmation is
  * awaited); see the state. */
 int ferry_txn_step(struct ferry_txn *txn, struct ferry_err *err) FERRY_MUST_CHECK;
 /* Steps until it has ended. */
@@ -201,9 +246,25 @@ const struct ferry_txn_record *ferry_txn_record(const struct ferry_txn *txn);
 /* Releases the lock and the routers.  A transaction that has not ended stays unfinished in the journal, for recover. */
 void ferry_txn_free(struct ferry_txn *txn);
 
+/* What a person says of a PAUSED one: the step is done; run what has failed once more; go on without it. */
+enum ferry_pass { FERRY_RESUME, FERRY_RETRY, FERRY_SKIP };
+/* Lets a transaction of this process go on: step it then.  `user` is noted with the hook.  -FERRY_EREFUSED (rules not-paused,
+ * pause): that verb does not fit. */
+int ferry_txn_pass(struct ferry_txn *txn, enum ferry_pass how, const char *user,
+                   struct ferry_err *err) FERRY_MUST_CHECK;
+/* Takes up a PAUSED one of the journal (`id` NULL: the one that is), with the lock: proves it again, and every router must
+ * hold what the journal says (-FERRY_EDRIFT, nothing was written) ; then lets it go on.  `ret` is to be stepped. */
+int ferry_txn_take_up(struct ferry_journal *journal, const struct ferry_fleet_config *config,
+                      const struct ferry_txn_options *options, const char *id, enum ferry_pass how,
+                      struct ferry_txn **ret, struct ferry_hand **ret_drift, size_t *ret_n_drift,
+                      struct ferry_err *err) FERRY_MUST_CHECK;
+/* What it is paused at, or NULL. */
+const struct ferry_txn_hook *ferry_txn_paused_at(const struct ferry_txn_record *record);
+
 /* After a crash: takes the lock, and brings the unfinished transaction, if there is one, to UNDONE or
  * COMMITTED (where every router already holds the post-state) or STUCK, from the journal and the routers
- * alone.  One that awaits its confirmation is left alone until its deadline.  1: there was nothing to do.  Running it twice changes
+ * alone.  One that awaits its confirmation is left alone until its deadline, a PAUSED one altogether
+ * (but for a drill).  1: there was nothing to do.  Running it twice changes
  * nothing more; a stuck transaction is tried again. */
 int ferry_txn_recover(struct ferry_journal *journal, const struct ferry_fleet_config *config,
                       const struct ferry_txn_options *options, struct ferry_txn_record **ret,
@@ -220,7 +281,7 @@ int ferry_txn_confirm(struct ferry_journal *journal, const struct ferry_fleet_co
 int ferry_txn_extend(struct ferry_journal *journal, const struct ferry_fleet_config *config,
                      const struct ferry_txn_options *options, const char *id, unsigned seconds,
                      struct ferry_txn_record **ret, struct ferry_err *err) FERRY_MUST_CHECK;
-/* Undoes it now. */
+/* Undoes it now; also a PAUSED one. */
 int ferry_txn_revert(struct ferry_journal *journal, const struct ferry_fleet_config *config,
                      const struct ferry_txn_options *options, const char *id, struct ferry_txn_record **ret,
                      struct ferry_err *err) FERRY_MUST_CHECK;
