@@ -1,6 +1,6 @@
 /* The registry of safety rules, and overrides.  See ferry/rules.h.
  *
- *  S1. Every rule that a refusal names stands here (tests/unit/test_rules.py holds the source against the list).
+ *  S1. Every rule that a refusal names stands here (tests/scenario/test_rules.py holds the source against the list).
  *  S2. A rule is overridden by its own name, never by another's, never all at once.
  *  S3. What keeps a subnet from two sites, packets from loops, or a stale plan from a router is firm.
  *

@@ -406,6 +406,7 @@ int ferry_journal_begin(struct ferry_journal *journal, struct ferry_txn_record *
         rc = put_outcomes(journal, record, seq, err); /* J2: all unknown, the intents */
     if (!rc)
         rc = audit_begin(journal, record, err);
+    if (!rc)
         rc = ferry_journal_put_hooks(journal, record, seq, err);
     if (!rc)
         rc = ferry_journal_put_overrides(journal, record, seq, err);

@@ -276,7 +276,9 @@ int ferry_txn_resume(struct ferry_journal *journal, const struct ferry_fleet_con
     *ret = (struct ferry_resumed){0};
     int r = ferry_journal_get(journal, id, &ret->stored, err);
     if (!r)
-        r = ferry_fleet_for_plan(config, ret->stored->plan, &ret->fleet, err);
+        r = options->topology && !strcmp(options->topology->sha256, ret->stored->plan->topology_sha256)
+                ? ferry_fleet_for_topology(config, options->topology, &ret->fleet, err)
+                : ferry_fleet_for_plan(config, ret->stored->plan, &ret->fleet, err);
     if (r < 0)
         return r;
     ret->txn = ferry_txn_new(journal->env, ret->fleet, ret->stored->plan, options);

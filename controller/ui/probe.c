@@ -11,6 +11,16 @@
 #define BEFORE_US   300000u  /* probed so long before the transaction and after it */
 #define PATIENCE_US 2000000u /* how long a first answer is waited for */
 
+#define MOST_NAMED                                                                                           \
+    32 /* addresses that the topology names: each is a thousand packets a second from every vantage */
+
+/* Addresses of the command line, then those that the topology names. */
+struct wanted {
+    char *const *addresses;
+    size_t n, n_asked;
+    struct ferry_overrides *overrides;
+};
+
 struct ui_probe {
     struct ui_stream *streams;
     struct ferry_outage *outages;
@@ -97,20 +107,29 @@ static size_t add_target(struct ui *ui, struct ui_probe *p, const struct ferry_t
 }
 
 static int add_targets(struct ui *ui, struct ui_probe *p, const struct ferry_topology *t,
-                       char *const *addresses, size_t n)
+                       const struct wanted *wanted)
 {
-    for (size_t i = 0; i < n; i++) {
+    char *const *addresses = wanted->addresses;
+    for (size_t i = 0; i < wanted->n; i++) {
         struct ferry_addr target;
         int r = ferry_addr_parse(addresses[i], &target, &ui->err);
         if (r < 0)
             return ferry_error(&ui->err, FERRY_EUSAGE, "--probe: '%s' is no address", addresses[i]);
-        FERRY_AUTOFREE char *suffix = n > 1 ? ferry_asprintf(" to %s", addresses[i]) : ferry_strdup("");
-        if (add_target(ui, p, t, &target, suffix) == 0)
+        FERRY_AUTOFREE char *suffix =
+            wanted->n > 1 ? ferry_asprintf(" to %s", addresses[i]) : ferry_strdup("");
+        size_t vantages = add_target(ui, p, t, &target, suffix);
+        if (!vantages && i >= wanted->n_asked)
+            r = ferry_rule_refuse(wanted->overrides, &ui->err, "probe-before",
+                                  "%s shall answer before its subnet moves, and nobody here can probe it",
+                                  addresses[i]);
+        else if (!vantages)
             return ferry_refuse(&ui->err, "probe-vantage",
                                 "nobody can probe %s: it takes a router in a namespace of this machine that "
                                 "is no gateway of the "
                                 "subnet and has an address of this family on an interface that is no link",
                                 addresses[i]);
+        if (r < 0)
+            return r;
     }
     return 0;
 }
@@ -123,37 +142,77 @@ static bool all_answered(const struct ui_probe *p)
     return true;
 }
 
-static int check_answered(struct ui *ui, const struct ui_probe *p)
+static int check_answered(struct ui *ui, const struct ui_probe *p, struct ferry_overrides *overrides)
 {
     char buf[FERRY_ADDR_STRLEN];
     for (size_t i = 0; i < p->n; i++) {
         const struct ui_stream *s = &p->streams[i];
         if (atomic_load(&s->failed))
             return ferry_error(&ui->err, FERRY_EIO, "probe from %s: %s", p->outages[i].vantage, s->err.text);
-        if (!atomic_load(&s->answered))
-            return ferry_refuse(&ui->err, "probe-before", "probe: %s does not answer from %s before the move",
-                                ferry_addr_text(&s->target, buf), p->outages[i].vantage);
+        int r = atomic_load(&s->answered)
+                    ? 0
+                    : ferry_rule_refuse(overrides, &ui->err, "probe-before",
+                                        "probe: %s does not answer from %s before the move",
+                                        ferry_addr_text(&s->target, buf), p->outages[i].vantage);
+        if (r < 0)
+            return r;
     }
     return 0;
 }
 
-int ui_probe_start(struct ui *ui, const struct ferry_topology *t, char *const *addresses, size_t n,
-                   struct ui_probe **ret)
+static int start(struct ui *ui, const struct ferry_topology *t, const struct wanted *wanted,
+                 struct ui_probe **ret)
 {
     FERRY_CLEANUP(ui_probe_cleanup) struct ui_probe *p = ferry_calloc(1, sizeof *p);
-    int r = add_targets(ui, p, t, addresses, n);
+    int r = add_targets(ui, p, t, wanted);
     for (size_t i = 0; r == 0 && i < p->n; i++)
         r = ui_stream_start(&p->streams[i], &ui->err);
     if (r < 0)
         return r;
     for (uint64_t waited = 0; waited < PATIENCE_US && !all_answered(p); waited += 10000)
         sleep_us(10000);
-    r = check_answered(ui, p);
+    r = check_answered(ui, p, wanted->overrides);
     if (r < 0)
         return r;
     sleep_us(BEFORE_US);
     *ret = FERRY_STEAL(p);
     return 0;
+}
+
+static bool already(char *const *addresses, size_t n, const char *address)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(addresses[i], address))
+            return true;
+    return false;
+}
+
+int ui_probe_start(struct ui *ui, const struct ferry_plan *plan, const struct ferry_topology *t,
+                   const struct ui_probe_asked *asked, struct ui_probe **ret)
+{
+    size_t n = asked->n, most = n + (t && asked->named ? MOST_NAMED : 0), left_out = 0;
+    FERRY_AUTOFREE char **addresses = ferry_calloc(most, sizeof *addresses);
+    for (size_t i = 0; i < n; i++)
+        addresses[i] = asked->addresses[i];
+    for (size_t g = 0; n + left_out <= most && most > asked->n && g < plan->n_groups; g++)
+        for (size_t i = 0; i < plan->groups[g].n_subnets; i++) {
+            char buf[FERRY_ADDR_STRLEN];
+            uint32_t subnet = ferry_topology_subnet(t, plan->groups[g].subnets[i].name);
+            const struct ferry_addr *a = subnet == FERRY_NONE ? NULL : &t->subnets[subnet].probe;
+            if (!a || !a->family || already(addresses, n, ferry_addr_text(a, buf)))
+                continue;
+            if (n < most)
+                addresses[n++] = ferry_strdup(buf);
+            else
+                left_out++;
+        }
+    if (left_out)
+        ui_warn(ui, "of the addresses that the topology names only the first %d are probed", MOST_NAMED);
+    struct wanted wanted = {addresses, n, asked->n, asked->overrides};
+    int r = n ? start(ui, t, &wanted, ret) : 0;
+    for (size_t i = asked->n; i < n; i++)
+        free(addresses[i]);
+    return r;
 }
 
 static void stop(struct ui_probe *p)

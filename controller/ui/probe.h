@@ -7,13 +7,21 @@
 
 struct ui_probe;
 
+/* What the caller asks to have probed. */
+struct ui_probe_asked {
+    char *const *addresses;
+    size_t n;
+    bool named;                        /* and what the topology names for the moved subnets ("probe") */
+    struct ferry_overrides *overrides; /* of rule probe-before; may be NULL */
+};
+
 /* Starts one stream for each address and vantage: every router with driver netlink that is no gateway of the
  * address's subnet and has an address of its own of that family on an interface that is no end of a link (so
- * that answers find back).  Returns when all were answered.
+ * that answers find back).  *ret stays NULL where there is nothing to probe.  Returns when all were answered.
  * -FERRY_EUSAGE (no address), -FERRY_EREFUSED: rules "probe-vantage" (there is none) and "probe-before" (no
- * answer). */
-int ui_probe_start(struct ui *ui, const struct ferry_topology *t, char *const *addresses, size_t n,
-                   struct ui_probe **ret);
+ * answer; or no vantage for an address of the topology). */
+int ui_probe_start(struct ui *ui, const struct ferry_plan *plan, const struct ferry_topology *t,
+                   const struct ui_probe_asked *asked, struct ui_probe **ret);
 /* Goes on for a moment, then ends the streams.  The outages belong to the probe. */
 void ui_probe_stop(struct ui_probe *probe);
 const struct ferry_outage *ui_probe_outages(const struct ui_probe *probe, size_t *ret_n);

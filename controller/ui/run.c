@@ -395,9 +395,10 @@ static int transact(struct ui *ui, struct ferry_fleet *fleet, struct ferry_plan 
     FERRY_CLEANUP(ui_probe_cleanup) struct ui_probe *probe = NULL;
     FERRY_CLEANUP(ui_progress_cleanup) struct ui_progress *progress = ui_progress_new(ui, plan);
     FERRY_CLEANUP(txn_cleanup) struct ferry_txn *txn = NULL;
+    struct ui_probe_asked asked = {how->probes, how->n_probes, how->undoes == NULL, how->overrides};
     int r = ui_journal_open(ui, &journal);
-    if (r == 0 && how->n_probes)
-        r = ui_probe_start(ui, how->topology, how->probes, how->n_probes, &probe);
+    if (r == 0)
+        r = ui_probe_start(ui, plan, how->topology, &asked, &probe);
     if (r < 0)
         return r;
     ui_signals_catch();
@@ -418,8 +419,12 @@ int ui_run_paused(struct ui *ui, struct ferry_journal *journal, const char *id, 
     FERRY_CLEANUP(txn_cleanup) struct ferry_txn *txn = NULL;
     struct ferry_fleet_config config = ui_fleet_config(ui);
     struct ferry_txn_options o = ui_txn_options(ui, NULL, NULL, progress);
+    FERRY_CLEANUP(ui_topology_cleanup) struct ferry_topology *t = NULL;
     struct ferry_hand *drift = NULL;
+    struct ferry_err ignored;
     size_t n = 0;
+    if (ui->topology_file && ferry_topology_load(ui->topology_file, &t, NULL, &ignored) == 0)
+        o.topology = t;
     ui_signals_catch();
     int r = ferry_txn_take_up(journal, &config, &o, id, pass, &txn, &drift, &n, &ui->err);
     if (r < 0)

@@ -15,7 +15,7 @@ struct ferry_rule {
     const char *firm;   /* why nobody may override it; NULL: it can be overridden */
     unsigned opt_in;    /* enum ferry_opt_in, or 0 */
 };
-/* By name; FERRY_RULE_COUNT of them. */
+/* In the order of their names. */
 extern const struct ferry_rule ferry_rules[];
 extern const unsigned ferry_n_rules;
 const struct ferry_rule *ferry_rule_find(const char *name);

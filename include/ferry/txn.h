@@ -202,6 +202,9 @@ struct ferry_txn_options {
     struct ferry_overrides *overrides;
     /* Seconds that a subnet rests after a committed move (rule hold-down); 0: none.  Not of rollbacks. */
     unsigned hold_down_s;
+    /* Of ferry_txn_take_up: simulated routers that were never written to start at home, which the topology knows whole, the plan
+     * only for its own subnets.  Used where the plan is of it; may be NULL. */
+    const struct ferry_topology *topology;
     /* Pauses before these phases too: bits 1 << enum ferry_phase. */
     unsigned pause_before;
     /* Why a long wait for routing protocols shall end in the undo, or NULL: go on.  May be NULL. */
@@ -253,7 +256,7 @@ enum ferry_pass { FERRY_RESUME, FERRY_RETRY, FERRY_SKIP };
 int ferry_txn_pass(struct ferry_txn *txn, enum ferry_pass how, const char *user,
                    struct ferry_err *err) FERRY_MUST_CHECK;
 /* Takes up a PAUSED one of the journal (`id` NULL: the one that is), with the lock: proves it again, and every router must
- * hold what the journal says (-FERRY_EDRIFT, nothing was written) ; then lets it go on.  `ret` is to be stepped. */
+ * hold what the journal says (-FERRY_EDRIFT, nothing was written); then lets it go on.  `ret` is to be stepped. */
 int ferry_txn_take_up(struct ferry_journal *journal, const struct ferry_fleet_config *config,
                       const struct ferry_txn_options *options, const char *id, enum ferry_pass how,
                       struct ferry_txn **ret, struct ferry_hand **ret_drift, size_t *ret_n_drift,
