@@ -127,6 +127,8 @@ static int load_hook(struct ferry_json *doc, uint32_t v, enum ferry_boundary at,
     uint32_t undo = r < 0 ? FERRY_JSON_NONE : ferry_json_get(doc, v, "undo");
     bool pause = r == 0 && (ferry_json_get(doc, v, "pause") != FERRY_JSON_NONE ||
                             (undo != FERRY_JSON_NONE && ferry_json_type(doc, undo) == FERRY_JSON_STRING));
+    if (pause && ferry_json_get(doc, v, "run") != FERRY_JSON_NONE)
+        r = ferry_json_error(doc, v, err, "'run' and 'pause' exclude each other");
     if (r == 0)
         r = pause ? load_pause(doc, v, &h, err) : load_program(doc, v, &h, err);
     ferry_hooks_add(ret, &h); /* also a broken one: it is freed with the rest */

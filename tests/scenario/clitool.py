@@ -43,7 +43,7 @@ class Cli:
         full = {k: v for k, v in dict(self.env, **(env or {})).items() if k not in drop}
         done = subprocess.run([FERRY, *map(str, argv)], env=full, cwd=self.directory, stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, check=False, timeout=60)
-        assert done.returncode == rc, (f"ferry {' '.join(map(str, argv))}: exit {done.returncode}, not {rc}\n"
+        assert rc is None or done.returncode == rc, (f"ferry {' '.join(map(str, argv))}: exit {done.returncode}, not {rc}\n"
                                        f"{done.stdout}{done.stderr}")
         return done
 
@@ -58,12 +58,13 @@ class Cli:
         return error
 
     def terminal(self, *argv, answer=None, env=None):
-        """Runs on a pseudo-terminal; returns (status, what it showed)."""
+        """Runs on a pseudo-terminal; returns (status, what it showed).  `answer`: to the first question, or a list of them."""
+        answers = [answer] if isinstance(answer, str) else list(answer or [])
         master, slave = pty.openpty()
         process = subprocess.Popen([FERRY, *map(str, argv)], env=dict(self.env, **(env or {})), cwd=self.directory,
                                    stdin=slave, stdout=slave, stderr=slave, close_fds=True)
         os.close(slave)
-        shown, end = b"", time.monotonic() + 60
+        shown, asked, end = b"", 0, time.monotonic() + 60
         try:
             while time.monotonic() < end:
                 if select.select([master], [], [], 0.05)[0]:
@@ -74,9 +75,9 @@ class Cli:
                     if not got:
                         break
                     shown += got
-                if answer is not None and b"[yes/no]" in shown:
-                    os.write(master, answer.encode() + b"\n")
-                    answer = None
+                if answers and shown.count(b"[yes/no]") > asked:
+                    asked += 1
+                    os.write(master, answers.pop(0).encode() + b"\n")
             return process.wait(timeout=10), shown.decode()
         finally:
             if process.poll() is None:
