@@ -74,8 +74,8 @@ void ui_paused_text(const struct ui *ui, const struct ferry_txn_record *r, FILE 
 {
     const struct ferry_txn_hook *h = ferry_txn_paused_at(r);
     bool failed = h && h->state == FERRY_HOOK_FAILED;
-    fprintf(f, "%spaused%s: transaction %s, before stage %zu of %zu: every router is read back\n",
-            ui_style(ui, f, UI_YELLOW), ui_reset(ui, f), r->id, r->stages_begun + 1,
+    fprintf(f, "%spaused%s: transaction %s, after %zu of %zu stages: every router is read back\n",
+            ui_style(ui, f, UI_YELLOW), ui_reset(ui, f), r->id, r->stages_begun,
             r->plan ? r->plan->n_stages : 0);
     if (h)
         ui_hook_text(ui, h, f);
