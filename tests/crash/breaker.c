@@ -312,16 +312,15 @@ int open64(const char *path, int flags, ...)
 static unsigned changes(const void *buf, size_t n, size_t *ret_half)
 {
     unsigned found = 0, all = 0;
-    int left = (int)n;
-    for (struct nlmsghdr *h = (struct nlmsghdr *)buf; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left)) {
+    size_t ends[1024]; /* of messages; a batch has fewer */
+    for (size_t from = 0; from + NLMSG_HDRLEN <= n && all < 1024; from = ends[all++]) {
+        const struct nlmsghdr *h = (const struct nlmsghdr *)((const char *)buf + from);
+        if (h->nlmsg_len < NLMSG_HDRLEN || h->nlmsg_len > n - from)
+            break;
         found += h->nlmsg_type >= RTM_BASE && (h->nlmsg_type & 3) != 2; /* all but RTM_GET… */
-        all++;
+        ends[all] = from + NLMSG_ALIGN(h->nlmsg_len);
     }
-    left = (int)n;
-    struct nlmsghdr *h = (struct nlmsghdr *)buf;
-    for (unsigned i = 0; i < all / 2; i++)
-        h = NLMSG_NEXT(h, left);
-    *ret_half = (size_t)((const char *)h - (const char *)buf);
+    *ret_half = all / 2 ? ends[all / 2 - 1] : 0;
     return found;
 }
 
