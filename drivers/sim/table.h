@@ -64,6 +64,10 @@ bool ferry_sim_place_equal(const struct ferry_sim_place *a, const struct ferry_s
 void ferry_sim_table_read(const struct ferry_sim_table *table, const struct ferry_query *query,
                           struct ferry_fib *ret);
 
+/* Applies an op and says its outcome; without `write` only looks whether it could be (DONE also where `before` is not there:
+ * ops build on each other). */
+void ferry_sim_table_op(struct ferry_sim_table *table, struct ferry_op *op, bool write);
+
 /* The state file.  load: 1 where there is no such file. */
 int ferry_sim_table_load(const char *path, struct ferry_sim_table *ret,
                          struct ferry_err *err) FERRY_MUST_CHECK;
