@@ -236,17 +236,24 @@ int ferry_txn_look(struct ferry_journal *journal, struct ferry_err *err)
     return -FERRY_ELOCKED;
 }
 
-/* Nothing was written: where a router cannot be armed, the transaction has ended before it began. */
+/* No route was written: where a router cannot be armed, the transaction has ended before it began; unless one may be armed all the
+ * same, for `recover` to disarm. */
 static int arm(struct ferry_txn *txn, struct ferry_err *err)
 {
     struct ferry_err ignored;
     int r = ferry_txn_deadman_arm(txn, err);
     if (!r)
         return 0;
+    bool stuck = txn->record.state == FERRY_TXN_STUCK;
     ferry_txn_set_reason(txn, err->text);
-    ferry_txn_set_state(txn, FERRY_TXN_UNDONE);
+    if (!stuck)
+        ferry_txn_set_state(txn, FERRY_TXN_UNDONE);
     txn->record.ended_us = txn->env->realtime_us(txn->env->ctx);
     (void)!ferry_txn_save(txn, "journal-undone", &ignored); /* if not, recover finds nothing to undo */
+    if (stuck)
+        return ferry_error_prefix(
+            err, -FERRY_EUNKNOWN,
+            "no route was changed, but an undo may be armed (`ferry recover` disarms it)");
     return r == -FERRY_EUNKNOWN ? -FERRY_EIO : r;
 }
 

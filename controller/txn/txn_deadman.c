@@ -6,6 +6,8 @@
  *      opposite order: who is cut off in the middle of it has the subnet nowhere, never twice.
  *  D3. Stages of the undo are `guard_s` apart, which is more than deadlines of two routers differ.
  *  D4. No stage begins with less than LOW_S left: what it sends has arrived before an undo begins.
+ *  D5. A transaction has not ended while a router that was told to arm has not answered that it is disarmed: its undo would fall
+ *      into a later one.
  *
  * docs/confirm.md tells the whole story.
  *
@@ -61,6 +63,7 @@ void ferry_txn_deadman_init(struct ferry_txn *txn, unsigned window_s)
     d->guard_s = GUARD_S + window_s / DRIFT;
     d->roles = ferry_calloc(plan->n_routers, 1);
     d->answers = ferry_calloc(plan->n_routers, sizeof *d->answers);
+    d->maybe = ferry_calloc(plan->n_routers, sizeof *d->maybe);
     find_roles(txn);
     for (size_t s = 0; s < plan->n_stages; s++)
         for (size_t i = 0; i < plan->stages[s].n_changes; i++)
@@ -71,6 +74,7 @@ void ferry_txn_deadman_clear(struct ferry_txn *txn)
 {
     free(txn->dead.roles);
     free(txn->dead.answers);
+    free(txn->dead.maybe);
 }
 
 /* ---- The undo as steps. ---- */
@@ -174,9 +178,15 @@ static void ask(struct ferry_txn *txn, enum ferry_deadman_verb verb, unsigned ro
         ferry_txn_point(txn->env, "driver-deadman");
         ferry_fleet_run(txn->fleet, jobs, n);
         ferry_txn_point(txn->env, "driver-deadman");
-        for (size_t i = 0; i < n; i++)
-            txn->dead.answers[jobs[i].router] = (struct ferry_dead_man){
-                jobs[i].deadman_state, jobs[i].deadman_left_s, jobs[i].result, jobs[i].err};
+        for (size_t i = 0; i < n; i++) {
+            const struct ferry_job *job = &jobs[i];
+            txn->dead.answers[job->router] =
+                (struct ferry_dead_man){job->deadman_state, job->deadman_left_s, job->result, job->err};
+            if (job->result == 0)
+                txn->dead.maybe[job->router] = job->deadman_state == FERRY_DEADMAN_ARMED;
+            else if (verb == FERRY_DEADMAN_ARM && job->result == -FERRY_EUNKNOWN)
+                txn->dead.maybe[job->router] = true; /* also where it was silent from the second try on */
+        }
     }
 }
 
@@ -250,10 +260,19 @@ int ferry_txn_deadman_check(const struct ferry_txn *txn, struct ferry_err *err)
     return txn->dead.on ? refuse_without(txn, err) : 0;
 }
 
+/* What stays armed would bring the past back into a later transaction: a person must know. */
+static void add_hand(struct ferry_txn *txn, size_t router)
+{
+    FERRY_GROW(txn->record.hands, txn->record.n_hands);
+    txn->record.hands[txn->record.n_hands++] =
+        (struct ferry_hand){ferry_strdup(txn->plan->routers[router].name), ferry_strdup("dead-man"),
+                            ferry_strdup("disarmed"), ferry_strdup("unknown")};
+    ferry_txn_set_state(txn, FERRY_TXN_STUCK);
+}
+
 int ferry_txn_deadman_arm(struct ferry_txn *txn, struct ferry_err *err)
 {
     struct undo *undos = ferry_calloc(txn->plan->n_routers, sizeof *undos);
-    struct ferry_err ignored;
     int r = 0;
     for (uint32_t i = 0; !r && i < txn->plan->n_routers; i++)
         if (txn->dead.roles[i])
@@ -264,9 +283,9 @@ int ferry_txn_deadman_arm(struct ferry_txn *txn, struct ferry_err *err)
     if (!r)
         return 0;
     ask(txn, FERRY_DEADMAN_DISARM, ALL, 0, NULL);
-    if (judge(txn, ALL, FERRY_DEADMAN_NONE, &ignored) != 0)
-        ferry_txn_say(txn, FERRY_EVENT_NOTE, SIZE_MAX, "after a failed start: %s; it would change nothing",
-                      ignored.text);
+    for (size_t i = 0; i < txn->plan->n_routers; i++)
+        if (txn->dead.maybe[i])
+            add_hand(txn, i); /* D5 */
     return r > 0 ? -FERRY_EIO : r;
 }
 
@@ -326,7 +345,6 @@ int ferry_txn_deadman_confirm(struct ferry_txn *txn, struct ferry_err *err)
     return judge(txn, ALL, FERRY_DEADMAN_CONFIRMED, err);
 }
 
-/* What stays armed would bring the past back into a later transaction: a person must know. */
 void ferry_txn_deadman_disarm(struct ferry_txn *txn)
 {
     if (!txn->dead.on)
@@ -334,12 +352,7 @@ void ferry_txn_deadman_disarm(struct ferry_txn *txn)
     ask(txn, FERRY_DEADMAN_DISARM, ALL, 0, NULL);
     for (size_t r = 0; r < txn->plan->n_routers; r++) {
         const struct ferry_dead_man *a = &txn->dead.answers[r];
-        if (!txn->dead.roles[r] || (a->result == 0 && a->state != FERRY_DEADMAN_ARMED))
-            continue;
-        FERRY_GROW(txn->record.hands, txn->record.n_hands);
-        txn->record.hands[txn->record.n_hands++] =
-            (struct ferry_hand){ferry_strdup(txn->plan->routers[r].name), ferry_strdup("dead-man"),
-                                ferry_strdup("disarmed"), ferry_strdup("unknown")};
-        ferry_txn_set_state(txn, FERRY_TXN_STUCK);
+        if (txn->dead.roles[r] && (a->result < 0 || a->state == FERRY_DEADMAN_ARMED))
+            add_hand(txn, r); /* D5 */
     }
 }

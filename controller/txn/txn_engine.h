@@ -184,6 +184,7 @@ struct ferry_dead_men {
     uint64_t until_us;                    /* the earliest deadline, monotonic; 0: not known */
     uint8_t *roles;                       /* [router] */
     struct ferry_dead_man *answers;       /* [router]: the last ones */
+    bool *maybe; /* [router]: it was told to arm, and has not said since that it is not */
 };
 
 /* ---- The transaction. ---- */

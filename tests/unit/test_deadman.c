@@ -300,6 +300,38 @@ static void one_that_cannot_be_armed_stops_it(void **unused)
     end(&s);
 }
 
+/* It was told to arm, and neither that nor the disarming was answered: its undo must not come in a later move. */
+static void one_that_may_be_armed_is_a_hand(void **unused)
+{
+    (void)unused;
+    struct story s;
+    struct ferry_err err = {0};
+    enum ferry_txn_state state;
+    struct ferry_fault_script script;
+    struct ferry_fault_rule rule = {
+        .kind = FERRY_FAULT_LOST_REPLY, .call = FERRY_FAULT_DEADMAN, .router = "edge-third", .nth = 0};
+    begin(&s);
+    break_router(&s, &script, &rule);
+    assert_int_equal(apply(&s, &state, &err), -FERRY_EUNKNOWN);
+    assert_non_null(strstr(err.text, "ferry recover"));
+    assert_non_null(strstr(err.text, "edge-third"));
+    mend(&s);
+    holds(&s, s.pre);
+    assert_int_equal(apply(&s, &state, &err), -FERRY_EREFUSED);
+    assert_string_equal(err.rule, "unfinished");
+    struct ferry_txn_record *record = NULL;
+    assert_int_equal(ferry_journal_get(s.w.journal, NULL, &record, &err), 0);
+    assert_int_equal(record->state, FERRY_TXN_STUCK);
+    assert_int_equal(record->n_hands, 1);
+    assert_string_equal(record->hands[0].router, "edge-third");
+    assert_string_equal(record->hands[0].key, "dead-man");
+    ferry_txn_record_free(record);
+    assert_int_equal(world_recover(&s.w, &state, NULL, &err), 0);
+    assert_int_equal(state, FERRY_TXN_UNDONE);
+    free(applied(&s));
+    end(&s);
+}
+
 static void a_silent_one_keeps_all_armed(void **unused)
 {
     (void)unused;
@@ -588,6 +620,7 @@ int main(void)
         cmocka_unit_test(it_can_be_taken_back),
         cmocka_unit_test(a_router_without_one_is_refused),
         cmocka_unit_test(one_that_cannot_be_armed_stops_it),
+        cmocka_unit_test(one_that_may_be_armed_is_a_hand),
         cmocka_unit_test(a_silent_one_keeps_all_armed),
         cmocka_unit_test(a_changed_router_is_not_confirmed),
         cmocka_unit_test(a_refused_confirm_gives_no_time),
