@@ -99,3 +99,9 @@ const char *ferry_routing_name(enum ferry_routing routing)
     }
     return "unknown";
 }
+
+const char *ferry_policy_name(enum ferry_policy policy)
+{
+    static const char *const names[] = {"required", "best-effort", "deferred"};
+    return (unsigned)policy < FERRY_COUNT(names) ? names[policy] : "unknown";
+}

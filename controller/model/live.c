@@ -37,6 +37,7 @@ struct ferry_live *ferry_live_new(const struct ferry_topology *t, struct ferry_p
     live->unreachable = ferry_calloc(t->n_routers, sizeof *live->unreachable);
     live->filled = ferry_calloc(t->n_routers, sizeof *live->filled);
     live->unreachable_why = ferry_calloc(t->n_routers, sizeof *live->unreachable_why);
+    live->lost = ferry_calloc(t->n_routers, sizeof *live->lost);
     return live;
 }
 
@@ -54,6 +55,7 @@ void ferry_live_free(struct ferry_live *live)
     free(live->unreachable_why);
     free(live->conflicts);
     free(live->filled);
+    free(live->lost);
     free(live);
 }
 
@@ -148,6 +150,12 @@ static void clear_row(struct ferry_live *live, uint32_t router)
         if (live->conflicts[i].router != router)
             live->conflicts[kept++] = live->conflicts[i];
     live->n_conflicts = kept;
+}
+
+void ferry_live_lose(struct ferry_live *live, uint32_t router)
+{
+    clear_row(live, router);
+    live->lost[router] = true;
 }
 
 /* A row while it is filled. */

@@ -215,10 +215,24 @@ static void load_origination(struct ferry_loader *l, uint32_t object, struct fer
     }
 }
 
+static void load_policy(struct ferry_loader *l, uint32_t object, struct ferry_router *router)
+{
+    const char *text = NULL;
+    if (ferry_json_opt_string(l->doc, object, "policy", &text, &l->err) < 0 || !text)
+        return;
+    while (strcmp(text, ferry_policy_name(router->policy)) != 0)
+        if (router->policy++ == FERRY_POLICY_DEFERRED) {
+            ferry_json_error(l->doc, ferry_json_get(l->doc, object, "policy"), &l->err,
+                             "'%.40s' is not a policy: required, best-effort or deferred", text);
+            router->policy = FERRY_POLICY_REQUIRED;
+            return;
+        }
+}
+
 static void load_router(struct ferry_loader *l, uint32_t object, uint32_t index)
 {
-    static const char *const keys[] = {"name",        "site",  "driver",     "routing",
-                                       "origination", "table", "interfaces", NULL};
+    static const char *const keys[] = {"name",  "site",       "driver", "routing", "origination",
+                                       "table", "interfaces", "policy", NULL};
     struct ferry_router *router = &l->t->routers[index];
     router->table = FERRY_TABLE_MAIN;
     router->name = ferry_strdup("?"); /* where it has none that can be shown */
@@ -238,6 +252,7 @@ static void load_router(struct ferry_loader *l, uint32_t object, uint32_t index)
     load_routing(l, object, &router->driver);
     load_origination(l, object, &router->driver);
     ferry_load_table(l, object, &router->table);
+    load_policy(l, object, router);
     load_interfaces(l, object, index, router);
 }
 

@@ -83,6 +83,7 @@ struct ferry_live {
     const struct ferry_entry ***attached;
     bool *unreachable;                 /* [router] */
     struct ferry_err *unreachable_why; /* [router] */
+    bool *lost; /* [router]: not under control (ferry/plan.h); set by whoever plans, its row is then empty */
     struct ferry_conflict *conflicts;
     size_t n_conflicts;
     bool *filled; /* [router]: the model's own: its row was set before */
@@ -92,6 +93,8 @@ struct ferry_live {
 struct ferry_live *ferry_live_new(const struct ferry_topology *t, struct ferry_pool *pool,
                                   const uint32_t *subnets, size_t n_subnets);
 void ferry_live_free(struct ferry_live *live);
+/* Says that a router is not under control, and forgets what was read there. */
+void ferry_live_lose(struct ferry_live *live, uint32_t router);
 /* The query that reads one router for all columns (same order); freed by ferry_query_free. */
 struct ferry_query *ferry_live_query(const struct ferry_live *live, uint32_t router);
 void ferry_query_free(struct ferry_query *query);

@@ -18,6 +18,11 @@ struct ferry_plan_router {
     char *name;
     char *site;                        /* NULL where a hand-made document does not say */
     struct ferry_driver_config driver; /* type NULL likewise */
+    /* Not under control while this plan runs: nothing is known of what it holds, and it is neither read nor
+     * written.  The plan is safe whatever it does. */
+    bool lost;
+    uint32_t *neighbours; /* of a lost one: the routers at the other ends of its links */
+    size_t n_neighbours;
 };
 
 /* A gateway of a moved subnet, by value. */
@@ -69,8 +74,9 @@ struct ferry_stage {
 };
 
 struct ferry_plan {
-    char id[65]; /* sha256 of the document without `id` and `proof`, as docs/plan-document.md says */
-    char *mode;  /* "planned", "undo" */
+    char id[65];  /* sha256 of the document without `id` and `proof`, as docs/plan-document.md says */
+    char *mode;   /* "planned", "disaster", "reconcile", "undo" */
+    char *attest; /* what a person vouches for, so that the lost site counts as dead; or NULL */
     char *topology_name;
     char topology_sha256[65];
     struct ferry_plan_router *routers; /* topology order */
@@ -79,6 +85,10 @@ struct ferry_plan {
     size_t n_groups;
     struct ferry_stage *stages;
     size_t n_stages;
+    /* What lost routers still owe (and live ones that only a lost one connects): to be done once they are back.
+     * `before` is what is believed there. */
+    struct ferry_change *debts;
+    size_t n_debts;
     char **warnings;
     size_t n_warnings;
     struct ferry_hooks hooks;         /* what runs before and after its phases */
@@ -101,10 +111,20 @@ struct ferry_move {
  * unreachable, … */
 int ferry_plan_make(const struct ferry_live *live, const struct ferry_move *moves, size_t n_moves,
                     struct ferry_plan **ret, struct ferry_err *err) FERRY_MUST_CHECK;
-/* The same with rules overridden; `overrides` (may be NULL) notes what they would have refused.  The plan gets a copy. */
-int ferry_plan_make_with(const struct ferry_live *live, const struct ferry_move *moves, size_t n_moves,
-                         struct ferry_overrides *overrides, struct ferry_plan **ret,
-                         struct ferry_err *err) FERRY_MUST_CHECK;
+/* How to plan otherwise than by the rules, where routers are lost (`live->lost`), or come back. */
+struct ferry_plan_terms {
+    /* "planned": a lost router must not be a gateway of a moved subnet elsewhere than at its new site (rule lost-site).
+     * "disaster": it may; live routers are fenced from it first.
+     * "reconcile": each move names the site where its subnet belongs.  While routers of other sites hold it too, the plan
+     * detaches those and does nothing else; else it brings every router to the shortest path. */
+    const char *mode;
+    const char *attest;                /* or NULL */
+    struct ferry_overrides *overrides; /* or NULL; notes what they would have refused, and the plan gets a copy */
+};
+int ferry_plan_make_on(const struct ferry_live *live, const struct ferry_move *moves, size_t n_moves,
+                       const struct ferry_plan_terms *terms, struct ferry_plan **ret,
+                       struct ferry_err *err) FERRY_MUST_CHECK;
+bool ferry_plan_has_lost(const struct ferry_plan *plan);
 /* The rules that look at a whole plan, and at the topology that it is for (NULL: unknown, as at a rollback): last-site,
  * budget, no-foreign, covering-route. */
 int ferry_plan_obey(const struct ferry_plan *plan, const struct ferry_topology *t,

@@ -49,9 +49,18 @@ struct ferry_driver_config ferry_driver_config_copy(const struct ferry_driver_co
 void ferry_driver_config_clear(struct ferry_driver_config *config);
 bool ferry_driver_config_equal(const struct ferry_driver_config *a, const struct ferry_driver_config *b);
 
+/* What a plan does about a router that does not answer. */
+enum ferry_policy {
+    FERRY_POLICY_REQUIRED,    /* it is refused */
+    FERRY_POLICY_BEST_EFFORT, /* its changes become a debt, where the rest is safe without */
+    FERRY_POLICY_DEFERRED,    /* so they do in every plan: it is not touched, also where it answers */
+};
+const char *ferry_policy_name(enum ferry_policy policy); /* "required", "best-effort", "deferred" */
+
 struct ferry_router {
     char *name;
     uint32_t site;
+    enum ferry_policy policy;
     struct ferry_driver_config driver;
     uint32_t table; /* where routes to the subnets go on this router; default FERRY_TABLE_MAIN */
     struct ferry_interface *interfaces;
