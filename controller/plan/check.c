@@ -64,7 +64,7 @@ static const struct ferry_stack *adopt(struct ferry_work *work, const struct fer
 static int check_reachable(const struct ferry_live *live, struct ferry_err *err)
 {
     for (uint32_t v = 0; v < live->topology->n_routers; v++)
-        if (live->unreachable[v])
+        if (live->unreachable[v] && !live->lost[v])
             return ferry_refuse(err, "unreachable", "%s cannot be read: %s", live->topology->routers[v].name,
                                 live->unreachable_why[v].text[0] ? live->unreachable_why[v].text
                                                                  : "no answer");
@@ -83,7 +83,7 @@ static int check_sites(struct ferry_work *work, struct ferry_err *err)
             continue;
         if (first == FERRY_NONE)
             first = v;
-        else if (t->routers[v].site != t->routers[first].site)
+        else if (t->routers[v].site != t->routers[first].site && !work->reconcile)
             return ferry_refuse(err, "two-sites", "%s is attached at two sites: %s (%s) and %s (%s)",
                                 work->subject, t->routers[first].name, t->sites[t->routers[first].site].name,
                                 t->routers[v].name, t->sites[t->routers[v].site].name);
@@ -92,14 +92,34 @@ static int check_sites(struct ferry_work *work, struct ferry_err *err)
     work->class->from = first == FERRY_NONE ? FERRY_NONE : t->routers[first].site;
     for (size_t i = 0; i < work->subnet->n_gateways; i++) {
         uint32_t v = work->subnet->gateways[i].router;
-        if (t->routers[v].site == work->class->to) {
+        if (t->routers[v].site == work->class->to && !work->live->lost[v]) {
             work->nodes[v].is_new = true;
             n_new++;
         }
     }
     if (!n_new)
-        return ferry_refuse(err, "no-gateway", "%s has no gateway at %s", work->subject,
-                            t->sites[work->class->to].name);
+        return ferry_refuse(err, "no-gateway", "%s has no gateway at %s%s", work->subject,
+                            t->sites[work->class->to].name, work->fence ? " on a router that answers" : "");
+    if (work->reconcile)
+        work->class->from = work->class->to;
+    return 0;
+}
+
+/* Reconciling: what is attached, or announced, where it does not belong is the business of plans that detach. */
+static int check_belongs(struct ferry_work *work, struct ferry_err *err)
+{
+    const struct ferry_topology *t = work->t;
+    for (uint32_t v = 0; v < work->n; v++) {
+        struct ferry_node *node = &work->nodes[v];
+        const struct ferry_entry *last = node->held ? node->held->entries[node->held->n - 1] : NULL;
+        if (t->routers[v].site == work->class->to)
+            continue;
+        if (last && last->type == FERRY_ANNOUNCEMENT)
+            node->announced = last;
+        if ((node->is_old || node->announced) && !work->terms->detaching)
+            return ferry_refuse(err, "two-sites", "%s is attached or announced at %s too, on %s",
+                                work->subject, t->sites[t->routers[v].site].name, t->routers[v].name);
+    }
     return 0;
 }
 
@@ -153,7 +173,9 @@ int ferry_work_check(struct ferry_work *work, struct ferry_err *err)
     if (r < 0)
         return r;
     r = check_sites(work, err);
-    if (r < 0 || work->class->from == work->class->to)
+    if (r == 0 && work->reconcile)
+        r = check_belongs(work, err);
+    if (r < 0 || work->terms->detaching || (work->class->from == work->class->to && !work->reconcile))
         return r;
     for (uint32_t v = 0; v < work->n; v++) {
         r = check_stack(work, v, err);

@@ -193,7 +193,12 @@ static void emit_drop(struct diff *d, uint32_t slot, uint32_t v, const struct dr
         emit_route(d, slot, v, NULL, drop->entry,
                    say(d, "drop %s here once the %s above is gone, instead of falling to anything else",
                        subject, d->work->nodes[v].is_old ? "gateway" : "route"));
-    emit_route(d, FERRY_SLOT_SETTLE, v, drop->entry, NULL, "the blackhole has done its work");
+}
+
+static void emit_drop_end(struct diff *d, uint32_t v, const struct drop *drop)
+{
+    if (drop->entry)
+        emit_route(d, FERRY_SLOT_SETTLE, v, drop->entry, NULL, "the blackhole has done its work");
 }
 
 /* Blackholes of Ferry's that an earlier run left below entry `from`. */
@@ -211,7 +216,7 @@ static void emit_unpin(struct diff *d, uint32_t v, const struct ferry_entry *las
 {
     char protocol[16];
     const struct ferry_node *node = &d->work->nodes[v];
-    if (node->foretold && last)
+    if (node->foretold && last && !d->work->fence)
         emit_route(d, FERRY_SLOT_UNPIN, v, last, NULL,
                    say(d, "unpin: leave %s to %s again, once it goes the same way", d->work->subject,
                        ferry_protocol_name(node->foretold->protocol, protocol)));
@@ -232,6 +237,7 @@ static int diff_old_gateway(struct diff *d, uint32_t v, struct ferry_err *err)
     uint32_t usual = usual_metric(d, v), metric = drop.entry->metric > usual ? usual : drop.entry->metric - 1;
     const struct ferry_entry *last = route(d, node->fresh, table(d, v), metric);
     emit_drop(d, 0, v, &drop);
+    emit_drop_end(d, v, &drop);
     emit(d, FERRY_SLOT_DETACH, v, FERRY_KIND_GATEWAY, gateway, NULL,
          say(d, "let go of %s at %s", w->subject, w->t->sites[w->class->from].name));
     emit_route(
@@ -280,12 +286,18 @@ static int diff_critical(struct diff *d, uint32_t v, struct ferry_err *err)
         int r = find_drop(d, v, floor, &drop, err);
         if (r < 0)
             return r;
-        emit_drop(d, slot, v, &drop);
+        emit_drop(d, !pin && w->fence ? FERRY_SLOT_DETACH : slot, v, &drop);
     }
+    if (node->fresh)
+        emit_drop_end(d, v, &drop);
     if (pin)
-        emit_route(
-            d, FERRY_SLOT_DETACH, v, pin, NULL,
-            say(d, "drop %s while it is nowhere%s", w->subject, node->is_new ? "; its gateway follows" : ""));
+        emit_route(d, FERRY_SLOT_DETACH, v, pin, NULL,
+                   say(d, "%s %s while it is nowhere%s", w->fence ? "fence: drop" : "drop", w->subject,
+                       node->is_new ? "; its gateway follows" : ""));
+    if (!node->fresh) { /* fenced, and no other way: it drops until a lost router is back */
+        emit_leftovers(d, v, drop.removed ? drop.removed : 1, drop.entry);
+        return 0;
+    }
     if (node->is_new) {
         static const struct ferry_entry plain = {.type = FERRY_GATEWAY};
         emit(d, FERRY_SLOT_ATTACH, v, FERRY_KIND_GATEWAY, NULL, ferry_pool_entry(w->pool, &plain),
@@ -307,16 +319,17 @@ static void diff_plain(struct diff *d, uint32_t v)
     const struct ferry_node *node = &w->nodes[v];
     const struct ferry_entry *live = node->stack ? node->stack->entries[0] : NULL, *last = live;
     char names[160];
-    if (w->round[v] != FERRY_NONE) {
-        last = route(d, node->fresh, table(d, v), live ? live->metric : usual_metric(d, v));
-        emit_route(d, w->round[v], v, live, last,
+    bool over_drop = w->reconcile && live && is_ours(live) && live->metric > usual_metric(d, v);
+    if (w->round[v] != FERRY_NONE) { /* the last of Ferry's drops goes; nothing of it stays as a metric */
+        last = route(d, node->fresh, table(d, v), live && !over_drop ? live->metric : usual_metric(d, v));
+        emit_route(d, w->round[v], v, over_drop ? NULL : live, last,
                    say(d,
                        node->delivers ? "reach %s through %s now, before the old gateway lets go"
                                       : "reach %s through %s: it had no way until now",
                        w->subject, through(d, node->fresh, names, sizeof names)));
     }
     emit_unpin(d, v, last);
-    emit_leftovers(d, v, 1, NULL);
+    emit_leftovers(d, v, over_drop && last != live ? 0 : 1, NULL);
 }
 
 /* ---- What routers announce and learn. ---- */
@@ -340,7 +353,7 @@ static void emit_protocol(struct diff *d, uint32_t v)
         emit(d, FERRY_SLOT_ATTACH, v, FERRY_KIND_ANNOUNCEMENT, NULL, ferry_pool_entry(w->pool, &e),
              say(d, "announce %s in %s from now on", w->subject, ferry_routing_name(routing)));
     }
-    if (node->learnt != node->foretold) /* interned */
+    if (node->learnt != node->foretold && !w->fence) /* interned; with lost speakers nothing is foretold */
         emit_route(d, FERRY_SLOT_ATTACH, v, node->learnt, node->foretold,
                    say(d, "%s follows by itself, beneath what is pinned", ferry_routing_name(routing)));
 }
@@ -349,7 +362,7 @@ static void warn_pathless(const struct diff *d)
 {
     uint32_t n = 0, first = FERRY_NONE;
     for (uint32_t v = 0; v < d->work->n; v++)
-        if (!d->work->nodes[v].fresh) {
+        if (!d->work->nodes[v].fresh && !d->work->live->lost[v] && !d->work->nodes[v].critical) {
             first = n++ ? first : v;
         }
     if (n == 1)
@@ -361,6 +374,17 @@ static void warn_pathless(const struct diff *d)
                         d->work->t->sites[d->work->class->to].name);
 }
 
+int ferry_work_lay_drop(struct ferry_work *work, struct ferry_plan *plan, uint32_t group, uint32_t router,
+                        struct ferry_slotted_list *ret, struct ferry_err *err)
+{
+    struct diff d = {.work = work, .plan = plan, .list = ret, .group = group};
+    struct drop drop;
+    int r = find_drop(&d, router, ferry_gateway_metric(work, router), &drop, err);
+    if (r == 0)
+        emit_drop(&d, 0, router, &drop);
+    return r;
+}
+
 int ferry_work_diff(struct ferry_work *work, struct ferry_plan *plan, uint32_t group,
                     struct ferry_slotted_list *ret, struct ferry_err *err)
 {
@@ -368,6 +392,12 @@ int ferry_work_diff(struct ferry_work *work, struct ferry_plan *plan, uint32_t g
     for (uint32_t v = 0; v < work->n; v++) {
         const struct ferry_node *node = &work->nodes[v];
         int r = 0;
+        if (work->live->lost[v])
+            continue;
+        if (node->is_old && node->is_new) { /* reconciling: it is where it belongs */
+            emit_leftovers(&d, v, 1, NULL);
+            continue;
+        }
         emit_protocol(&d, v);
         if (node->is_old)
             r = diff_old_gateway(&d, v, err);

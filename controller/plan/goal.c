@@ -153,7 +153,7 @@ static void find_critical(struct ferry_work *work)
     FERRY_AUTOFREE uint32_t *stack = ferry_calloc(work->n, sizeof *stack);
     ferry_edges_build(&whole, work->whole, work->n);
     for (uint32_t v = 0; v < work->n; v++)
-        if (work->nodes[v].is_new) {
+        if (work->nodes[v].is_new && !work->nodes[v].is_old) {
             work->nodes[v].critical = true;
             stack[depth++] = v;
         }
@@ -257,6 +257,10 @@ int ferry_work_goal(struct ferry_work *work, struct ferry_err *err)
     ferry_edges_clear(&old);
     if (r < 0)
         return r;
+    if (work->fence) {
+        ferry_work_fence(work);
+        return 0;
+    }
     r = find_whole(work, err);
     if (r < 0)
         return r;

@@ -10,7 +10,19 @@
 #include <stdarg.h>
 #include <string.h>
 
-static void copy_routers(struct ferry_plan *plan, const struct ferry_topology *t)
+static void note_neighbour(struct ferry_plan *plan, uint32_t router, uint32_t neighbour)
+{
+    struct ferry_plan_router *r = &plan->routers[router];
+    bool known = !r->lost;
+    for (size_t i = 0; i < r->n_neighbours; i++)
+        known |= r->neighbours[i] == neighbour;
+    if (known)
+        return;
+    FERRY_GROW(r->neighbours, r->n_neighbours);
+    r->neighbours[r->n_neighbours++] = neighbour;
+}
+
+static void copy_routers(struct ferry_plan *plan, const struct ferry_topology *t, const bool *lost)
 {
     plan->n_routers = t->n_routers;
     plan->routers = ferry_calloc(t->n_routers, sizeof *plan->routers);
@@ -18,9 +30,27 @@ static void copy_routers(struct ferry_plan *plan, const struct ferry_topology *t
         const struct ferry_router *r = &t->routers[i];
         plan->routers[i] = (struct ferry_plan_router){.name = ferry_strdup(r->name),
                                                       .site = ferry_strdup(t->sites[r->site].name),
-                                                      .driver = ferry_driver_config_copy(&r->driver)};
+                                                      .driver = ferry_driver_config_copy(&r->driver),
+                                                      .lost = lost[i]};
+    }
+    for (size_t i = 0; i < t->n_links; i++) {
+        note_neighbour(plan, t->links[i].a.router, t->links[i].b.router);
+        note_neighbour(plan, t->links[i].b.router, t->links[i].a.router);
     }
 }
+
+struct making {
+    const struct ferry_live *live;
+    const struct ferry_move *moves;
+    const struct ferry_plan_terms *terms;
+    const uint32_t *columns;
+    struct ferry_goals *goals;  /* ways around lost routers */
+    struct ferry_goals *whole;  /* ways of the whole topology; NULL where nothing is lost */
+    struct ferry_topology open; /* the topology without the links of lost routers; `links` is its own */
+    struct ferry_slotted_list list;
+    uint32_t *group_of; /* [subnet], or FERRY_NONE */
+    bool *moving;       /* [column] */
+};
 
 /* Fills moves' columns in; -FERRY_EUSAGE for a subnet that is not in the live state or named twice. */
 static int find_columns(const struct ferry_live *live, const struct ferry_move *moves, size_t n,
@@ -42,12 +72,17 @@ static int find_columns(const struct ferry_live *live, const struct ferry_move *
     return 0;
 }
 
-static void work_init(struct ferry_work *work, const struct ferry_live *live, struct ferry_class *class,
-                      const struct ferry_move *moves, struct ferry_pool *pool, struct ferry_goals *goals)
+static void work_init(struct ferry_work *work, const struct making *m, struct ferry_class *class,
+                      struct ferry_pool *pool)
 {
+    const struct ferry_live *live = m->live;
+    const struct ferry_move *moves = m->moves;
     uint32_t n = (uint32_t)live->topology->n_routers;
     *work = (struct ferry_work){
-        .live = live, .t = live->topology, .class = class, .pool = pool, .goals = goals, .n = n};
+        .live = live, .t = live->topology, .class = class, .pool = pool, .goals = m->goals, .n = n};
+    work->terms = m->terms;
+    work->reconcile = strcmp(m->terms->mode, "reconcile") == 0;
+    work->fence = m->whole && !work->reconcile;
     work->subnet = &live->topology->subnets[moves[class->moves[0]].subnet];
     work->nodes = ferry_calloc(n, sizeof *work->nodes);
     work->old = ferry_calloc(n, sizeof *work->old);
@@ -184,48 +219,77 @@ static void warn_partly(struct ferry_plan *plan, const struct ferry_work *work)
                             work->subject, work->t->sites[work->class->to].name, work->t->routers[v].name);
 }
 
-struct making {
-    const struct ferry_live *live;
-    const struct ferry_move *moves;
-    const uint32_t *columns;
-    struct ferry_goals *goals;
-    struct ferry_slotted_list list;
-    uint32_t *group_of; /* [subnet], or FERRY_NONE */
-    bool *moving;       /* [column] */
-};
-
 static void making_clear(struct making *m)
 {
     ferry_goals_free(m->goals);
+    ferry_goals_free(m->whole);
+    free(m->open.links);
     free(m->list.v);
     free(m->group_of);
     free(m->moving);
+}
+
+static void make_goals(struct making *m, struct ferry_pool *pool)
+{
+    const struct ferry_topology *t = m->live->topology;
+    bool any = false;
+    for (size_t v = 0; v < t->n_routers; v++)
+        any |= m->live->lost[v];
+    if (!any) {
+        m->goals = ferry_goals_new(t, pool);
+        return;
+    }
+    m->open = *t;
+    m->open.index = NULL; /* its graphs are of all links */
+    m->open.links = ferry_calloc(t->n_links, sizeof *m->open.links);
+    m->open.n_links = 0;
+    for (size_t i = 0; i < t->n_links; i++)
+        if (!m->live->lost[t->links[i].a.router] && !m->live->lost[t->links[i].b.router])
+            m->open.links[m->open.n_links++] = t->links[i];
+    m->goals = ferry_goals_new(&m->open, pool);
+    m->whole = ferry_goals_new(t, pool);
+}
+
+/* 1: there is nothing to plan for this class. */
+static int work_out(struct making *m, struct ferry_plan *plan, struct ferry_work *work, struct ferry_err *err)
+{
+    const struct ferry_class *class = work->class;
+    int r = ferry_work_check(work, err);
+    if (r < 0)
+        return r;
+    if (m->terms->detaching)
+        return work->nodes[m->terms->detach].is_old || work->nodes[m->terms->detach].announced ? 0 : 1;
+    if (class->from == class->to && !work->reconcile) {
+        warn_partly(plan, work);
+        return 1;
+    }
+    r = ferry_work_lost(work, plan, err);
+    if (r == 0)
+        r = ferry_work_goal(work, err);
+    if (r == 0 && !work->fence)
+        r = ferry_work_foretell(work, plan, err);
+    return r == 0 && work->reconcile && ferry_work_idle(work) ? 1 : r;
 }
 
 static int plan_class(struct making *m, struct ferry_plan *plan, struct ferry_class *class,
                       struct ferry_err *err)
 {
     FERRY_CLEANUP(ferry_work_clear) struct ferry_work work;
-    work_init(&work, m->live, class, m->moves, plan->pool, m->goals);
-    int r = ferry_work_check(&work, err);
-    if (r < 0)
-        return r;
-    if (class->from == class->to) {
-        warn_partly(plan, &work);
-        return 0;
-    }
-    r = ferry_work_goal(&work, err);
-    if (r == 0)
-        r = ferry_work_foretell(&work, plan, err);
-    if (r < 0)
-        return r;
+    work_init(&work, m, class, plan->pool);
+    int r = work_out(m, plan, &work, err);
+    if (r)
+        return r < 0 ? r : 0;
     for (uint32_t i = 0; i < class->n_moves; i++) {
         uint32_t column = m->columns[class->moves[i]];
         m->moving[column] = true;
         m->group_of[m->live->subnets[column]] = (uint32_t)plan->n_groups;
     }
     add_group(plan, &work, m->columns);
-    return ferry_work_diff(&work, plan, (uint32_t)plan->n_groups - 1, &m->list, err);
+    uint32_t group = (uint32_t)plan->n_groups - 1;
+    if (m->terms->detaching)
+        return ferry_work_detach(&work, plan, group, &m->list, err);
+    r = ferry_work_diff(&work, plan, group, &m->list, err);
+    return r < 0 || !m->whole ? r : ferry_work_debts(&work, m->whole, plan, group, err);
 }
 
 static void cleanup_plan(struct ferry_plan **plan)
@@ -255,26 +319,35 @@ static void add_hooks(struct ferry_plan *plan, const struct ferry_topology *t)
 int ferry_plan_make(const struct ferry_live *live, const struct ferry_move *moves, size_t n_moves,
                     struct ferry_plan **ret, struct ferry_err *err)
 {
-    return ferry_plan_make_with(live, moves, n_moves, NULL, ret, err);
+    static const struct ferry_plan_terms planned = {.mode = "planned"};
+    return ferry_plan_make_on(live, moves, n_moves, &planned, ret, err);
 }
 
-int ferry_plan_make_with(const struct ferry_live *live, const struct ferry_move *moves, size_t n_moves,
-                         struct ferry_overrides *overrides, struct ferry_plan **ret, struct ferry_err *err)
+int ferry_plan_make_on(const struct ferry_live *live, const struct ferry_move *moves, size_t n_moves,
+                       const struct ferry_plan_terms *terms, struct ferry_plan **ret, struct ferry_err *err)
 {
     const struct ferry_topology *t = live->topology;
+    struct ferry_overrides *overrides = terms->overrides;
     FERRY_AUTOFREE uint32_t *columns = ferry_calloc(n_moves, sizeof *columns);
     FERRY_CLEANUP(ferry_classes_free) struct ferry_classes classes = {0};
-    FERRY_CLEANUP(making_clear) struct making m = {.live = live, .moves = moves, .columns = columns};
+    FERRY_CLEANUP(making_clear)
+    struct making m = {.live = live, .moves = moves, .columns = columns, .terms = terms};
     FERRY_CLEANUP(cleanup_plan) struct ferry_plan *plan = ferry_calloc(1, sizeof *plan);
     int r = find_columns(live, moves, n_moves, columns, err);
     if (r < 0)
         return r;
     plan->pool = ferry_pool_new();
-    plan->mode = ferry_strdup("planned");
+    plan->mode = ferry_strdup(terms->mode);
+    plan->attest = ferry_strdup(terms->attest);
     plan->topology_name = ferry_strdup(t->name);
     memcpy(plan->topology_sha256, t->sha256, sizeof plan->topology_sha256);
-    copy_routers(plan, t);
-    m.goals = ferry_goals_new(t, plan->pool);
+    copy_routers(plan, t, live->lost);
+    make_goals(&m, plan->pool);
+    if (!m.whole && strcmp(terms->mode, "disaster") == 0)
+        return ferry_refuse(
+            err, "lost-site",
+            "every router answers, and none was named with --unreachable: nothing is lost; move "
+            "with --mode planned");
     m.moving = ferry_calloc(live->n_subnets, sizeof *m.moving);
     m.group_of = ferry_calloc(t->n_subnets, sizeof *m.group_of);
     memset(m.group_of, 0xff, t->n_subnets * sizeof *m.group_of); /* FERRY_NONE */

@@ -50,6 +50,14 @@ static void free_strings(char **v, size_t n)
     free(v);
 }
 
+bool ferry_plan_has_lost(const struct ferry_plan *plan)
+{
+    bool any = false;
+    for (size_t i = 0; i < plan->n_routers; i++)
+        any |= plan->routers[i].lost;
+    return any;
+}
+
 void ferry_plan_free(struct ferry_plan *plan)
 {
     if (!plan)
@@ -58,6 +66,7 @@ void ferry_plan_free(struct ferry_plan *plan)
         struct ferry_plan_router *r = &plan->routers[i];
         free(r->name);
         free(r->site);
+        free(r->neighbours);
         ferry_driver_config_clear(&r->driver);
     }
     for (size_t i = 0; i < plan->n_groups; i++)
@@ -72,6 +81,8 @@ void ferry_plan_free(struct ferry_plan *plan)
     free(plan->groups);
     free(plan->stages);
     free(plan->mode);
+    free(plan->attest);
+    free(plan->debts);
     free(plan->topology_name);
     free(plan->proof_states);
     free(plan->proof_certificate);

@@ -158,6 +158,7 @@ static int parse_routers(struct parsing *p, struct ferry_err *err)
     if (routers == FERRY_JSON_NONE) {
         collect_routers(p, ferry_json_get(p->doc, FERRY_JSON_ROOT, "groups"));
         collect_routers(p, ferry_json_get(p->doc, FERRY_JSON_ROOT, "stages"));
+        collect_routers(p, ferry_json_get(p->doc, FERRY_JSON_ROOT, "lost"));
         return 0;
     }
     if (ferry_json_count(p->doc, routers) > ROUTERS_MAX)
@@ -165,6 +166,61 @@ static int parse_routers(struct parsing *p, struct ferry_err *err)
     FERRY_JSON_EACH(p->doc, routers, v)
     {
         r = parse_one_router(p, v, err);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* ---- Lost routers. ---- */
+
+static int parse_router_at(struct parsing *p, uint32_t v, uint32_t *ret, struct ferry_err *err)
+{
+    const char *name;
+    int r = ferry_json_string(p->doc, v, &name, err);
+    return r < 0 ? r : parse_router(p, v, name, false, ret, err);
+}
+
+static int parse_one_lost(struct parsing *p, uint32_t v, struct ferry_err *err)
+{
+    static const char *const known[] = {"router", "neighbours", NULL};
+    uint32_t at = FERRY_JSON_NONE, list = FERRY_JSON_NONE, index;
+    int r = ferry_json_want(p->doc, v, FERRY_JSON_OBJECT, err);
+    if (r == 0)
+        r = ferry_json_keys(p->doc, v, known, err);
+    if (r == 0)
+        r = ferry_json_need(p->doc, v, "router", FERRY_JSON_STRING, &at, err);
+    if (r == 0)
+        r = parse_router_at(p, at, &index, err);
+    if (r == 0)
+        r = ferry_json_need(p->doc, v, "neighbours", FERRY_JSON_ARRAY, &list, err);
+    if (r < 0)
+        return r;
+    struct ferry_plan_router *router = &p->plan->routers[index];
+    if (router->lost)
+        return ferry_json_error(p->doc, at, err, "'%.80s' is lost already", router->name);
+    router->lost = true;
+    FERRY_JSON_EACH(p->doc, list, child)
+    {
+        uint32_t neighbour;
+        r = parse_router_at(p, child, &neighbour, err);
+        if (r < 0)
+            return r;
+        FERRY_GROW(router->neighbours, router->n_neighbours);
+        router->neighbours[router->n_neighbours++] = neighbour;
+    }
+    return 0;
+}
+
+static int parse_lost(struct parsing *p, struct ferry_err *err)
+{
+    uint32_t list = FERRY_JSON_NONE;
+    int r = ferry_json_opt(p->doc, FERRY_JSON_ROOT, "lost", FERRY_JSON_ARRAY, &list, err);
+    if (r < 0 || list == FERRY_JSON_NONE)
+        return r;
+    FERRY_JSON_EACH(p->doc, list, v)
+    {
+        r = parse_one_lost(p, v, err);
         if (r < 0)
             return r;
     }
@@ -297,6 +353,28 @@ static int parse_stage(struct parsing *p, uint32_t v, struct ferry_err *err)
     return 0;
 }
 
+static int parse_debts(struct parsing *p, struct ferry_err *err)
+{
+    uint32_t list = FERRY_JSON_NONE;
+    int r = ferry_json_opt(p->doc, FERRY_JSON_ROOT, "debts", FERRY_JSON_ARRAY, &list, err);
+    if (r < 0 || list == FERRY_JSON_NONE)
+        return r;
+    if (ferry_json_count(p->doc, list) > CHANGES_MAX)
+        return ferry_json_error(p->doc, list, err, "more than %d debts", CHANGES_MAX);
+    p->plan->debts = ferry_calloc(ferry_json_count(p->doc, list), sizeof *p->plan->debts);
+    FERRY_JSON_EACH(p->doc, list, v)
+    {
+        struct ferry_change *debt = &p->plan->debts[p->plan->n_debts];
+        r = parse_change(p, v, debt, err);
+        if (r < 0)
+            return r;
+        if (!debt->table)
+            debt->table = FERRY_TABLE_MAIN;
+        p->plan->n_debts++;
+    }
+    return 0;
+}
+
 static int parse_stages(struct parsing *p, struct ferry_err *err)
 {
     uint32_t stages;
@@ -340,10 +418,10 @@ static void place_others(struct ferry_plan *plan)
 
 static int parse_head(struct parsing *p, const char **ret_id, struct ferry_err *err)
 {
-    static const char *const known[] = {"ferry",    "kind",   "id",     "mode",  "topology",
-                                        "routers",  "groups", "stages", "hooks", "overrides",
-                                        "warnings", "proof",  NULL};
-    const char *kind, *mode = "planned";
+    static const char *const known[] = {"ferry",     "kind",     "id",     "mode",   "attest", "topology",
+                                        "routers",   "lost",     "groups", "stages", "debts",  "hooks",
+                                        "overrides", "warnings", "proof",  NULL};
+    const char *kind, *mode = "planned", *attest = NULL;
     int64_t version;
     int r = ferry_json_want(p->doc, FERRY_JSON_ROOT, FERRY_JSON_OBJECT, err);
     if (r == 0)
@@ -360,12 +438,16 @@ static int parse_head(struct parsing *p, const char **ret_id, struct ferry_err *
     r = ferry_json_opt_string(p->doc, FERRY_JSON_ROOT, "id", ret_id, err);
     if (r == 0)
         r = ferry_json_opt_string(p->doc, FERRY_JSON_ROOT, "mode", &mode, err);
+    if (r == 0)
+        r = ferry_json_opt_string(p->doc, FERRY_JSON_ROOT, "attest", &attest, err);
     if (r < 0)
         return r;
-    if (strcmp(mode, "planned") && strcmp(mode, "disaster") && strcmp(mode, "undo"))
+    if (strcmp(mode, "planned") && strcmp(mode, "disaster") && strcmp(mode, "reconcile") &&
+        strcmp(mode, "undo"))
         return ferry_json_error(p->doc, ferry_json_get(p->doc, FERRY_JSON_ROOT, "mode"), err,
-                                "'%.40s' is none of planned, disaster, undo", mode);
+                                "'%.40s' is none of planned, disaster, reconcile, undo", mode);
     p->plan->mode = ferry_strdup(mode);
+    p->plan->attest = ferry_strdup(attest);
     return 0;
 }
 
@@ -486,9 +568,13 @@ static int parse_document(struct parsing *p, bool *ret_id_matches, struct ferry_
     if (r == 0)
         r = parse_routers(p, err);
     if (r == 0)
+        r = parse_lost(p, err);
+    if (r == 0)
         r = parse_groups(p, err);
     if (r == 0)
         r = parse_stages(p, err);
+    if (r == 0)
+        r = parse_debts(p, err);
     if (r == 0)
         place_others(p->plan);
     if (r == 0)

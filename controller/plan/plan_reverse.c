@@ -118,7 +118,10 @@ static void reverse_routers(const struct ferry_plan *plan, struct ferry_plan *re
         const struct ferry_plan_router *r = &plan->routers[i];
         ret->routers[i] = (struct ferry_plan_router){.name = ferry_strdup(r->name),
                                                      .site = ferry_strdup(r->site),
-                                                     .driver = ferry_driver_config_copy(&r->driver)};
+                                                     .driver = ferry_driver_config_copy(&r->driver),
+                                                     .lost = r->lost,
+                                                     .n_neighbours = r->n_neighbours};
+        ret->routers[i].neighbours = ferry_memdup(r->neighbours, r->n_neighbours * sizeof *r->neighbours);
     }
 }
 
@@ -127,7 +130,10 @@ int ferry_plan_reverse(const struct ferry_plan *plan, struct ferry_plan **ret, s
     (void)err; /* nothing can fail, so far */
     struct ferry_plan *undo = ferry_calloc(1, sizeof *undo);
     undo->pool = ferry_pool_new();
-    undo->mode = ferry_strdup(strcmp(plan->mode, "undo") ? "undo" : "planned");
+    undo->mode = ferry_strdup(strcmp(plan->mode, "undo")  ? "undo"
+                              : ferry_plan_has_lost(plan) ? "disaster"
+                                                          : "planned");
+    undo->attest = ferry_strdup(plan->attest);
     undo->topology_name = ferry_strdup(plan->topology_name);
     memcpy(undo->topology_sha256, plan->topology_sha256, sizeof undo->topology_sha256);
     reverse_routers(plan, undo);

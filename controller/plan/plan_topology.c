@@ -154,6 +154,29 @@ static int fit_change(const struct ferry_plan *plan, const struct ferry_change *
     return r < 0 ? r : fit_entry(plan, c->router, c->after, t, err);
 }
 
+static bool names(const struct ferry_plan_router *r, uint32_t neighbour)
+{
+    for (size_t i = 0; i < r->n_neighbours; i++)
+        if (r->neighbours[i] == neighbour)
+            return true;
+    return false;
+}
+
+/* All neighbours of lost routers are named: the prover asks each whether it is fenced. */
+static int fit_lost(const struct ferry_plan *plan, const struct ferry_topology *t, struct ferry_err *err)
+{
+    for (size_t i = 0; i < t->n_links; i++)
+        for (int side = 0; side < 2; side++) {
+            uint32_t a = side ? t->links[i].b.router : t->links[i].a.router;
+            uint32_t b = side ? t->links[i].a.router : t->links[i].b.router;
+            if (plan->routers[a].lost && !names(&plan->routers[a], b))
+                return ferry_refuse(err, "topology",
+                                    "%s is lost, and the plan does not name its neighbour %s; plan again",
+                                    plan->routers[a].name, plan->routers[b].name);
+        }
+    return 0;
+}
+
 void ferry_plan_name_sites(struct ferry_plan *plan, const struct ferry_topology *t)
 {
     for (size_t i = 0; i < plan->n_routers; i++) {
@@ -187,6 +210,8 @@ int ferry_plan_fit(struct ferry_plan *plan, const struct ferry_topology *t, stru
     int r = 0;
     for (size_t i = 0; r == 0 && i < t->n_routers; i++)
         r = fit_router(&plan->routers[i], t, i, err);
+    if (r == 0)
+        r = fit_lost(plan, t, err);
     for (size_t i = 0; r == 0 && i < plan->n_groups; i++)
         r = fit_group(plan, &plan->groups[i], t, err);
     for (size_t i = 0; r == 0 && i < plan->n_stages; i++)

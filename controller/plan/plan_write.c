@@ -499,6 +499,39 @@ static void write_overrides(struct out *o, const struct ferry_overrides *overrid
     close_(o, "]");
 }
 
+static void write_lost(struct out *o, const struct ferry_plan *plan)
+{
+    if (!ferry_plan_has_lost(plan))
+        return;
+    key(o, "lost");
+    open_(o, "[", false);
+    for (size_t i = 0; i < plan->n_routers; i++) {
+        const struct ferry_plan_router *r = &plan->routers[i];
+        if (!r->lost)
+            continue;
+        open_(o, "{", true);
+        member(o, "router", r->name);
+        key(o, "neighbours");
+        open_(o, "[", true);
+        for (size_t k = 0; k < r->n_neighbours; k++)
+            string(o, plan->routers[r->neighbours[k]].name);
+        close_(o, "]");
+        close_(o, "}");
+    }
+    close_(o, "]");
+}
+
+static void write_debts(struct out *o, const struct ferry_plan *plan)
+{
+    if (!plan->n_debts)
+        return;
+    key(o, "debts");
+    open_(o, "[", false);
+    for (size_t i = 0; i < plan->n_debts; i++)
+        write_change(o, plan, &plan->debts[i]);
+    close_(o, "]");
+}
+
 /* `whole`: with id and proof. */
 static void write_plan(struct out *o, const struct ferry_plan *plan, bool whole)
 {
@@ -517,13 +550,17 @@ static void write_plan(struct out *o, const struct ferry_plan *plan, bool whole)
             member(o, "sha256", plan->topology_sha256);
         close_(o, "}");
     }
+    if (plan->attest)
+        member(o, "attest", plan->attest);
     write_routers(o, plan);
+    write_lost(o, plan);
     key(o, "groups");
     open_(o, "[", false);
     for (size_t i = 0; i < plan->n_groups; i++)
         write_group(o, plan, &plan->groups[i]);
     close_(o, "]");
     write_stages(o, plan);
+    write_debts(o, plan);
     write_hooks(o, &plan->hooks);
     write_overrides(o, &plan->overrides);
     key(o, "warnings");

@@ -8,6 +8,8 @@
  *   goal.c    where every router forwards before, in the middle and after
  *   order.c   in how few rounds one forwarding becomes another
  *   diff.c    the changes of every router, each with its stage
+ *   fence.c   where routers are lost: what it takes to do without them, and what they owe
+ *   back.c    a router that came back lets go of what has moved on without it
  *   graph.c   next-hop graphs
  *
  * docs/planner.md has the theory.
@@ -83,6 +85,10 @@ struct ferry_node {
 struct ferry_work {
     const struct ferry_live *live;
     const struct ferry_topology *t;
+    const struct ferry_plan_terms *terms;
+    bool fence;     /* routers are lost: whoever changes drops first, all at once (fence.c) */
+    bool exclusive; /* ... and one of them may be attached at another site */
+    bool reconcile; /* the subnet stays where it is */
     const struct ferry_subnet *subnet; /* the first of the class */
     struct ferry_class *class;
     struct ferry_pool *pool; /* the plan's */
@@ -107,6 +113,15 @@ int ferry_work_protocols(struct ferry_work *work, struct ferry_err *err) FERRY_M
 /* What protocols will make of the move: announced at the new gateways, learnt elsewhere.  After ferry_work_goal. */
 int ferry_work_foretell(struct ferry_work *work, struct ferry_plan *plan,
                         struct ferry_err *err) FERRY_MUST_CHECK;
+/* Refuses what no fence makes safe; says what is done without (fence.c).  After ferry_work_check. */
+int ferry_work_lost(struct ferry_work *work, struct ferry_plan *plan, struct ferry_err *err) FERRY_MUST_CHECK;
+/* Marks who has to drop first. */
+void ferry_work_fence(struct ferry_work *work);
+/* Adds what is owed; `whole` knows the ways through lost routers too. */
+int ferry_work_debts(struct ferry_work *work, struct ferry_goals *whole, struct ferry_plan *plan,
+                     uint32_t group, struct ferry_err *err) FERRY_MUST_CHECK;
+/* Whether nothing is to be done about this class where it is. */
+bool ferry_work_idle(const struct ferry_work *work);
 /* Fills in old, whole, mid and the rounds. */
 int ferry_work_goal(struct ferry_work *work, struct ferry_err *err) FERRY_MUST_CHECK;
 /* Longer prefixes inside the moving columns (conflict.c). */
@@ -137,6 +152,13 @@ struct ferry_slotted_list {
 /* Appends the changes of the class as group `group`; `why` texts are owned by the plan. */
 int ferry_work_diff(struct ferry_work *work, struct ferry_plan *plan, uint32_t group,
                     struct ferry_slotted_list *ret, struct ferry_err *err) FERRY_MUST_CHECK;
+
+/* The same for a router that lets go of what does not belong to its site (back.c). */
+int ferry_work_detach(struct ferry_work *work, struct ferry_plan *plan, uint32_t group,
+                      struct ferry_slotted_list *ret, struct ferry_err *err) FERRY_MUST_CHECK;
+/* Lays a blackhole under the attachment of `router`, in the first prepare stage; it stays. */
+int ferry_work_lay_drop(struct ferry_work *work, struct ferry_plan *plan, uint32_t group, uint32_t router,
+                        struct ferry_slotted_list *ret, struct ferry_err *err) FERRY_MUST_CHECK;
 
 /* Appends to plan->warnings. */
 void ferry_plan_warn(struct ferry_plan *plan, const char *fmt, ...) FERRY_PRINTF(2, 3);

@@ -32,7 +32,7 @@ const char *ferry_violation_name(enum ferry_violation v)
         [FERRY_TWO_SITES] = "two-sites", [FERRY_LOST] = "lost",
         [FERRY_FALLS] = "falls",         [FERRY_MISMATCH] = "mismatch",
         [FERRY_FOREIGN] = "foreign",     [FERRY_UNFINISHED] = "unfinished",
-        [FERRY_UNPINNED] = "unpinned",
+        [FERRY_UNPINNED] = "unpinned",   [FERRY_LOST_SITE] = "lost-site",
     };
     return (size_t)v < FERRY_COUNT(names) ? names[v] : "unknown";
 }
@@ -172,6 +172,8 @@ static void check_two_sites(struct prover *p)
             if (cost >= best_cost || strcmp(prove_site(p->plan, p->class->group, at[i]),
                                             prove_site(p->plan, p->class->group, at[k])) == 0)
                 continue;
+            if (p->reconcile && cost == 0) /* what it is for */
+                continue;
             best_cost = cost;
             best[0] = at[k];
             best[1] = at[i];
@@ -290,6 +292,41 @@ static void check_unpinned(struct prover *p, const struct prove_graph *g)
         }
 }
 
+static void check_astray(struct prover *p, const struct prove_graph *g)
+{
+    char text[160];
+    for (uint32_t r = 0; r < g->n; r++)
+        for (uint32_t i = g->first[r]; i < g->first[r + 1]; i++) {
+            const struct prove_option *o = &g->options[i];
+            if (!prove_leads_astray(p, r, o->entry))
+                continue;
+            struct ferry_counterexample c = candidate(p, FERRY_LOST_SITE);
+            finding(&c, "%s is not fenced off from a site that is lost and may be active: %s", name_of(p, r),
+                    ferry_entry_text(o->entry, text, sizeof text));
+            add_router(&c, r);
+            add_events(p, &c, r, o->top, o->fired);
+            offer(p, &c);
+        }
+}
+
+/* Before anything else is asked: whether a fence can hold at all. */
+static void check_open(struct prover *p)
+{
+    uint32_t rival, neighbour;
+    if (!prove_lost_open(p, &rival, &neighbour))
+        return;
+    struct ferry_counterexample c = candidate(p, FERRY_LOST_SITE);
+    c.stage = 0;
+    finding(&c,
+            "%s, which is lost, may be attached, and %s, which is not under control either, may lead there; "
+            "nobody "
+            "vouches that it is dead",
+            name_of(p, rival), name_of(p, neighbour));
+    add_router(&c, rival);
+    add_router(&c, neighbour);
+    offer(p, &c);
+}
+
 static size_t n_changes(const struct prover *p, uint32_t stage)
 {
     size_t n = 0;
@@ -325,6 +362,7 @@ static int check_stage(struct prover *p, struct prove_graph *g, const char *what
     check_beaten(p);
     check_falls(p, g);
     check_unpinned(p, g);
+    check_astray(p, g);
     struct prove_verdict said = {p->found ? p->bad.violation : FERRY_SAFE, (uint32_t)p->bad.n_events},
                          walked = said;
     if (affordable(p)) {
@@ -474,6 +512,17 @@ static void rehearse(struct prover *p, struct prove_graph *g, struct course *c)
     }
 }
 
+/* Whether an origin of this rank was there in the document's initial state. */
+static bool slot_at_first(const struct prover *p, uint32_t router, uint32_t rank)
+{
+    const struct ferry_stack *stack = p->plan->groups[p->class->group].initial[router];
+    enum ferry_entry_type type = rank == PROVE_GATEWAY ? FERRY_GATEWAY : FERRY_ANNOUNCEMENT;
+    for (uint32_t i = 0; stack && i < stack->n; i++)
+        if (stack->entries[i]->type == type)
+            return true;
+    return false;
+}
+
 /* Who is attached, or announces, at the end, and shall not; returns how many are or do. */
 static size_t check_left(const struct prover *p, uint32_t rank, const char *what,
                          struct ferry_counterexample *bad)
@@ -483,6 +532,8 @@ static size_t check_left(const struct prover *p, uint32_t rank, const char *what
     for (uint32_t r = 0; r < p->plan->n_routers; r++) {
         const struct prove_slot *slot = prove_slot_of(p, r, rank);
         if (!slot || !slot->now)
+            continue;
+        if (prove_stale(p, r) && slot_at_first(p, r, rank)) /* another plan's business */
             continue;
         n++;
         if (!group->to || strcmp(prove_site(p->plan, p->class->group, r), group->to) != 0) {
@@ -502,7 +553,7 @@ static void check_end(struct prover *p, struct course *c)
     bool announced = check_left(p, PROVE_ANNOUNCEMENT, "still announces it", &bad) > 0;
     if (group->to && !announced && c->announced_at_first && follows_protocol(p))
         finding(&bad, "%snobody announces it any more", bad.text[0] ? ", " : "");
-    if (group->to && !attached)
+    if (group->to && !attached && !(p->undo && prove_lost_serves(p)))
         finding(&bad, "attached nowhere");
     for (uint32_t r = 0; r < p->plan->n_routers; r++)
         if (c->at_first[r] && (p->undo ? c->dropped_at_end[r] : !c->at_end[r])) {
@@ -527,6 +578,8 @@ static int check_class(struct prover *p, struct prove_graph *g, struct course *c
     rehearse(p, g, c);
     prove_rows_load(p, p->class);
     prove_protocol_load(p);
+    prove_lost_load(p);
+    check_open(p);
     for (uint32_t s = 0; s < p->plan->n_stages || s == 0; s++) {
         p->stage = s;
         if (p->found && p->bad.stage < s)
@@ -534,7 +587,10 @@ static int check_class(struct prover *p, struct prove_graph *g, struct course *c
         if (s && !n_changes(p, s))
             continue;
         enum ferry_phase phase = p->plan->n_stages ? p->plan->stages[s].phase : FERRY_PREPARE;
-        p->must = phase == FERRY_PREPARE ? c->must_prepare : phase == FERRY_SETTLE ? c->must_settle : NULL;
+        p->must = phase == FERRY_PREPARE         ? c->must_prepare
+                  : phase == FERRY_SETTLE        ? c->must_settle
+                  : p->reconcile && !p->attaches ? c->at_first
+                                                 : NULL;
         p->may_fall = c->may_fall;
         for (uint32_t r = 0; r < g->n; r++)
             c->may_fall[r] =
@@ -591,6 +647,7 @@ int ferry_prove(const struct ferry_plan *plan, unsigned exhaustive_bits, struct 
         .plan = plan,
         .bits = exhaustive_bits < WALK_BITS_MAX ? exhaustive_bits : WALK_BITS_MAX,
         .undo = plan->mode && strcmp(plan->mode, "undo") == 0,
+        .reconcile = plan->mode && strcmp(plan->mode, "reconcile") == 0,
         .all_walked = exhaustive_bits > 0,
         .visits_left = WALK_VISITS_MAX,
         .rows = ferry_calloc(plan->n_routers, sizeof *p.rows),

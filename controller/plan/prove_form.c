@@ -124,9 +124,14 @@ static bool from_ok(struct prover *p, uint32_t group)
 static bool initial_ok(struct prover *p)
 {
     for (uint32_t g = 0; g < p->plan->n_groups; g++) {
-        for (uint32_t r = 0; r < p->plan->n_routers; r++)
+        for (uint32_t r = 0; r < p->plan->n_routers; r++) {
             if (!stack_ok(p, g, r))
                 return false;
+            if (p->plan->routers[r].lost &&
+                (p->plan->groups[g].initial[r] ||
+                 (p->plan->groups[g].covers && p->plan->groups[g].covers[r].entry)))
+                return wrong_initial(p, g, r, "this router is lost: nothing is known of it");
+        }
         for (uint32_t r = 0; p->plan->groups[g].covers && r < p->plan->n_routers; r++)
             if (!next_hops_known(p->plan, p->plan->groups[g].covers[r].entry))
                 return wrong_initial(p, g, r, "a next hop of the cover names no router of the plan");
@@ -226,6 +231,10 @@ static const char *change_fault(const struct ferry_plan *plan, const struct ferr
         return c->kind == FERRY_KIND_GATEWAY ? "a gateway has no metric" : "an announcement has no metric";
     const char *fault = entry_fault(plan, c, c->before, ret_violation);
     fault = fault ? fault : entry_fault(plan, c, c->after, ret_violation);
+    if (fault)
+        return fault;
+    *ret_violation = FERRY_FOREIGN;
+    fault = prove_lost_fault(plan, c);
     if (fault)
         return fault;
     *ret_violation = FERRY_MISMATCH;

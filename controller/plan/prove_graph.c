@@ -41,6 +41,7 @@ void prove_graph_free(struct prove_graph *g)
 
 static void add_option(struct prove_graph *g, uint32_t *n, struct prove_option option)
 {
+    option.stale = g->stale && option.entry && option.entry->type == FERRY_GATEWAY;
     if (*n == g->room) {
         g->room = g->room ? 2 * g->room : 64;
         g->options = ferry_realloc(g->options, g->room, sizeof *g->options);
@@ -52,6 +53,7 @@ static void router_options(const struct prover *p, struct prove_graph *g, uint32
 {
     const struct prove_row *row = &p->rows[r];
     uint32_t cost = 0;
+    g->stale = prove_stale(p, r);
     bool own = true; /* still among the keys of the prefix itself */
     g->empty_cost[r] = PROVE_NONE;
     for (uint32_t i = 0; i < row->n; i++) {
@@ -65,17 +67,18 @@ static void router_options(const struct prover *p, struct prove_graph *g, uint32
         if (s->rank == PROVE_ANNOUNCEMENT)
             continue;
         if (s->now)
-            add_option(g, n, (struct prove_option){s->now, cost, i, s->layer, false});
+            add_option(g, n, (struct prove_option){s->now, cost, i, s->layer, false, false});
         if (s->change != PROVE_NONE && s->after && s->after != s->now)
-            add_option(g, n, (struct prove_option){s->after, cost + 1, i, s->layer, true});
+            add_option(g, n, (struct prove_option){s->after, cost + 1, i, s->layer, true, false});
         if (s->now && s->after)
             return; /* never empty: nothing below it can forward */
         cost += s->now != NULL;
     }
     if (own)
         g->empty_cost[r] = cost;
-    add_option(g, n,
-               (struct prove_option){prove_static_cover(p, r), cost, (uint32_t)row->n, PROVE_NONE, false});
+    add_option(
+        g, n,
+        (struct prove_option){prove_static_cover(p, r), cost, (uint32_t)row->n, PROVE_NONE, false, false});
 }
 
 /* The router behind a next hop, or PROVE_NONE. */
@@ -94,7 +97,7 @@ bool prove_option_stray(const struct prove_option *o)
     if (!o->entry)
         return true;
     if (o->entry->type == FERRY_GATEWAY)
-        return o->layer != 0; /* attached, but another subnet */
+        return o->layer != 0 || o->stale; /* attached, but another subnet, or where it does not belong */
     for (size_t i = 0; i < option_n_next(o); i++)
         if (option_next(o, i) == PROVE_NONE)
             return true;

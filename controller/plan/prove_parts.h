@@ -1,6 +1,6 @@
 /* The prover's parts, for the prover alone: prove.c (what is checked, in which order), prove_form.c (the
  * document against itself), prove_rows.c (what each router holds), prove_protocol.c (when BGP and OSPF may be
- * followed), prove_graph.c (all states of a stage as one graph), prove_walk.c (the same states one by one), prove_text.c (certificate and counterexample in
+ * followed), prove_lost.c (routers that are not under control), prove_graph.c (all states of a stage as one graph), prove_walk.c (the same states one by one), prove_text.c (certificate and counterexample in
  * words).
  *
  * Nothing here may include a header of the planner: the two must not share a mistake.  docs/prover.md has the
@@ -56,6 +56,7 @@ struct prover {
     unsigned bits;        /* stages of at most so many changes are walked … */
     uint64_t visits_left; /* … until so many routers were visited */
     bool undo;            /* mode "undo" */
+    bool reconcile;       /* mode "reconcile" */
     struct prove_ref *refs;
     size_t n_refs;
     size_t *first; /* [group * n_stages + stage]: its first ref; one more at the end */
@@ -73,6 +74,10 @@ struct prover {
      * from which metric on a router's route could be beaten by a protocol's, or is one: FERRY_NONE: never. */
     uint32_t first_moving, last_moving;
     uint32_t *exposed_from; /* [router] */
+    /* Of the class's group: the stages in which no live router may lead to a lost one (first > last: none); whether it
+     * attaches or announces anything. */
+    uint32_t fence_first, fence_last;
+    bool attaches;
 
     /* The result so far. */
     bool found;
@@ -125,6 +130,22 @@ bool prove_exposed(const struct prover *p, uint32_t router, const struct ferry_e
 /* What is wrong with the announcements of a change, or with a protocol's route in it; NULL: nothing. */
 const char *prove_protocol_fault(const struct ferry_plan *plan, const struct ferry_change *c);
 
+/* ---- prove_lost.c ---- */
+
+/* Fills in fence_first, fence_last and attaches for p->class. */
+void prove_lost_load(struct prover *p);
+/* Whether a live router that forwards by this entry leads to a lost one, or nobody knows where, in a stage in which none
+ * may. */
+bool prove_leads_astray(const struct prover *p, uint32_t router, const struct ferry_entry *e);
+/* Reconciling: whether what this router has attached does not belong there. */
+bool prove_stale(const struct prover *p, uint32_t router);
+/* Whether a lost router may be attached at the site where the class's group goes to. */
+bool prove_lost_serves(const struct prover *p);
+/* What is wrong with a change, as to lost routers; NULL: nothing. */
+const char *prove_lost_fault(const struct ferry_plan *plan, const struct ferry_change *c);
+/* Whether a lost router that may be attached has a neighbour of another site that is not under control, and nobody vouches. */
+bool prove_lost_open(const struct prover *p, uint32_t *ret_rival, uint32_t *ret_neighbour);
+
 /* ---- prove_graph.c ---- */
 
 /* One of the things that may forward on a router in some state of the stage. */
@@ -134,6 +155,7 @@ struct prove_option {
     uint32_t top;   /* the slot; all before it are empty then; == row->n: none or the cover */
     uint32_t layer; /* of the slot; PROVE_NONE for a cover */
     bool fired;     /* it is the slot's `after` */
+    bool stale;     /* a gateway that does not belong there */
 };
 
 struct prove_graph {
@@ -141,6 +163,7 @@ struct prove_graph {
     uint32_t *first; /* [n + 1]: a router's options */
     struct prove_option *options;
     size_t room;
+    bool stale; /* while it is built: of the router in hand */
     uint32_t
         *empty_cost; /* [n]: the fewest changes after which nothing of its own is left; PROVE_NONE: never */
     uint32_t *order; /* topological, packets travel to the right; n_order < n: there is a cycle */

@@ -54,7 +54,8 @@ static enum fate send_from(struct walk *w, uint32_t r)
     if (w->fate[r] != UNKNOWN)
         return w->fate[r];
     const struct ferry_entry *e = w->top[r];
-    enum fate fate = e && e->type == FERRY_GATEWAY && w->own[r] ? DELIVERED : STRAYED;
+    enum fate fate =
+        e && e->type == FERRY_GATEWAY && w->own[r] && !prove_stale(w->p, r) ? DELIVERED : STRAYED;
     if (e && e->type == FERRY_UNICAST && e->n_nexthops) {
         w->fate[r] = ON_THE_WAY;
         fate = DELIVERED;
@@ -75,11 +76,39 @@ static bool announces(const struct walk *w, uint64_t mask, uint32_t r)
     return false;
 }
 
+/* Whether something made packets come to this router when the stage began. */
+static bool was_there(const struct walk *w, uint32_t r)
+{
+    const struct prove_row *row = &w->p->rows[r];
+    for (size_t i = 0; i < row->n; i++)
+        if (row->slots[i].layer == 0 && row->slots[i].rank != PROVE_ROUTE && row->slots[i].now)
+            return true;
+    return false;
+}
+
+static bool draws(const struct walk *w, uint64_t mask, uint32_t r)
+{
+    return (w->own[r] && w->top[r]->type == FERRY_GATEWAY) || announces(w, mask, r);
+}
+
+/* Reconciling: two sites that were there before are what it is for; none may be added. */
+static bool attached_anew(const struct walk *w, uint64_t mask)
+{
+    for (uint32_t a = 0; a < w->n; a++)
+        for (uint32_t b = 0; draws(w, mask, a) && !was_there(w, a) && b < w->n; b++)
+            if (draws(w, mask, b) && strcmp(prove_site(w->p->plan, w->p->class->group, a),
+                                            prove_site(w->p->plan, w->p->class->group, b)) != 0)
+                return true;
+    return false;
+}
+
 static bool attached_twice(const struct walk *w, uint64_t mask)
 {
     const char *site = NULL;
+    if (w->p->reconcile)
+        return attached_anew(w, mask);
     for (uint32_t r = 0; r < w->n; r++) {
-        if (!(w->own[r] && w->top[r]->type == FERRY_GATEWAY) && !announces(w, mask, r))
+        if (!draws(w, mask, r))
             continue;
         const char *here = prove_site(w->p->plan, w->p->class->group, r);
         if (site && strcmp(site, here) != 0)
@@ -102,7 +131,7 @@ static bool beaten(const struct walk *w, uint64_t mask, uint32_t r)
 
 static enum ferry_violation state_verdict(struct walk *w, uint64_t mask)
 {
-    bool lost = false, falls = false, unpinned = false;
+    bool lost = false, falls = false, unpinned = false, astray = false;
     memset(w->fate, 0, w->n * sizeof *w->fate);
     w->loop = false;
     for (uint32_t r = 0; r < w->n; r++) {
@@ -110,6 +139,7 @@ static enum ferry_violation state_verdict(struct walk *w, uint64_t mask)
         lost |= fate == STRAYED && w->p->must && w->p->must[r];
         lost |= beaten(w, mask, r);
         falls |= !w->own[r] && !w->p->may_fall[r];
+        astray |= prove_leads_astray(w->p, r, w->top[r]);
         unpinned |= w->own[r] && prove_exposed(w->p, r, w->top[r]);
     }
     return w->loop                   ? FERRY_LOOP
@@ -117,6 +147,7 @@ static enum ferry_violation state_verdict(struct walk *w, uint64_t mask)
            : lost                    ? FERRY_LOST
            : falls                   ? FERRY_FALLS
            : unpinned                ? FERRY_UNPINNED
+           : astray                  ? FERRY_LOST_SITE
                                      : FERRY_SAFE;
 }
 

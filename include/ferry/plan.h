@@ -115,11 +115,14 @@ int ferry_plan_make(const struct ferry_live *live, const struct ferry_move *move
 struct ferry_plan_terms {
     /* "planned": a lost router must not be a gateway of a moved subnet elsewhere than at its new site (rule lost-site).
      * "disaster": it may; live routers are fenced from it first.
-     * "reconcile": each move names the site where its subnet belongs.  While routers of other sites hold it too, the plan
-     * detaches those and does nothing else; else it brings every router to the shortest path. */
+     * "reconcile": each move names the site where its subnet belongs; one router of another site is detached, or
+     * every router is brought to the shortest path. */
     const char *mode;
-    const char *attest;                /* or NULL */
-    struct ferry_overrides *overrides; /* or NULL; notes what they would have refused, and the plan gets a copy */
+    const char *attest; /* or NULL */
+    bool detaching;  /* reconcile: `detach` lets go of what does not belong to its site; else: the routes */
+    uint32_t detach; /* router */
+    struct ferry_overrides
+        *overrides; /* or NULL; notes what they would have refused, and the plan gets a copy */
 };
 int ferry_plan_make_on(const struct ferry_live *live, const struct ferry_move *moves, size_t n_moves,
                        const struct ferry_plan_terms *terms, struct ferry_plan **ret,

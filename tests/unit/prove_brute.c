@@ -114,6 +114,8 @@ static int fate_of(const struct state *s, uint32_t group, uint32_t router)
 
 struct rules {
     bool must[NODES], may_fall[NODES];
+    bool fence;                   /* no live router may lead to a lost one, or nobody knows where */
+    bool open;                    /* a fence cannot hold: in the first stage */
     uint32_t exposed_from[NODES]; /* the metric from which on a protocol's route can win; UINT32_MAX: none */
 };
 
@@ -159,7 +161,7 @@ static bool beaten(const struct state *s, uint32_t group)
 
 static enum ferry_violation judge(const struct state *s, uint32_t group, const struct rules *rules)
 {
-    bool lost = beaten(s, group), falls = false, unpinned = false;
+    bool lost = beaten(s, group), falls = false, unpinned = false, astray = rules->open;
     for (uint32_t r = 0; r < s->plan->n_routers; r++) {
         bool own;
         int fate = fate_of(s, group, r);
@@ -168,6 +170,11 @@ static enum ferry_violation judge(const struct state *s, uint32_t group, const s
         lost |= rules->must[r] && fate != ARRIVES;
         const struct ferry_entry *e = forwards(s, group, r, &own);
         falls |= !own && !rules->may_fall[r];
+        for (size_t i = 0;
+             rules->fence && !s->plan->routers[r].lost && e && e->type == FERRY_UNICAST && i < e->n_nexthops;
+             i++)
+            astray |=
+                e->nexthops[i].router == FERRY_NO_ROUTER || s->plan->routers[e->nexthops[i].router].lost;
         unpinned |= own && e->type != FERRY_GATEWAY && rules->exposed_from[r] != UINT32_MAX &&
                     (e->metric >= rules->exposed_from[r] || ferry_entry_dynamic(e));
     }
@@ -175,6 +182,7 @@ static enum ferry_violation judge(const struct state *s, uint32_t group, const s
            : lost              ? FERRY_LOST
            : falls             ? FERRY_FALLS
            : unpinned          ? FERRY_UNPINNED
+           : astray            ? FERRY_LOST_SITE
                                : FERRY_SAFE;
 }
 
@@ -275,11 +283,58 @@ static void expose_all(const struct ferry_plan *plan, uint32_t group, size_t sta
     }
 }
 
+static bool may_attach(const struct ferry_plan *plan, uint32_t group, uint32_t router)
+{
+    const struct ferry_group *g = &plan->groups[group];
+    bool may = false;
+    for (size_t s = 0; s < g->n_subnets; s++) {
+        bool there = g->subnets[s].n_gateways == 0;
+        for (size_t i = 0; i < g->subnets[s].n_gateways; i++)
+            there |= g->subnets[s].gateways[i].gateway.router == router;
+        may |= there;
+    }
+    return may && plan->routers[router].lost;
+}
+
+/* A lost router of this site has a neighbour that is lost too, at another one. */
+static bool leaks(const struct ferry_plan *plan, uint32_t group, const char *site)
+{
+    for (uint32_t r = 0; r < plan->n_routers; r++)
+        for (size_t i = 0; plan->routers[r].lost && !strcmp(site_of(plan, group, r), site) &&
+                           i < plan->routers[r].n_neighbours;
+             i++) {
+            uint32_t n = plan->routers[r].neighbours[i];
+            if (plan->routers[n].lost && strcmp(site_of(plan, group, n), site))
+                return true;
+        }
+    return false;
+}
+
+/* From the first stage on that attaches while a lost router elsewhere may be attached; backwards for an undo. */
+static void fence_rules(const struct ferry_plan *plan, uint32_t group, size_t stage, struct rules *rules)
+{
+    bool undo = strcmp(plan->mode, "undo") == 0;
+    for (size_t s = 0; s < plan->n_stages; s++)
+        for (size_t i = 0; i < plan->stages[s].n_changes; i++) {
+            const struct ferry_change *c = &plan->stages[s].changes[i];
+            if (c->group != group || c->kind == FERRY_KIND_ROUTE || !(undo ? c->before : c->after))
+                continue;
+            for (uint32_t r = 0; r < plan->n_routers; r++) {
+                if (!may_attach(plan, group, r) ||
+                    !strcmp(site_of(plan, group, r), site_of(plan, group, c->router)))
+                    continue;
+                rules->fence |= undo ? stage <= s : stage >= s;
+                rules->open |= !stage && !plan->attest && leaks(plan, group, site_of(plan, group, r));
+            }
+        }
+}
+
 static struct rules rules_of(const struct ferry_plan *plan, uint32_t group, const struct course *c,
                              size_t stage)
 {
     struct rules rules = {.must = {false}};
     expose_all(plan, group, stage, &rules);
+    fence_rules(plan, group, stage, &rules);
     bool undo = strcmp(plan->mode, "undo") == 0;
     enum ferry_phase phase = plan->n_stages ? plan->stages[stage].phase : FERRY_PREPARE;
     for (uint32_t r = 0; r < plan->n_routers; r++) {
@@ -361,6 +416,8 @@ static bool finished(const struct state *s, uint32_t group, const struct course 
     }
     if (to && first && follows && !announced)
         return false;
+    for (uint32_t r = 0; undo && to && r < s->plan->n_routers; r++)
+        attached |= may_attach(s->plan, group, r) && !strcmp(site_of(s->plan, group, r), to);
     return attached || !to;
 }
 
@@ -432,6 +489,29 @@ static bool out_of_place(const struct ferry_plan *plan, const struct ferry_chang
     return false;
 }
 
+/* Written to a lost router, or a new way to one. */
+static bool touches_lost(const struct ferry_plan *plan, const struct ferry_change *c)
+{
+    bool undo = strcmp(plan->mode, "undo") == 0, before = false;
+    const struct ferry_entry *made = undo ? c->before : c->after;
+    const struct ferry_group *g = &plan->groups[c->group];
+    const struct ferry_stack *stack = g->initial[c->router];
+    const struct ferry_entry *first = stack ? ferry_stack_best(stack) : g->covers[c->router].entry;
+    if (plan->routers[c->router].lost)
+        return true;
+    for (size_t i = 0; made && made->type == FERRY_UNICAST && i < made->n_nexthops; i++) {
+        uint32_t to = made->nexthops[i].router;
+        if (to == FERRY_NO_ROUTER || !plan->routers[to].lost)
+            continue;
+        before = false;
+        for (size_t k = 0; !undo && first && k < first->n_nexthops; k++)
+            before |= first->nexthops[k].router == to;
+        if (!before)
+            return true;
+    }
+    return false;
+}
+
 static bool well_formed(const struct ferry_plan *plan)
 {
     FERRY_AUTOFREE uint32_t *tables = ferry_calloc(plan->n_groups * NODES, sizeof *tables);
@@ -450,7 +530,8 @@ static bool well_formed(const struct ferry_plan *plan)
                     return false;
             if ((c->before && c->before->metric != c->metric) || (c->after && c->after->metric != c->metric))
                 return false;
-            if (strange_protocol(plan, c) || out_of_place(plan, c, tables) || !fire(s, c))
+            if (touches_lost(plan, c) || strange_protocol(plan, c) || out_of_place(plan, c, tables) ||
+                !fire(s, c))
                 return false;
         }
     }

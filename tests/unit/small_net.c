@@ -152,9 +152,23 @@ static void mess(struct ferry_live *live, struct dice *d, size_t router, size_t 
     live->stacks[at] = ferry_pool_stack(live->pool, entries, n);
 }
 
-struct ferry_plan *small_plan(const struct ferry_topology *t, struct dice *d, bool messy,
-                              struct ferry_err *ret_refused)
+static void lose(struct ferry_live *live, struct dice *d)
 {
+    const struct ferry_topology *t = live->topology;
+    bool all = dice_roll(d, 3), any = false;
+    for (uint32_t r = 0; r < t->n_routers; r++)
+        if (t->routers[r].site == t->subnets[0].home && (all || !any || dice_roll(d, 2))) {
+            ferry_live_lose(live, r);
+            any = true;
+        }
+    if (dice_roll(d, 6) == 0)
+        ferry_live_lose(live, dice_roll(d, (unsigned)t->n_routers));
+}
+
+static struct ferry_plan *make(const struct ferry_topology *t, struct dice *d, bool messy, bool losing,
+                               struct ferry_err *ret_refused)
+{
+    struct ferry_plan_terms terms = {.mode = losing ? "disaster" : "planned"};
     FERRY_AUTOFREE uint32_t *subnets = ferry_calloc(t->n_subnets, sizeof *subnets);
     FERRY_AUTOFREE uint32_t *active = ferry_calloc(t->n_subnets, sizeof *active);
     FERRY_AUTOFREE struct ferry_move *moves = ferry_calloc(t->n_subnets, sizeof *moves);
@@ -171,8 +185,12 @@ struct ferry_plan *small_plan(const struct ferry_topology *t, struct dice *d, bo
     int r = ferry_live_offline(live, active, &err);
     for (size_t i = 0; r == 0 && messy && i < t->n_routers * t->n_subnets; i++)
         mess(live, d, i / t->n_subnets, i % t->n_subnets);
+    if (losing)
+        lose(live, d);
+    if (losing && dice_roll(d, 2))
+        terms.attest = "it burnt";
     if (r == 0)
-        r = ferry_plan_make(live, moves, t->n_subnets, &plan, &err);
+        r = ferry_plan_make_on(live, moves, t->n_subnets, &terms, &plan, &err);
     if (r < 0 && !ret_refused) {
         fprintf(stderr, "no plan: %s\n", err.text);
         abort();
@@ -182,4 +200,16 @@ struct ferry_plan *small_plan(const struct ferry_topology *t, struct dice *d, bo
     ferry_live_free(live);
     ferry_pool_free(pool);
     return plan;
+}
+
+struct ferry_plan *small_plan(const struct ferry_topology *t, struct dice *d, bool messy,
+                              struct ferry_err *ret_refused)
+{
+    return make(t, d, messy, false, ret_refused);
+}
+
+struct ferry_plan *small_plan_lost(const struct ferry_topology *t, struct dice *d, bool messy,
+                                   struct ferry_err *ret_refused)
+{
+    return make(t, d, messy, true, ret_refused);
 }

@@ -108,12 +108,12 @@ static void spoil(const struct ferry_plan *p, struct dice *d, unsigned seed)
     }
 }
 
-static void run(bool messy, bool speaking)
+static void run(bool messy, bool speaking, bool losing)
 {
     unsigned refused = 0;
     memset(verdicts, 0, sizeof verdicts);
     states = mutants = plans = 0;
-    for (unsigned seed = 0; seed < (speaking ? SEEDS / FEWER : SEEDS); seed++) {
+    for (unsigned seed = 0; seed < (speaking || losing ? SEEDS / FEWER : SEEDS); seed++) {
         struct dice d = {seed};
         struct ferry_topology *t = NULL;
         struct ferry_plan *undo = NULL;
@@ -122,7 +122,8 @@ static void run(bool messy, bool speaking)
         if (ferry_topology_parse("small", text, strlen(text), &t, NULL, &err))
             fail_msg("seed %u: %s\n%s", seed, err.text, text);
         struct ferry_err refusal = {.text = ""};
-        struct ferry_plan *p = small_plan(t, &d, messy, messy ? &refusal : NULL);
+        struct ferry_plan *p = losing ? small_plan_lost(t, &d, messy, &refusal)
+                                      : small_plan(t, &d, messy, messy ? &refusal : NULL);
         if (!p) {
             assert_string_not_equal(refusal.rule, ""); /* a reason with a name */
             refused++;
@@ -153,32 +154,45 @@ static void run(bool messy, bool speaking)
         print_message(" %s %lu", ferry_violation_name((enum ferry_violation)v), (unsigned long)verdicts[v]);
     print_message("\n");
     for (unsigned v = 0; v <= FERRY_UNFINISHED; v++)
-        assert_true(v == FERRY_FOREIGN || (v == FERRY_UNPINNED && !speaking) || verdicts[v] >= 20);
+        assert_true(v == FERRY_FOREIGN || (v == FERRY_UNPINNED && !speaking) ||
+                    (v == FERRY_LOST_SITE && !losing) || verdicts[v] >= (losing ? 10 : 20));
     assert_true(refused < SEEDS / FEWER / 2);
 }
 
 static void test_planned(void **state)
 {
     (void)state;
-    run(false, false);
+    run(false, false, false);
 }
 
 static void test_planned_from_a_mess(void **state)
 {
     (void)state;
-    run(true, false);
+    run(true, false, false);
 }
 
 static void test_planned_where_routers_speak(void **state)
 {
     (void)state;
-    run(false, true);
+    run(false, true, false);
 }
 
 static void test_planned_from_a_mess_where_routers_speak(void **state)
 {
     (void)state;
-    run(true, true);
+    run(true, true, false);
+}
+
+static void test_lost(void **state)
+{
+    (void)state;
+    run(false, false, true);
+}
+
+static void test_lost_from_a_mess(void **state)
+{
+    (void)state;
+    run(true, false, true);
 }
 
 int main(void)
@@ -186,6 +200,8 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_planned),
                                        cmocka_unit_test(test_planned_from_a_mess),
                                        cmocka_unit_test(test_planned_where_routers_speak),
-                                       cmocka_unit_test(test_planned_from_a_mess_where_routers_speak)};
+                                       cmocka_unit_test(test_planned_from_a_mess_where_routers_speak),
+                                       cmocka_unit_test(test_lost),
+                                       cmocka_unit_test(test_lost_from_a_mess)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
