@@ -180,7 +180,7 @@ int ferry_txn_apply_stage(struct ferry_txn *txn)
     size_t stage = txn->stage, widest = ferry_plan_widest(plan),
            width = ferry_batch_width(&plan->stages[stage]);
     assert(txn->record.id[0]); /* A1 */
-    if (ferry_txn_await(txn, stage, false))
+    if (ferry_txn_await(txn, stage, false) || ferry_txn_fence(txn, stage))
         return 1;
     if (stage == txn->first_critical)
         build_ahead(txn); /* A2 */

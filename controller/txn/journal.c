@@ -405,11 +405,13 @@ int ferry_journal_begin(struct ferry_journal *journal, struct ferry_txn_record *
     if (!rc)
         rc = put_outcomes(journal, record, seq, err); /* J2: all unknown, the intents */
     if (!rc)
-        rc = audit_begin(journal, record, err);
-    if (!rc)
         rc = ferry_journal_put_hooks(journal, record, seq, err);
     if (!rc)
         rc = ferry_journal_put_overrides(journal, record, seq, err);
+    if (!rc)
+        rc = ferry_journal_put_debts(journal, record, seq, err); /* D1 of journal_debt.c */
+    if (!rc)
+        rc = audit_begin(journal, record, err);
     crash_point(journal, "journal-begin-commit");
     rc = finish(journal, rc, "make the plan durable", err);
     if (!rc)

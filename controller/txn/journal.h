@@ -50,6 +50,13 @@ int ferry_journal_begin(struct ferry_journal *journal, struct ferry_txn_record *
 int ferry_journal_save(struct ferry_journal *journal, const struct ferry_txn_record *record,
                        struct ferry_journal_events *events, const char *crash_point,
                        struct ferry_err *err) FERRY_MUST_CHECK;
+/* What the plan's lost routers owe, within the SQLite transaction of begin (journal_debt.c). */
+int ferry_journal_put_debts(struct ferry_journal *journal, const struct ferry_txn_record *record, int64_t seq,
+                            struct ferry_err *err) FERRY_MUST_CHECK;
+/* With the lock held: nothing is owed any more by this router for this prefix. */
+struct ferry_debt;
+int ferry_journal_deliver(struct ferry_journal *journal, const struct ferry_debt *debt,
+                          struct ferry_err *err) FERRY_MUST_CHECK;
 void ferry_journal_events_clear(struct ferry_journal_events *events);
 
 /* ---- Hooks and overrides (journal_hook.c), within the SQLite transactions of the others. ---- */

@@ -18,6 +18,8 @@
  * SPDX-License-Identifier: MIT */
 #include "txn/txn_engine.h"
 
+#include <ferry/debt.h>
+
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -300,6 +302,8 @@ int ferry_txn_begin(struct ferry_journal *journal, struct ferry_fleet *fleet, st
     ferry_txn_hooks_init(txn, options->pause_before);
     if (!r)
         r = obey(txn, options, err);
+    if (!r)
+        r = ferry_journal_refuse_debts(journal, plan, txn->record.undoes, err);
     if (!r && options->confirm_within_s)
         ferry_txn_deadman_init(txn, options->confirm_within_s);
     if (!r)
@@ -315,6 +319,9 @@ int ferry_txn_begin(struct ferry_journal *journal, struct ferry_fleet *fleet, st
     if (txn->dead.on) /* from here on an undo may wait on the routers */
         txn->record.deadline_us =
             txn->env->realtime_us(txn->env->ctx) + 1000000ull * (txn->dead.window_s + txn->dead.margin_s);
+    if (plan->attest)
+        ferry_txn_say(txn, FERRY_EVENT_NOTE, SIZE_MAX, "%s attests: %s",
+                      txn->record.user ? txn->record.user : "somebody", plan->attest);
     /* The journal says so already: it is not written again before the outage is over (T2). */
     txn->record.state = FERRY_TXN_APPLYING;
     r = ferry_journal_begin(journal, &txn->record, err);

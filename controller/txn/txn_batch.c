@@ -55,6 +55,8 @@ bool *ferry_plan_needed(const struct ferry_plan *plan)
     for (size_t i = 0; i < plan->n_stages; i++)
         for (size_t k = 0; k < plan->stages[i].n_changes; k++)
             needed[plan->stages[i].changes[k].router] = true;
+    for (size_t r = 0; r < plan->n_routers; r++)
+        needed[r] &= !plan->routers[r].lost;
     return needed;
 }
 
@@ -260,7 +262,7 @@ void ferry_txn_view_all(struct ferry_plan *plan, const struct ferry_stack *const
 {
     *ret = (struct ferry_view){.plan = plan};
     for (uint32_t r = 0; r < plan->n_routers; r++)
-        for (uint32_t g = 0; g < plan->n_groups; g++)
+        for (uint32_t g = 0; !plan->routers[r].lost && g < plan->n_groups; g++)
             for (size_t i = from; i < from + width && i < plan->groups[g].n_subnets; i++)
                 ferry_view_add(ret, &(struct ferry_cell){
                                         .router = r,

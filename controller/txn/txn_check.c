@@ -197,6 +197,8 @@ int ferry_txn_check(struct ferry_txn *txn, struct ferry_hands *drift, struct fer
 {
     int r = prove(txn, err);
     if (!r)
+        r = ferry_txn_check_attested(txn, err);
+    if (!r)
         r = compare(txn, drift, err);
     for (size_t i = txn->stage; !r && i < txn->plan->n_stages; i++)
         r = check_stage(txn, i, err);

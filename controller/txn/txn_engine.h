@@ -4,7 +4,7 @@
  *   txn_check.c  the prechecks                                 txn_batch.c  a stage as ops and read-back, in
  * one run apply.c      a stage forward                               txn_undo.c   a stage backward verify.c
  * the end state, delivered from everywhere      recover.c    after a crash
- *   txn_await.c  waiting for routing protocols
+ *   txn_await.c  waiting for routing protocols                 txn_fence.c  doing without lost routers
  *   hooks.c      programs and pauses between the stages     pause.c      going on after a pause
  *
  * SPDX-License-Identifier: MIT */
@@ -146,6 +146,8 @@ struct ferry_interlock {
     size_t **offset; /* [group][subnet]: its first gateway */
     /* [group * n_routers + router]: attached at first, at the end */
     bool *old, *new;
+    /* Lost routers count as detached: nobody leads there any more, or all is on its way back to where it was. */
+    bool fenced;
 };
 void ferry_interlock_init(struct ferry_interlock *lock, struct ferry_plan *plan);
 void ferry_interlock_clear(struct ferry_interlock *lock);
@@ -243,10 +245,16 @@ int ferry_txn_apply_stage(struct ferry_txn *txn);
 /* Waits until the protocol's routes go the way of the plan on those routers that the stage (`back`: its undo) leaves to
  * them.  0: they do.  1: they did not in time, the reason is set. */
 int ferry_txn_await(struct ferry_txn *txn, size_t stage, bool back);
+/* Before a stage that attaches, where routers are lost: the fence is read.  0: it stands.  1: not so, the reason is set. */
+int ferry_txn_fence(struct ferry_txn *txn, size_t stage);
+/* -FERRY_EREFUSED (rule lost-site) where a router that was attested to be dead answers, and is attached. */
+int ferry_txn_check_attested(struct ferry_txn *txn, struct ferry_err *err) FERRY_MUST_CHECK;
 /* Reads a view of everything; asks again where a router that is needed is silent. */
 void ferry_txn_read_patiently(struct ferry_txn *txn, struct ferry_view *view, const bool *needed);
 /* 0: every router holds the end state.  1: not so, the reason is set. */
 int ferry_txn_verify(struct ferry_txn *txn);
+/* 1: a longer prefix has appeared since the prechecks, the reason is set. */
+int ferry_txn_verify_specifics(struct ferry_txn *txn, const struct ferry_view *view);
 /* 0: every change of the stage is back at `before`.  1: not all of them are. */
 int ferry_txn_undo_stage(struct ferry_txn *txn, size_t stage);
 /* Reads everything and says UNDONE or STUCK, with hands. */

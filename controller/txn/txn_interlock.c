@@ -89,6 +89,8 @@ uint32_t ferry_interlock_conflict(const struct ferry_interlock *lock, uint32_t g
     const struct ferry_plan_subnet *s = &lock->plan->groups[group].subnets[subnet];
     for (size_t k = 0; k < s->n_gateways; k++) {
         uint32_t other = s->gateways[k].gateway.router;
+        if (lock->fenced && lock->plan->routers[other].lost)
+            continue;
         if (other != router && lock->state[lock->offset[group][subnet] + k] != FERRY_DETACHED &&
             apart(lock, group, other, router))
             return other;

@@ -248,6 +248,7 @@ static bool way_back_is_clear(struct ferry_txn *txn, size_t stage)
 
 int ferry_txn_undo_stage(struct ferry_txn *txn, size_t stage)
 {
+    txn->interlock.fenced = true; /* back to where it was, whatever a lost router does */
     if (txn->plan->stages[stage].phase == FERRY_ATTACH && txn->first_critical <= stage &&
         !way_back_is_clear(txn, stage))
         return 1; /* U4 */

@@ -9,6 +9,7 @@
 #include "txn/txn_engine.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define READ_TRIES   4
 #define READ_WAIT_US 20000 /* doubled each time: 140 ms together */
@@ -78,7 +79,7 @@ static int verify_cell(struct ferry_txn *txn, const struct ferry_view *view,
     return 0;
 }
 
-static int verify_specifics(struct ferry_txn *txn, const struct ferry_view *view)
+int ferry_txn_verify_specifics(struct ferry_txn *txn, const struct ferry_view *view)
 {
     struct ferry_specific *now = NULL;
     size_t n = 0;
@@ -109,6 +110,13 @@ struct walk {
     uint8_t *mark;
 };
 
+/* Reconciling: attached where it does not belong. */
+static bool stale(const struct walk *w, uint32_t router)
+{
+    const char *site = w->plan->routers[router].site;
+    return strcmp(w->plan->mode, "reconcile") == 0 && site && w->group->to && strcmp(site, w->group->to) != 0;
+}
+
 /* Depth first; as deep as the longest path. */
 static enum mark walk(struct walk *w, uint32_t router)
 {
@@ -125,7 +133,7 @@ static enum mark walk(struct walk *w, uint32_t router)
             if (next != FERRY_NO_ROUTER && walk(w, next) == BAD)
                 mark = BAD;
         }
-    else if (best->type != FERRY_GATEWAY)
+    else if (best->type != FERRY_GATEWAY || stale(w, router))
         mark = BAD;
     w->mark[router] = (uint8_t)mark;
     return mark;
@@ -165,7 +173,7 @@ static int verify_view(struct ferry_txn *txn, struct ferry_view *view, const boo
             if (verify_cell(txn, view, part, i))
                 return 1;
     }
-    return verify_specifics(txn, view);
+    return ferry_txn_verify_specifics(txn, view);
 }
 
 int ferry_txn_verify(struct ferry_txn *txn)

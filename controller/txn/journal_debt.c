@@ -1,0 +1,182 @@
+/* The journal's debts: what lost routers still owe.  See ferry/debt.h.
+ *
+ *  D1. Debts are written in the SQLite transaction that makes their plan durable (J2 of journal.c).
+ *  D2. A debt counts until it is delivered, unless its transaction was undone: nobody has to take it back.
+ *
+ * The table is made with the first debt.
+ *
+ * SPDX-License-Identifier: MIT */
+#include "txn/journal.h"
+
+#include "base/mem.h"
+
+#include <ferry/debt.h>
+#include <string.h>
+
+static const char schema[] =
+    "CREATE TABLE IF NOT EXISTS debt (txn INTEGER NOT NULL REFERENCES txn, router TEXT NOT NULL,"
+    " subnet TEXT NOT NULL, prefix TEXT NOT NULL, site TEXT NOT NULL, owes TEXT NOT NULL,"
+    " delivered_us INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (txn, router, prefix))";
+
+void ferry_debts_clear(struct ferry_debts *debts)
+{
+    for (size_t i = 0; i < debts->n; i++) {
+        free(debts->v[i].router);
+        free(debts->v[i].subnet);
+        free(debts->v[i].prefix);
+        free(debts->v[i].site);
+        free(debts->v[i].owes);
+    }
+    free(debts->v);
+    *debts = (struct ferry_debts){0};
+}
+
+/* ---- Writing. ---- */
+
+/* What one router owes for a group: "let go of app; reach app at recovery". */
+static char *owed_by(const struct ferry_plan *plan, uint32_t router, uint32_t group)
+{
+    char *text = NULL;
+    for (size_t i = 0; i < plan->n_debts; i++) {
+        const struct ferry_change *c = &plan->debts[i];
+        if (c->router != router || c->group != group)
+            continue;
+        char *longer = ferry_asprintf("%s%s%s", text ? text : "", text ? "; " : "",
+                                      c->why ? c->why : ferry_kind_name(c->kind));
+        free(text);
+        text = longer;
+    }
+    return text;
+}
+
+static int put_debt(struct ferry_journal *journal, sqlite3_stmt *s, int64_t seq,
+                    const struct ferry_plan *plan, const struct ferry_change *debt, struct ferry_err *err)
+{
+    const struct ferry_group *g = &plan->groups[debt->group];
+    FERRY_AUTOFREE char *owes = owed_by(plan, debt->router, debt->group);
+    char prefix[FERRY_PREFIX_STRLEN];
+    for (size_t i = 0; i < g->n_subnets; i++) {
+        sqlite3_bind_int64(s, 1, seq);
+        sqlite3_bind_text(s, 2, plan->routers[debt->router].name, -1, SQLITE_STATIC);
+        sqlite3_bind_text(s, 3, g->subnets[i].name, -1, SQLITE_STATIC);
+        sqlite3_bind_text(s, 4, ferry_prefix_text(&g->subnets[i].prefix, prefix), -1, SQLITE_TRANSIENT);
+        sqlite3_bind_text(s, 5, g->to ? g->to : "", -1, SQLITE_STATIC);
+        sqlite3_bind_text(s, 6, owes, -1, SQLITE_STATIC);
+        if (sqlite3_step(s) != SQLITE_DONE)
+            return ferry_journal_error(journal, "write debts", err);
+        sqlite3_reset(s);
+    }
+    return 0;
+}
+
+int ferry_journal_put_debts(struct ferry_journal *journal, const struct ferry_txn_record *record, int64_t seq,
+                            struct ferry_err *err)
+{
+    FERRY_STATEMENT *s = NULL;
+    if (!record->plan->n_debts)
+        return 0;
+    if (sqlite3_exec(journal->db, schema, NULL, NULL, NULL) != SQLITE_OK)
+        return ferry_journal_error(journal, "make the table of debts", err);
+    int r = ferry_journal_prepare(journal,
+                                  "INSERT OR IGNORE INTO debt (txn, router, subnet, prefix, site, owes)"
+                                  " VALUES (?, ?, ?, ?, ?, ?)",
+                                  &s, err);
+    for (size_t i = 0; r == 0 && i < record->plan->n_debts; i++)
+        r = put_debt(journal, s, seq, record->plan, &record->plan->debts[i], err);
+    return r;
+}
+
+int ferry_journal_deliver(struct ferry_journal *journal, const struct ferry_debt *debt, struct ferry_err *err)
+{
+    FERRY_STATEMENT *s = NULL;
+    int r = ferry_journal_prepare(
+        journal, "UPDATE debt SET delivered_us = ? WHERE router = ? AND prefix = ? AND delivered_us = 0", &s,
+        err);
+    if (r < 0)
+        return r;
+    sqlite3_bind_int64(s, 1, (sqlite3_int64)journal->env->realtime_us(journal->env->ctx));
+    sqlite3_bind_text(s, 2, debt->router, -1, SQLITE_STATIC);
+    sqlite3_bind_text(s, 3, debt->prefix, -1, SQLITE_STATIC);
+    return sqlite3_step(s) == SQLITE_DONE ? 0 : ferry_journal_error(journal, "mark a debt as delivered", err);
+}
+
+/* ---- Reading. ---- */
+
+/* 1 where there is a table of debts. */
+static int have_table(struct ferry_journal *journal, struct ferry_err *err)
+{
+    FERRY_STATEMENT *s = NULL;
+    int r = ferry_journal_prepare(
+        journal, "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'debt'", &s, err);
+    if (r < 0)
+        return r;
+    r = sqlite3_step(s);
+    return r == SQLITE_ROW ? 1 : r == SQLITE_DONE ? 0 : ferry_journal_error(journal, "look for debts", err);
+}
+
+static char *text_at(sqlite3_stmt *s, int column)
+{
+    const unsigned char *text = sqlite3_column_text(s, column);
+    return ferry_strdup(text ? (const char *)text : "");
+}
+
+static void add_row(struct ferry_debts *debts, sqlite3_stmt *s)
+{
+    FERRY_GROW(debts->v, debts->n);
+    struct ferry_debt *d = &debts->v[debts->n++];
+    FERRY_AUTOFREE char *id = text_at(s, 0);
+    *d = (struct ferry_debt){.router = text_at(s, 1),
+                             .subnet = text_at(s, 2),
+                             .prefix = text_at(s, 3),
+                             .site = text_at(s, 4),
+                             .owes = text_at(s, 5),
+                             .since_us = (uint64_t)sqlite3_column_int64(s, 6)};
+    memcpy(d->txn, id, strnlen(id, sizeof d->txn - 1));
+}
+
+int ferry_journal_debts(struct ferry_journal *journal, const char *router, struct ferry_debts *ret,
+                        struct ferry_err *err)
+{
+    FERRY_STATEMENT *s = NULL;
+    FERRY_CLEANUP(ferry_debts_clear) struct ferry_debts debts = {0};
+    int r = have_table(journal, err);
+    if (r > 0) /* SQLite: with max() the other columns are those of the same row */
+        r = ferry_journal_prepare(
+            journal,
+            "SELECT t.id, d.router, d.subnet, d.prefix, d.site, d.owes, t.started_us, max(t.seq)"
+            " FROM debt d JOIN txn t ON t.seq = d.txn WHERE d.delivered_us = 0 AND t.state <> 'undone'"
+            " AND (?1 IS NULL OR d.router = ?1) GROUP BY d.router, d.prefix ORDER BY d.router, d.prefix",
+            &s, err);
+    if (r < 0)
+        return r;
+    if (s)
+        sqlite3_bind_text(s, 1, router, -1, SQLITE_STATIC);
+    int row = SQLITE_DONE;
+    while (s && (row = sqlite3_step(s)) == SQLITE_ROW)
+        add_row(&debts, s);
+    if (row != SQLITE_DONE)
+        return ferry_journal_error(journal, "read debts", err);
+    *ret = debts;
+    debts = (struct ferry_debts){0};
+    return 0;
+}
+
+/* ---- What may not go on. ---- */
+
+int ferry_journal_refuse_debts(struct ferry_journal *journal, const struct ferry_plan *plan,
+                               const char *except, struct ferry_err *err)
+{
+    FERRY_CLEANUP(ferry_debts_clear) struct ferry_debts debts = {0};
+    if (strcmp(plan->mode, "reconcile") == 0 || !plan->n_stages)
+        return 0;
+    int r = ferry_journal_debts(journal, NULL, &debts, err);
+    for (size_t i = 0; r == 0 && i < debts.n; i++)
+        for (size_t v = 0; v < plan->n_routers; v++)
+            if (!plan->routers[v].lost && strcmp(plan->routers[v].name, debts.v[i].router) == 0 &&
+                !(except && strcmp(except, debts.v[i].txn) == 0))
+                return ferry_refuse(err, "debt",
+                                    "%s still owes what transaction %s left undone there (%s): run `ferry "
+                                    "reconcile` first",
+                                    debts.v[i].router, debts.v[i].txn, debts.v[i].owes);
+    return r;
+}
