@@ -91,6 +91,8 @@ static void distances(struct walk *w)
         changed = false;
         for (size_t i = 0; i < t->n_links; i++) {
             const struct ferry_link *l = &t->links[i];
+            if (w->live->unreachable[l->a.router] || w->live->unreachable[l->b.router])
+                continue; /* done without, for as long */
             uint64_t *a = &w->distance[l->a.router], *b = &w->distance[l->b.router];
             if (*b != UINT64_MAX && *b + l->cost_ab < *a)
                 *a = *b + l->cost_ab, changed = true;

@@ -187,9 +187,27 @@ static void print_overrides(const struct ui *ui, const struct ferry_plan *plan, 
     }
 }
 
+static void print_lost(const struct ui *ui, const struct ferry_plan *plan, FILE *f)
+{
+    for (size_t i = 0; i < plan->n_routers; i++)
+        if (plan->routers[i].lost)
+            fprintf(f, "%slost:%s %s: neither read nor written; fenced off\n", ui_style(ui, f, UI_YELLOW),
+                    ui_reset(ui, f), plan->routers[i].name);
+    if (plan->attest)
+        fprintf(f, "%sattested:%s %s\n", ui_style(ui, f, UI_YELLOW), ui_reset(ui, f), plan->attest);
+}
+
+static void print_debts(const struct ui *ui, const struct ferry_plan *plan, FILE *f)
+{
+    for (size_t i = 0; i < plan->n_debts; i++)
+        fprintf(f, "%s%sdebt:%s %s: %s\n", i ? "" : "\n", ui_style(ui, f, UI_YELLOW), ui_reset(ui, f),
+                plan->routers[plan->debts[i].router].name, plan->debts[i].why ? plan->debts[i].why : "");
+}
+
 void ui_plan_text(const struct ui *ui, const struct ferry_plan *plan, FILE *f)
 {
     fprintf(f, "Plan %.12s, topology %s, mode %s\n", plan->id, plan->topology_name, plan->mode);
+    print_lost(ui, plan, f);
     print_groups(ui, plan, f);
     for (size_t i = 0; i < plan->n_stages; i++) {
         print_hooks(ui, plan, i, f);
@@ -197,6 +215,7 @@ void ui_plan_text(const struct ui *ui, const struct ferry_plan *plan, FILE *f)
     }
     print_hooks(ui, plan, plan->n_stages, f);
     print_overrides(ui, plan, f);
+    print_debts(ui, plan, f);
     for (size_t i = 0; i < plan->n_warnings; i++)
         fprintf(f, "%s%swarning:%s %s\n", i ? "" : "\n", ui_style(ui, f, UI_YELLOW), ui_reset(ui, f),
                 plan->warnings[i]);

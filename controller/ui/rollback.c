@@ -5,11 +5,20 @@
 #include "base/mem.h"
 #include <string.h>
 
+enum { KEY_ATTEST = 0x9100 };
+
 struct rollback_options {
     struct ui *ui;
     struct ui_run_options run;
     struct ui_overrides overrides;
-    const char *id;
+    const char *id, *attest;
+};
+
+static const struct argp_option rollback_argp_options[] = {
+    {"attest", KEY_ATTEST, "TEXT", 0,
+     "Of a disaster move: you vouch that the lost site serves, so that it may be led to again; journalled",
+     0},
+    {0},
 };
 
 static error_t rollback_parse(int key, char *arg, struct argp_state *state)
@@ -20,6 +29,11 @@ static error_t rollback_parse(int key, char *arg, struct argp_state *state)
         o->run.ui = o->ui;
         state->child_inputs[0] = &o->run;
         state->child_inputs[1] = &o->overrides;
+        return 0;
+    case KEY_ATTEST:
+        if (!*arg)
+            return ui_usage(o->ui, "--attest needs a value");
+        o->attest = arg;
         return 0;
     case ARGP_KEY_ARG:
         if (o->id)
@@ -33,7 +47,8 @@ static error_t rollback_parse(int key, char *arg, struct argp_state *state)
 
 static const struct argp_child rollback_children[] = {
     {.argp = &ui_run_argp}, {.argp = &ui_override_argp}, {0}};
-static const struct argp rollback_argp = {.parser = rollback_parse, .children = rollback_children};
+static const struct argp rollback_argp = {
+    .options = rollback_argp_options, .parser = rollback_parse, .children = rollback_children};
 
 /* The rollback that undid a transaction, or NULL. */
 static const struct ferry_txn_record *undone_by(struct ferry_txn_record *const *list, size_t n,
@@ -165,6 +180,19 @@ static int revert(struct ui *ui, const struct rollback_options *o)
     return status == UI_UNDONE ? UI_OK : status; /* it was asked for */
 }
 
+/* A disaster move is not undone towards a site that nobody sees serve. */
+static int may_leave(struct ui *ui, const struct rollback_options *o, const struct ferry_txn_record *record)
+{
+    if (strcmp(record->plan->mode, "disaster") != 0 || o->attest)
+        return 0;
+    return ferry_refuse(
+        &ui->err, "last-site",
+        "%s moved away from a site that was lost: undone, the subnet would be attached nowhere that "
+        "answers.  When its routers are back: `ferry reconcile`, then `apply --failback`; if a person "
+        "knows that it serves: --attest TEXT",
+        record->id);
+}
+
 static int rollback_run(struct ui *ui, void *options)
 {
     struct rollback_options *o = options;
@@ -186,7 +214,13 @@ static int rollback_run(struct ui *ui, void *options)
     if (r == 0)
         r = find(ui, o->id, &record);
     if (r == 0)
+        r = may_leave(ui, o, record);
+    if (r == 0)
         r = ferry_plan_reverse(record->plan, &undo, &ui->err);
+    if (r == 0 && o->attest) {
+        free(undo->attest);
+        undo->attest = ferry_strdup(o->attest);
+    }
     if (r == 0)
         r = ui_plan_prove(ui, undo);
     if (r == 0)

@@ -295,7 +295,9 @@ static void report_end(const struct job *job, const struct ferry_txn_record *rec
         ui_unsaved_text(ui, record);
     } else if (record->state == FERRY_TXN_COMMITTED) {
         printf("%scommitted and verified%s: transaction %s\n", ui_style(ui, stdout, UI_GREEN), reset, id);
-        if (strcmp(job->how->kind, "apply") == 0)
+        if (strcmp(job->how->kind, "apply") == 0 && record->plan && record->plan->n_debts)
+            printf("Routers owe their part: ferry reconcile, once they answer\n");
+        else if (strcmp(job->how->kind, "apply") == 0)
             printf("Roll back: ferry rollback %s\n", id);
     } else if (record->state == FERRY_TXN_AWAITING_CONFIRM) {
         ui_awaiting_text(ui, record);

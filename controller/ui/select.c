@@ -8,7 +8,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { KEY_MOVE = 0x2000, KEY_EVACUATE, KEY_TO, KEY_FAILBACK, KEY_MODE, KEY_OFFLINE, KEY_ACTIVE };
+enum {
+    KEY_MOVE = 0x2000,
+    KEY_EVACUATE,
+    KEY_TO,
+    KEY_FAILBACK,
+    KEY_MODE,
+    KEY_OFFLINE,
+    KEY_ACTIVE,
+    KEY_UNREACHABLE,
+    KEY_ATTEST
+};
 
 static const struct argp_option options[] = {
     {NULL, 0, NULL, 0, "What to move:", 1},
@@ -16,7 +26,13 @@ static const struct argp_option options[] = {
     {"evacuate", KEY_EVACUATE, "SITE", 0, "Move every subnet that is active there (with --to)", 1},
     {"to", KEY_TO, "SITE", 0, "Where --evacuate moves to", 1},
     {"failback", KEY_FAILBACK, NULL, 0, "Move home every subnet that is away from home", 1},
-    {"mode", KEY_MODE, "MODE", 0, "planned: every router answers (default); disaster: not available yet", 1},
+    {"mode", KEY_MODE, "MODE", 0,
+     "planned: every router answers (default); disaster: the old site is lost, and fenced off first", 1},
+    {"unreachable", KEY_UNREACHABLE, "ROUTER", 0,
+     "With --mode disaster: this router is lost, whether it answers or not; several times", 1},
+    {"attest", KEY_ATTEST, "TEXT", 0,
+     "With --mode disaster: you vouch that the lost site is dead, where a fence cannot be proven; journalled",
+     1},
     {0},
 };
 
@@ -44,6 +60,8 @@ static int finish(struct ui_selection *s)
         return ui_usage(s->ui, "--to goes with --evacuate SITE");
     if ((s->n_moves > 0) + (s->evacuate != NULL) + s->failback > 1)
         return ui_usage(s->ui, "--move, --evacuate and --failback exclude each other");
+    if ((s->n_unreachable || s->attest) && !(s->mode && strcmp(s->mode, "disaster") == 0))
+        return ui_usage(s->ui, "%s goes with --mode disaster", s->attest ? "--attest" : "--unreachable");
     if (s->n_actives && !s->offline)
         return ui_usage(s->ui, "--active goes with --offline");
     return 0;
@@ -61,6 +79,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         FERRY_GROW(s->actives, s->n_actives);
         s->actives[s->n_actives++] = arg;
         return 0;
+    case KEY_UNREACHABLE:
+        FERRY_GROW(s->unreachable, s->n_unreachable);
+        s->unreachable[s->n_unreachable++] = arg;
+        return 0;
+    case KEY_ATTEST:
+        return once(s, &s->attest, "--attest", arg);
     case KEY_EVACUATE:
         return once(s, &s->evacuate, "--evacuate", arg);
     case KEY_TO:
@@ -100,8 +124,9 @@ void ui_selection_clear(struct ui_selection *s)
 {
     free(s->moves);
     free(s->actives);
-    s->moves = s->actives = NULL;
-    s->n_moves = s->n_actives = 0;
+    free(s->unreachable);
+    s->moves = s->actives = s->unreachable = NULL;
+    s->n_moves = s->n_actives = s->n_unreachable = 0;
 }
 
 /* ---- cleanups ---- */
@@ -317,7 +342,8 @@ static int found_moves(struct ui *ui, const struct ui_selection *s, const struct
         bool several;
         uint32_t at = ui_active_site(live, i, &several);
         if (several)
-            return ferry_refuse(&ui->err, "two-sites", "%s is attached at two sites; see `ferry status`",
+            return ferry_refuse(&ui->err, "two-sites",
+                                "%s is attached at two sites; see `ferry status`, and `ferry reconcile`",
                                 subnet->name);
         if (s->evacuate && at == from)
             moves_add(moves, (struct ferry_move){live->subnets[i], to});
@@ -350,16 +376,6 @@ static void live_cleanup(struct ferry_live **live)
     ferry_live_free(*live);
 }
 
-/* An unreachable router among several: said once, by name. */
-static int all_reachable(struct ui *ui, const struct ferry_live *live)
-{
-    for (size_t r = 0; r < live->topology->n_routers; r++)
-        if (live->unreachable[r])
-            return ferry_refuse(&ui->err, "unreachable", "router %s cannot be read: %s",
-                                live->topology->routers[r].name, live->unreachable_why[r].text);
-    return 0;
-}
-
 /* Said as early as it is known; begin looks again, with the lock. */
 static int rested(struct ui *ui, const struct ferry_topology *t, struct ferry_overrides *overrides,
                   struct ferry_plan *plan)
@@ -379,10 +395,6 @@ int ui_plan_select(struct ui *ui, const struct ui_selection *s, const struct fer
     FERRY_CLEANUP(moves_clear) struct moves moves = {0};
     FERRY_CLEANUP(ui_pool_cleanup) struct ferry_pool *pool = ferry_pool_new();
     FERRY_CLEANUP(live_cleanup) struct ferry_live *live = NULL;
-    if (s->mode && strcmp(s->mode, "disaster") == 0)
-        return ferry_refuse(&ui->err, "mode",
-                            "a disaster move (an old site that does not answer) is not available yet; "
-                            "bring its routers back and plan with --mode planned");
     int r = named_moves(ui, s, t, &moves);
     if (r < 0)
         return r;
@@ -393,14 +405,18 @@ int ui_plan_select(struct ui *ui, const struct ui_selection *s, const struct fer
         subnets[i] = search ? (uint32_t)i : moves.v[i].subnet;
     live = ferry_live_new(t, pool, subnets, n);
     r = s->offline ? fill_offline(ui, s, live) : ferry_fleet_read_live(fleet, live, &ui->err);
-    if (r == 0)
-        r = all_reachable(ui, live);
     if (r == 0 && search)
         r = found_moves(ui, s, live, &moves);
+    if (r == 0)
+        r = ui_lose_routers(ui, s, live, moves.v, moves.n);
     if (r < 0)
         return r;
+    struct ferry_plan_terms terms = {
+        .mode = s->mode ? s->mode : "planned", .attest = s->attest, .overrides = s->overrides};
     FERRY_CLEANUP(ui_plan_cleanup) struct ferry_plan *plan = NULL;
-    r = ferry_plan_make_with(live, moves.v, moves.n, s->overrides, &plan, &ui->err);
+    r = ferry_plan_make_on(live, moves.v, moves.n, &terms, &plan, &ui->err);
+    if (r == 0 && !s->offline)
+        r = ui_refuse_debts(ui, plan);
     if (r == 0 && !s->offline)
         r = rested(ui, t, s->overrides, plan);
     if (r == 0)

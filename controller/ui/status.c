@@ -8,6 +8,8 @@
 #include "ui/run.h"
 
 #include "base/mem.h"
+
+#include <ferry/debt.h>
 #include <string.h>
 
 enum { KEY_DETAILED = 0x7000 };
@@ -19,7 +21,7 @@ struct status_options {
 
 static const struct argp_option options[] = {
     {"detailed-exitcode", KEY_DETAILED, NULL, 0,
-     "Exit with 2 where there is drift, an unreachable router or an unfinished transaction", 0},
+     "Exit with 2 where there is drift, an unreachable router, a debt or an unfinished transaction", 0},
     {0},
 };
 
@@ -43,12 +45,13 @@ struct status {
     size_t n_drift, n_unreachable;
     struct ui_records unfinished;
     struct ferry_txn_record *newest; /* where it has ended and a hand is needed all the same; else NULL */
+    struct ferry_debts debts;        /* what lost routers still owe */
     bool running;                    /* the unfinished one has its controller still */
 };
 
 static bool different(const struct status *s)
 {
-    return s->n_drift || s->n_unreachable || s->unfinished.n;
+    return s->n_drift || s->n_unreachable || s->unfinished.n || s->debts.n;
 }
 
 /* A gateway of the subnet that cannot be read: it may be attached there. */
@@ -156,6 +159,7 @@ static void print_json(const struct status *s)
     json_object_object_add(doc, "routers", routers_json(s->live));
     json_object_object_add(doc, "unfinished", unfinished);
     json_object_object_add(doc, "needs_hand", hands);
+    json_object_object_add(doc, "debts", ui_debts_json(&s->debts));
     json_object_object_add(doc, "differences", json_object_new_boolean(different(s)));
     ui_print_json(doc);
 }
@@ -261,6 +265,7 @@ static void print_text(const struct status *s)
                ui_reset(s->ui, stdout), s->newest->id, ferry_txn_state_name(s->newest->state));
         ui_hands_text(s->ui, s->newest->hands, s->newest->n_hands, stdout);
     }
+    ui_debts_text(s->ui, &s->debts);
 }
 
 /* ---- Reading ---- */
@@ -269,6 +274,7 @@ static void status_clear(struct status *s)
 {
     ui_records_clear(&s->unfinished);
     ferry_txn_record_free(s->newest);
+    ferry_debts_clear(&s->debts);
     free(s->drift);
     ferry_live_free(s->live);
 }
@@ -280,6 +286,8 @@ static int read_journal(struct ui *ui, struct status *s)
     int r = ui_journal_look(ui, &journal);
     if (r == 0 && journal)
         r = ferry_journal_list(journal, 0, &list.v, &list.n, &ui->err);
+    if (r == 0 && journal)
+        r = ferry_journal_debts(journal, NULL, &s->debts, &ui->err);
     if (r < 0)
         return r;
     for (size_t i = 0; i < list.n; i++) {
@@ -352,7 +360,9 @@ const struct ui_verb ui_verb_status = {
         "Being away from home is no drift.  Where a gateway's router cannot be read, a subnet that is seen "
         "nowhere is `unknown`, one that is seen at home `partly unknown`: it may be attached there too.\n\n"
         "Examples:\n  ferry -t site.json status\n  ferry -t site.json status --json --detailed-exitcode\n\n"
-        "Exit status: 0; with --detailed-exitcode 2 on drift, an unreachable router or an unfinished "
+        "A debt is what a router still owes that was lost while a subnet moved: `ferry reconcile` delivers "
+        "it.\n\n"
+        "Exit status: 0; with --detailed-exitcode 2 on drift, an unreachable router, a debt or an unfinished "
         "transaction.\n",
     .argp = &argp,
     .options_size = sizeof(struct status_options),

@@ -139,10 +139,11 @@ void ui_overrides_clear(struct ui_overrides *o);
 /* ---- select.c: from options to a plan ---- */
 struct ui_selection {
     struct ui *ui;
-    char **moves;   /* "SUBNET=SITE" */
-    char **actives; /* "SUBNET=SITE" */
-    size_t n_moves, n_actives;
-    const char *evacuate, *to, *mode;
+    char **moves;       /* "SUBNET=SITE" */
+    char **actives;     /* "SUBNET=SITE" */
+    char **unreachable; /* routers */
+    size_t n_moves, n_actives, n_unreachable;
+    const char *evacuate, *to, *mode, *attest;
     bool failback, offline;
     struct ferry_overrides *overrides; /* the caller's; may be NULL */
 };
@@ -186,6 +187,17 @@ int ui_plan_prove(struct ui *ui, struct ferry_plan *plan);
 /* A file from the command line, id checked where `strict`. */
 int ui_plan_file(struct ui *ui, const char *path, bool strict, struct ferry_plan **ret);
 
+/* ---- lost.c: routers that a plan does without ---- */
+struct ferry_debts;
+int ui_lose_routers(struct ui *ui, const struct ui_selection *s, struct ferry_live *live,
+                    const struct ferry_move *moves, size_t n_moves);
+/* -FERRY_EREFUSED (rule debt): said as early as it is known; begin asks again. */
+int ui_refuse_debts(struct ui *ui, const struct ferry_plan *plan);
+struct json_object *ui_debts_json(const struct ferry_debts *debts);
+void ui_debts_text(const struct ui *ui, const struct ferry_debts *debts); /* nothing where there are none */
+/* Whether the subnet of a column is attached on a router (paths.c). */
+bool ui_is_attached(const struct ferry_live *live, size_t router, size_t column);
+
 /* ---- plan_text.c, plan_native.c ---- */
 void ui_plan_text(const struct ui *ui, const struct ferry_plan *plan, FILE *f);
 int ui_plan_native(struct ui *ui, const struct ferry_plan *plan, FILE *f);
@@ -208,6 +220,6 @@ bool ui_state_ended(enum ferry_txn_state state);
 extern const struct ui_verb ui_verb_validate, ui_verb_status, ui_verb_plan, ui_verb_prove, ui_verb_apply,
     ui_verb_rollback, ui_verb_recover, ui_verb_drill, ui_verb_trace, ui_verb_confirm, ui_verb_extend,
     ui_verb_history, ui_verb_show, ui_verb_rules, ui_verb_resume, ui_verb_retry, ui_verb_skip, ui_verb_audit,
-    ui_verb_lab, ui_verb_version, ui_verb_help, ui_verb_complete;
+    ui_verb_reconcile, ui_verb_lab, ui_verb_version, ui_verb_help, ui_verb_complete;
 
 #endif

@@ -1,0 +1,258 @@
+"""Disaster mode, debts and router policies from the command line, on simulated routers.  A router is lost where its file is
+a directory: it cannot be read, and keeps what it held for when it comes back."""
+import json
+import os
+
+import pytest
+
+import clitool
+from clitool import Cli
+
+pytestmark = pytest.mark.skipif(not clitool.FERRY, reason="FERRY is not set")
+
+
+class World(Cli):
+    def __init__(self, directory, change=None):
+        super().__init__(directory)
+        if change:
+            with open(self.topology, encoding="utf-8") as f:
+                document = json.load(f)
+            change(document)
+            with open(self.topology, "w", encoding="utf-8") as f:
+                json.dump(document, f)
+        self.move("recovery")  # so that every router has a file
+        self.move("primary")
+
+    def lose(self, router):
+        os.rename(self.sim_file(router), self.path(router))
+        os.mkdir(self.sim_file(router))
+
+    def back(self, router):
+        os.rmdir(self.sim_file(router))
+        os.rename(self.path(router), self.sim_file(router))
+
+    def disaster(self, *argv, rc=0, to="recovery"):
+        return self.json("apply", "--mode", "disaster", "--move", f"app={to}", "--yes", *argv, rc=rc)
+
+    def debts(self):
+        return [(d["router"], d["subnet"]) for d in self.json("status")["debts"]]
+
+    def app(self):
+        return next(s for s in self.json("status")["subnets"] if s["name"] == "app")
+
+    def best(self, router):
+        """What forwards for app there, as `trace` sees it."""
+        return self.json("trace", "192.168.1.10", "--from", router)
+
+
+@pytest.fixture
+def cli(tmp_path):
+    return World(tmp_path)
+
+
+def policy(router, value):
+    def change(document):
+        next(r for r in document["routers"] if r["name"] == router)["policy"] = value
+    return change
+
+
+def test_lost_moved_back_reconciled_and_home(cli):
+    cli.lose("edge-primary")
+    assert cli.error("plan", "--move", "app=recovery", rc=4)["rule"] == "unreachable"
+    plan = cli.json("plan", "--mode", "disaster", "--move", "app=recovery")
+    assert plan["mode"] == "disaster"
+    assert plan["lost"] == [{"router": "edge-primary", "neighbours": ["edge-recovery", "edge-third"]}]
+    assert {(d["router"], d["kind"]) for d in plan["debts"]} == {("edge-primary", "gateway"), ("edge-primary", "route")}
+    assert [s["phase"] for s in plan["stages"]] == ["prepare", "detach", "attach", "settle"]
+    assert all(c["router"] != "edge-primary" for s in plan["stages"] for c in s["changes"])
+
+    done = cli.disaster()
+    assert done["state"] == "committed" and done["mode"] == "disaster"
+    assert cli.debts() == [("edge-primary", "app")]
+    assert cli.app()["active"] == "recovery"
+    assert cli.error("rollback", "--yes", rc=4)["rule"] == "last-site"
+    assert cli.error("reconcile", "edge-primary", "--yes", rc=1)["code"] == 1  # it does not answer
+    assert cli.json("reconcile", "--yes")["nothing_to_do"] is True
+    assert cli.debts() == [("edge-primary", "app")]
+
+    cli.back("edge-primary")
+    app = cli.app()
+    assert app["attached"] == ["edge-primary", "edge-recovery"] and app["drift"][0]["what"] == "two sites"
+    cli.run("status", "--detailed-exitcode", rc=2)
+    assert cli.error("apply", "--move", "db=recovery", "--yes", rc=4)["rule"] == "debt"
+    dry = cli.json("reconcile", "--dry-run")
+    assert dry["transactions"] == [] and len(dry["debts"]) == 1
+    report = cli.json("reconcile", "--yes")
+    assert [t["kind"] for t in report["transactions"]] == ["reconcile", "reconcile"]
+    assert all(t["state"] == "committed" for t in report["transactions"]) and report["debts"] == []
+    assert cli.json("status", "--detailed-exitcode")["differences"] is False
+    assert cli.json("reconcile", "--yes")["nothing_to_do"] is True
+
+    cli.run("apply", "--failback", "--yes")
+    assert cli.json("status", "--detailed-exitcode")["differences"] is False
+    assert cli.app()["active"] == "primary"
+
+
+def test_as_after_a_planned_move(tmp_path):
+    os.mkdir(tmp_path / "a")
+    os.mkdir(tmp_path / "b")
+    planned, lost = World(tmp_path / "a"), World(tmp_path / "b")
+    planned.move("recovery")
+    lost.lose("edge-primary")
+    lost.disaster()
+    lost.back("edge-primary")
+    lost.run("reconcile", "--yes")
+    for router in ("edge-primary", "edge-recovery", "edge-third"):
+        assert lost.sim(router) == planned.sim(router), router
+
+
+def test_it_comes_back_as_of_old_once_more(cli):
+    cli.lose("edge-primary")
+    cli.disaster()
+    old = cli.path("old")
+    with open(cli.path("edge-primary"), encoding="utf-8") as f, open(old, "w", encoding="utf-8") as g:
+        g.write(f.read())
+    cli.back("edge-primary")
+    cli.run("reconcile", "--yes")
+    os.rename(old, cli.sim_file("edge-primary"))  # an old configuration is loaded: no debt speaks of it
+    assert cli.debts() == [] and cli.app()["drift"][0]["what"] == "two sites"
+    cli.run("reconcile", "--yes")
+    assert cli.json("status", "--detailed-exitcode")["differences"] is False and cli.app()["active"] == "recovery"
+
+
+def test_two_sites_that_no_transaction_speaks_of(tmp_path):
+    cli = Cli(tmp_path)
+    cli.move("recovery")
+    os.unlink(os.path.join(cli.state_dir, "journal.db"))
+    os.unlink(cli.sim_file("edge-primary"))
+    assert cli.error("reconcile", "--yes", rc=4)["rule"] == "two-sites"
+
+
+def test_needs_something_lost(cli):
+    error = cli.error("plan", "--mode", "disaster", "--move", "app=recovery", rc=4)
+    assert error["rule"] == "lost-site"
+    assert cli.error("plan", "--move", "app=recovery", "--attest", "dead", rc=64)["code"] == 64
+    assert cli.error("plan", "--move", "app=recovery", "--unreachable", "edge-primary", rc=64)["code"] == 64
+    assert cli.error("plan", "--mode", "disaster", "--move", "app=recovery", "--unreachable", "edge-primry",
+                     rc=64)["message"].endswith("did you mean 'edge-primary'?")
+
+
+def test_named_although_it_answers(cli):
+    done = cli.run("apply", "--mode", "disaster", "--move", "app=recovery", "--unreachable", "edge-primary", "--yes")
+    assert "edge-primary answers" in done.stderr
+    assert cli.sim("edge-primary") and cli.app()["attached"] == ["edge-primary", "edge-recovery"]
+    cli.run("reconcile", "--yes")
+    assert cli.app()["attached"] == ["edge-recovery"]
+    assert cli.error("apply", "--mode", "disaster", "--move", "app=primary", "--unreachable", "edge-recovery", "--attest",
+                     "it is gone", "--yes", rc=4)["rule"] == "lost-site"  # it answers, and is attached
+
+
+def test_neighbour_that_nobody_controls(cli):
+    """edge-third is lost too: it may lead to primary, whatever it holds."""
+    cli.lose("edge-primary")
+    cli.lose("edge-third")
+    lost = ("--mode", "disaster", "--move", "app=recovery")
+    assert cli.error("plan", *lost, rc=4)["rule"] == "unreachable"  # nobody said that third is lost
+    assert cli.error("plan", *lost, "--unreachable", "edge-third", rc=4)["rule"] == "lost-site"
+    done = cli.disaster("--unreachable", "edge-third", "--attest", "the building is gone")
+    assert done["state"] == "committed" and done["attest"] == "the building is gone"
+    assert cli.debts() == [("edge-primary", "app"), ("edge-third", "app")]
+    shown = cli.json("show", done["id"])
+    assert shown["attest"] == "the building is gone" and shown["user"]
+    cli.back("edge-third")
+    assert cli.json("reconcile", "--yes")["debts"][0]["router"] == "edge-primary"
+    assert cli.debts() == [("edge-primary", "app")]
+    assert cli.best("edge-third")["result"] == "delivered"
+    cli.back("edge-primary")
+    cli.run("reconcile", "--yes")
+    assert cli.json("status", "--detailed-exitcode")["differences"] is False
+
+
+def test_attested_but_alive_when_it_is_applied(cli):
+    cli.lose("edge-primary")
+    plan = cli.path("move.plan")
+    cli.run("plan", "--mode", "disaster", "--move", "app=recovery", "--attest", "dead", "--out", plan)
+    cli.back("edge-primary")
+    assert cli.error("apply", plan, "--yes", rc=4)["rule"] == "lost-site"
+    assert cli.app()["attached"] == ["edge-primary"]
+
+
+def test_rollback_where_a_person_vouches(cli):
+    before = {r: cli.sim(r) for r in ("edge-recovery", "edge-third")}
+    cli.lose("edge-primary")
+    done = cli.disaster()
+    back = cli.json("rollback", "--attest", "primary has served all the time", "--yes")
+    assert back["state"] == "committed" and back["undoes"] == done["id"]
+    assert {r: cli.sim(r) for r in before} == before
+    assert cli.debts() == []  # what was undone is not owed
+    cli.back("edge-primary")
+    assert cli.json("status", "--detailed-exitcode")["differences"] is False
+
+
+def test_undone_when_it_fails(cli):
+    """Nothing can be written on edge-third: the move ends as it began, with no debt."""
+    cli.lose("edge-primary")
+    before = {r: cli.sim(r) for r in ("edge-recovery", "edge-third")}
+    plan = cli.path("move.plan")
+    cli.run("plan", "--mode", "disaster", "--move", "app=recovery", "--out", plan)
+    drill = cli.json("drill", plan, "--yes")
+    assert drill["state"] == "undone" and drill["rolled_back_verified"]
+    assert {r: cli.sim(r) for r in before} == before and cli.debts() == []
+
+
+def test_spoilt_plan_is_not_applied(cli):
+    cli.lose("edge-primary")
+    plan = cli.json("plan", "--mode", "disaster", "--move", "app=recovery")
+    del plan["id"], plan["proof"]
+    path = cli.path("spoilt.plan")
+
+    def refused(change):
+        spoilt = json.loads(json.dumps(plan))
+        change(spoilt)
+        with open(path, "w", encoding="utf-8") as f:
+            json.dump(spoilt, f)
+        return cli.error("apply", path, "--yes", rc=4)["rule"]
+
+    def no_fence(p):  # edge-third goes on to primary while recovery attaches
+        for stage in p["stages"]:
+            stage["changes"] = [c for c in stage["changes"] if c["router"] != "edge-third"]
+
+    assert refused(no_fence) == "lost-site"
+    assert refused(lambda p: p["lost"][0].update(neighbours=["edge-recovery"])) == "topology"
+    assert refused(lambda p: p["stages"][1]["changes"].append(
+        {"router": "edge-primary", "group": "g1", "kind": "gateway", "before": None, "after": {"type": "gateway"}})) \
+        == "foreign"
+
+
+@pytest.mark.parametrize("value,lost", [("best-effort", True), ("deferred", True), ("deferred", False)])
+def test_policies(tmp_path, value, lost):
+    cli = World(tmp_path)
+    with open(cli.topology, encoding="utf-8") as f:
+        document = json.load(f)
+    policy("edge-third", value)(document)
+    with open(cli.topology, "w", encoding="utf-8") as f:
+        json.dump(document, f)
+    third = cli.sim("edge-third")
+    if lost:
+        cli.lose("edge-third")
+    done = cli.json("apply", "--move", "app=recovery", "--yes")
+    assert done["state"] == "committed" and done["mode"] == "planned"
+    assert cli.debts() == [("edge-third", "app")]
+    if lost:
+        cli.back("edge-third")
+    assert cli.sim("edge-third") == third  # not touched
+    cli.run("reconcile", "--yes")
+    assert cli.debts() == [] and cli.best("edge-third")["result"] == "delivered"
+    assert cli.json("status", "--detailed-exitcode")["differences"] is False
+
+
+def test_best_effort_that_answers_is_like_any_other(tmp_path):
+    cli = World(tmp_path, policy("edge-third", "best-effort"))
+    cli.move("recovery")
+    assert cli.debts() == [] and cli.json("status")["differences"] is False
+
+
+def test_old_gateway_cannot_be_left_out(tmp_path):
+    cli = World(tmp_path, policy("edge-primary", "best-effort"))
+    cli.lose("edge-primary")
+    assert cli.error("apply", "--move", "app=recovery", "--yes", rc=4)["rule"] == "lost-site"
