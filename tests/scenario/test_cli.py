@@ -190,7 +190,7 @@ def test_plan_exit_codes(cli):
     assert "nothing to do" in cli.run("plan", "--failback", "--format", "native").stdout
     assert cli.error("plan", "--move", "app=third", rc=4)["rule"]
     error = cli.error("plan", "--move", "app=recovery", "--mode", "disaster", rc=4)
-    assert error["rule"] == "mode" and "--mode planned" in error["message"]
+    assert error["rule"] == "lost-site" and "--mode planned" in error["message"]
     assert cli.run("plan", "--move", "app=recovery", "--mode", "planned")
     cli.run("plan", "--json", "--format", "native", "--failback", rc=64)
 

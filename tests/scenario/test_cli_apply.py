@@ -185,7 +185,7 @@ def test_dry_run(cli):
 
 
 def test_refusals_are_named_and_write_nothing(cli):
-    for argv, rule in ([["--mode", "disaster"], "mode"],
+    for argv, rule in ([["--mode", "disaster"], "lost-site"],
                        [["--probe", "192.168.1.10"], "probe-vantage"]):
         error = cli.error("apply", *MOVE, *argv, "--yes", rc=4)
         assert error["rule"] == rule
