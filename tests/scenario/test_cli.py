@@ -8,8 +8,8 @@ from clitool import FERRY, ROOT, Cli
 
 pytestmark = pytest.mark.skipif(not FERRY, reason="FERRY names no program")
 
-VERBS = ["validate", "status", "plan", "prove", "apply", "confirm", "extend", "rollback", "recover", "drill", "trace", "history", "show",
-         "audit", "lab", "version", "help"]
+VERBS = ["validate", "status", "plan", "prove", "apply", "confirm", "extend", "resume", "retry", "skip", "rollback", "recover",
+         "reconcile", "drill", "trace", "history", "show", "audit", "rules", "lab", "version", "help"]
 ESCAPE = "\033["
 
 

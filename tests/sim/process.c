@@ -289,7 +289,8 @@ void run_look(void *arg)
 bool process(struct run *run, void (*fn)(void *))
 {
     struct world *w = run->w;
-    run->env = (struct ferry_env){w, env_monotonic, env_realtime, env_random, env_log, env_point, env_sleep};
+    run->env =
+        (struct ferry_env){w, env_monotonic, env_realtime, env_random, env_log, env_point, env_sleep, NULL};
     run->config = (struct ferry_fleet_config){
         .env = &run->env, .find = sim_find, .state_dir = STATE_DIR, .initial = no_initial};
     run->known = run->none = run->fresh = false;
