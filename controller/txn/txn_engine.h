@@ -216,7 +216,7 @@ struct ferry_txn {
     struct ferry_specific *specifics; /* longer prefixes that stood there before, sorted */
     size_t n_specifics;
     struct ferry_dead_men dead;
-    bool claimed; /* some of its routers, or all: txn_claim.c */
+    bool claimed;                /* some of its routers, or all: txn_claim.c */
     size_t next_hook;            /* forward: hooks [0, next_hook) have been passed */
     size_t back_hook;            /* backward: hooks [back_hook, …) have been looked at */
     bool hooks_unsaved;          /* the journal does not know yet what became of them */

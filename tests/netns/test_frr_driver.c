@@ -156,7 +156,8 @@ static void test_no_packet_follows_the_default_route(void **state)
     for (size_t i = 0; i < 2; i++) {
         assert_int_equal(detach[i].outcome, FERRY_DONE);
         if (wrong[i])
-            fail_msg("%u packets to %s would have gone by the default route, %u were dropped", wrong[i], i ? "IPv6" : "IPv4", dropped[i]);
+            fail_msg("%u packets to %s would have gone by the default route, %u were dropped", wrong[i],
+                     i ? "IPv6" : "IPv4", dropped[i]);
         assert_true(dropped[i] > 0); /* it was looked while nothing was attached */
     }
     for (int i = 0; i < 400; i++, usleep(10000)) {
