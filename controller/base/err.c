@@ -5,11 +5,22 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Texts quote files and routers: one line, and nothing that a terminal would obey, whatever they say. */
+static void make_plain(char *text)
+{
+    for (; *text; text++)
+        if (*text == '\n' || *text == '\t')
+            *text = ' ';
+        else if ((unsigned char)*text < ' ' || *text == 0x7f)
+            *text = '?';
+}
+
 static void put(struct ferry_err *err, const char *fmt, va_list args)
 {
     int n = vsnprintf(err->text, sizeof err->text, fmt, args);
     if (n >= (int)sizeof err->text)
         memcpy(err->text + sizeof err->text - 4, "...", 4);
+    make_plain(err->text);
 }
 
 int ferry_error(struct ferry_err *err, enum ferry_errno code, const char *fmt, ...)
