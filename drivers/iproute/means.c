@@ -165,7 +165,7 @@ static int hand_over(const struct ferry_iproute_answer *a, const struct ferry_li
         return ferry_error(err, FERRY_EIO, "the answer to 'ip %s' is broken", a->command);
     for (struct nlmsghdr *h; at < a->n_out; at += NLMSG_ALIGN(h->nlmsg_len)) {
         h = (struct nlmsghdr *)(a->out + at);
-        if (a->n_out - at < sizeof *h || h->nlmsg_len < sizeof *h ||
+        if (a->n_out - at < sizeof *h || h->nlmsg_len < sizeof *h || h->nlmsg_len > a->n_out - at ||
             NLMSG_ALIGN(h->nlmsg_len) > a->n_out - at || !sound(h))
             return ferry_error(err, FERRY_EIO, "the answer to 'ip %s' is broken", a->command);
         if (h->nlmsg_type == RTM_NEWROUTE || h->nlmsg_type == RTM_NEWADDR)

@@ -83,7 +83,7 @@ static size_t end_of_saved(const char *out, size_t n, size_t at)
     while (n - at >= sizeof bytes) {
         memcpy(&bytes, out + at, sizeof bytes);
         /* The mark, taken for a length, is more than a thousand million. */
-        if (bytes < NLMSG_HDRLEN || NLMSG_ALIGN(bytes) > n - at)
+        if (bytes < NLMSG_HDRLEN || bytes > n - at || NLMSG_ALIGN(bytes) > n - at)
             break;
         at += NLMSG_ALIGN(bytes);
     }
@@ -129,14 +129,26 @@ void ferry_iproute_hang_up(struct ferry_iproute *d)
     d->session = NULL;
 }
 
+/* The status, one to three digits and the end of their line; returns what follows, or NULL. */
+static const char *take_status(const char *at, const char *end, int *ret)
+{
+    int status = 0;
+    const char *digits = at;
+    for (; at < end && at - digits < 3 && *at >= '0' && *at <= '9'; at++)
+        status = status * 10 + (*at - '0');
+    if (at == digits || at == end || *at != '\n')
+        return NULL;
+    *ret = status;
+    return at + 1;
+}
+
 bool ferry_iproute_part(const char *bytes, size_t n, size_t *at, struct ferry_iproute_part *ret)
 {
     size_t from = end_of_saved(bytes, n, *at);
     const char *mark = memmem(bytes + from, n - from, MARK, strlen(MARK)), *end;
-    int used = 0;
-    if (!mark || sscanf(mark + strlen(MARK), "%3d\n%n", &ret->status, &used) != 1 || !used)
+    ret->err = mark ? take_status(mark + strlen(MARK), bytes + n, &ret->status) : NULL;
+    if (!ret->err)
         return false;
-    ret->err = mark + strlen(MARK) + strspn(mark + strlen(MARK), "0123456789") + 1;
     end = memmem(ret->err, (size_t)(bytes + n - ret->err), ERR_END, strlen(ERR_END));
     if (!end)
         return false;
