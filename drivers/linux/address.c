@@ -122,6 +122,9 @@ int ferry_linux_address_unpack(const struct ferry_linux_record *record, struct f
     if (record->len != sizeof p)
         return -1;
     memcpy(&p, record->v, sizeof p);
+    if (!ferry_addr_bits(p.family) || p.len > ferry_addr_bits(p.family) ||
+        !ferry_linux_name_sound(p.label, sizeof p.label))
+        return -1;
     memset(ret, 0, sizeof *ret);
     ret->family = p.family;
     ret->len = p.len;

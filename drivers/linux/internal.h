@@ -152,6 +152,8 @@ struct ferry_linux_record {
 void ferry_linux_bytes_raw(struct ferry_linux_bytes *b, const void *v, size_t n);
 void ferry_linux_bytes_put(struct ferry_linux_bytes *b, unsigned tag, const void *v, size_t n);
 void ferry_linux_bytes_clear(struct ferry_linux_bytes *b);
+/* Whether a name of at most size - 1 characters is one that a command can carry; "" is. */
+bool ferry_linux_name_sound(const char *name, size_t size);
 /* Steps through records: true while there is one. `*at` starts as 0.  False with *at != n: broken. */
 bool ferry_linux_bytes_next(const uint8_t *v, size_t n, size_t *at, struct ferry_linux_record *ret);
 /* The first record with the tag, or false. */

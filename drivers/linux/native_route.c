@@ -72,7 +72,8 @@ static void say_attribute(struct ferry_text *t, uint8_t family, const struct fer
     uint32_t id = 0;
     switch (r->tag) {
     case RTA_PREFSRC:
-        ferry_say_address(t, " src ", family, r->v);
+        if (r->len * 8 == ferry_addr_bits(family))
+            ferry_say_address(t, " src ", family, r->v);
         break;
     case RTA_METRICS:
         say_metrics(t, r->v, (int)r->len);
@@ -124,9 +125,13 @@ static void say_encap(struct ferry_text *t, const uint8_t *native, size_t n)
 {
     struct ferry_linux_record r;
     struct nlattr *tb[LWTUNNEL_IP_MAX + 1] = {0};
+    struct nla_policy policy[LWTUNNEL_IP_MAX + 1] = {
+        [LWTUNNEL_IP_ID] = {.minlen = 8},  [LWTUNNEL_IP_DST] = {.minlen = 4},
+        [LWTUNNEL_IP_SRC] = {.minlen = 4}, [LWTUNNEL_IP_TTL] = {.minlen = 1},
+        [LWTUNNEL_IP_TOS] = {.minlen = 1}, [LWTUNNEL_IP_FLAGS] = {.minlen = 2}};
     uint64_t id = 0;
     if (encap_type(native, n) != LWTUNNEL_ENCAP_IP || !ferry_linux_bytes_find(native, n, RTA_ENCAP, &r) ||
-        nla_parse(tb, LWTUNNEL_IP_MAX, (struct nlattr *)(void *)r.v, (int)r.len, NULL) < 0)
+        nla_parse(tb, LWTUNNEL_IP_MAX, (struct nlattr *)(void *)r.v, (int)r.len, policy) < 0)
         return;
     ferry_say(t, " encap ip");
     if (tb[LWTUNNEL_IP_ID])

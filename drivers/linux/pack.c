@@ -49,7 +49,9 @@ int ferry_linux_route_unpack(const struct ferry_linux_record *record, struct fer
         return -1;
     memcpy(&p, record->v, sizeof p);
     size_t legs = p.n_legs * sizeof(struct packed_leg);
-    if (record->len < sizeof p + legs)
+    bool sound = record->len >= sizeof p + legs && p.len <= ferry_addr_bits(p.family) &&
+                 p.type > FERRY_GATEWAY && p.type < FERRY_ANNOUNCEMENT;
+    if (!sound)
         return -1;
     ferry_linux_route_clear(ret);
     ret->prefix.addr.family = p.family;
@@ -67,6 +69,7 @@ int ferry_linux_route_unpack(const struct ferry_linux_record *record, struct fer
         n->weight = leg.weight;
         memcpy(n->via.bytes, leg.bytes, 16);
         memcpy(n->dev, leg.dev, sizeof n->dev);
+        sound &= ferry_linux_name_sound(n->dev, sizeof n->dev);
         n->dev[FERRY_DEV_LEN - 1] = '\0';
     }
     ferry_linux_bytes_raw(&ret->native, record->v + sizeof p + legs, record->len - sizeof p - legs);
@@ -83,7 +86,7 @@ int ferry_linux_route_unpack(const struct ferry_linux_record *record, struct fer
         ret->prefsrc.family = p.family;
         memcpy(ret->prefsrc.bytes, source.v, source.len);
     }
-    return 0;
+    return sound ? 0 : -1;
 }
 
 void ferry_linux_route_drop(struct ferry_linux_route *r, unsigned tag)

@@ -223,6 +223,8 @@ static bool parse_key(const struct rtmsg *rtm, struct nlattr *tb[], struct ferry
     memset(&ret->entry, 0, sizeof ret->entry);
     ret->prefix.addr = address(rtm->rtm_family, tb[RTA_DST]);
     ret->prefix.len = rtm->rtm_dst_len;
+    if (ret->prefix.len > ferry_addr_bits(rtm->rtm_family) || ferry_prefix_has_host_bits(&ret->prefix))
+        return false; /* no kernel holds such a route */
     ret->entry.type = entry_type(rtm->rtm_type);
     ret->entry.table = table;
     ret->entry.metric = number(tb[RTA_PRIORITY]);

@@ -27,6 +27,7 @@
 enum {
     RECEIVE_BYTES = 256 * 1024,    /* one receive; a dump fills at most 32 KiB of it in today's kernels */
     QUEUE_BYTES = 4 * 1024 * 1024, /* the socket's queue: 128 errors with their words need about 100 KiB */
+    MAX_ERRNO = 4095,              /* linux/err.h */
     ANSWER_MS = 5000, /* rtnetlink answers before send returns; this is for a kernel in trouble */
 };
 
@@ -115,10 +116,14 @@ static int read_ack(struct nlmsghdr *h, char *words, size_t size)
         snprintf(words, size, "an answer that is too short");
         return EPROTO;
     }
+    if (e->error > 0 || e->error < -MAX_ERRNO) {
+        snprintf(words, size, "an answer that is no answer");
+        return EPROTO;
+    }
     snprintf(words, size, "%s", e->error ? strerror(-e->error) : "");
-    size_t skip = sizeof *e;
-    if (!(h->nlmsg_flags & NLM_F_CAPPED))
-        skip += NLMSG_ALIGN(e->msg.nlmsg_len - sizeof(struct nlmsghdr));
+    size_t skip = sizeof *e, echoed = e->msg.nlmsg_len;
+    if (!(h->nlmsg_flags & NLM_F_CAPPED) && echoed > sizeof(struct nlmsghdr))
+        skip += NLMSG_ALIGN(echoed - sizeof(struct nlmsghdr));
     if ((h->nlmsg_flags & NLM_F_ACK_TLVS) && h->nlmsg_len > NLMSG_LENGTH(skip)) {
         struct nlattr *text = nla_find((struct nlattr *)((char *)NLMSG_DATA(h) + skip),
                                        (int)(h->nlmsg_len - NLMSG_LENGTH(skip)), NLMSGERR_ATTR_MSG);
