@@ -148,7 +148,7 @@ static int rules_document(void *ctx, struct json_object *o, struct ferry_err *er
             json_object_get_int(priority) != PRIORITY ||
             !json_object_object_get_ex(rule, "protocol", &protocol) ||
             json_object_get_int(protocol) != FERRY_PROTOCOL ||
-            !json_object_object_get_ex(rule, "dst", &dst) ||
+            !json_object_object_get_ex(rule, "dst", &dst) || !json_object_is_type(dst, json_type_string) ||
             ferry_addr_parse(json_object_get_string(dst), &prefix.addr, &ignored) < 0)
             continue;
         prefix.len = json_object_object_get_ex(rule, "dstlen", &len) ? (uint8_t)json_object_get_int(len)

@@ -21,12 +21,15 @@ static int links_document(void *ctx, struct json_object *o, struct ferry_err *er
     (void)err;
     for (size_t i = 0; json_object_is_type(o, json_type_array) && i < json_object_array_length(o); i++) {
         struct json_object *link = json_object_array_get_idx(o, i);
-        if (!json_object_object_get_ex(link, "ifname", &v) || strcmp(json_object_get_string(v), s->name) != 0)
+        if (!json_object_object_get_ex(link, "ifname", &v) || !json_object_is_type(v, json_type_string) ||
+            strcmp(json_object_get_string(v), s->name) != 0)
             continue;
         s->found = true;
         if (json_object_object_get_ex(link, "flags", &v) && json_object_is_type(v, json_type_array))
-            for (size_t k = 0; k < json_object_array_length(v); k++)
-                s->up |= !strcmp(json_object_get_string(json_object_array_get_idx(v, k)), "UP");
+            for (size_t k = 0; k < json_object_array_length(v); k++) {
+                const char *flag = json_object_get_string(json_object_array_get_idx(v, k));
+                s->up |= flag && !strcmp(flag, "UP");
+            }
     }
     return 0;
 }

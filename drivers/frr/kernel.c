@@ -7,7 +7,8 @@
 static const char *text_of(struct json_object *o, const char *key)
 {
     struct json_object *v;
-    return json_object_object_get_ex(o, key, &v) ? json_object_get_string(v) : "";
+    const char *text = json_object_object_get_ex(o, key, &v) ? json_object_get_string(v) : NULL;
+    return text ? text : ""; /* null has none */
 }
 
 static uint32_t number_of(struct json_object *o, const char *key, uint32_t otherwise)
@@ -24,9 +25,11 @@ static bool flag_of(struct json_object *o, const char *flag)
     struct json_object *flags;
     if (!json_object_object_get_ex(o, "flags", &flags) || !json_object_is_type(flags, json_type_array))
         return false;
-    for (size_t i = 0; i < json_object_array_length(flags); i++)
-        if (!strcmp(json_object_get_string(json_object_array_get_idx(flags, i)), flag))
+    for (size_t i = 0; i < json_object_array_length(flags); i++) {
+        const char *text = json_object_get_string(json_object_array_get_idx(flags, i));
+        if (text && !strcmp(text, flag))
             return true;
+    }
     return false;
 }
 
@@ -71,9 +74,10 @@ static bool prefix_parse(const char *text, uint8_t family, struct ferry_prefix *
         return true;
     }
     if (strchr(text, '/'))
-        return ferry_prefix_parse(text, ret, &ignored) == 0;
+        return ferry_prefix_parse(text, ret, &ignored) == 0 && ret->addr.family == family &&
+               !ferry_prefix_has_host_bits(ret);
     ret->len = ferry_addr_bits(family);
-    return ferry_addr_parse(text, &ret->addr, &ignored) == 0;
+    return ferry_addr_parse(text, &ret->addr, &ignored) == 0 && ret->addr.family == family;
 }
 
 static int hop_compare(const void *a, const void *b)
@@ -98,6 +102,8 @@ static void route_parse(struct json_object *o, const struct context *c)
         return;
     bool many = json_object_object_get_ex(o, "nexthops", &hops) && json_object_is_type(hops, json_type_array);
     size_t n = many ? json_object_array_length(hops) : 1;
+    if (n > UINT16_MAX)
+        return;
     if (r.type == FERRY_UNICAST) {
         r.hops = ferry_calloc(n + 1, sizeof *r.hops);
         for (size_t i = 0; i < n; i++)
@@ -162,8 +168,11 @@ static void address_parse(struct json_object *link, struct json_object *o, struc
     const char *dev = text_of(link, "ifname");
     if (strlen(dev) >= sizeof a.dev || ferry_addr_parse(text_of(o, "local"), &a.address.addr, &ignored) < 0)
         return;
+    uint32_t len = number_of(o, "prefixlen", 0);
+    if (len > ferry_addr_bits(a.address.addr.family))
+        return;
     strcpy(a.dev, dev);
-    a.address.len = (uint8_t)number_of(o, "prefixlen", 0);
+    a.address.len = (uint8_t)len;
     a.usable =
         !json_object_object_get_ex(o, "tentative", &v) && !json_object_object_get_ex(o, "dadfailed", &v);
     FERRY_GROW(k->addresses, k->n_addresses);
