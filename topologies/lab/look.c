@@ -80,7 +80,8 @@ static char *line_of_route(const struct ferry_lab_route *route)
 static const char *text_of(json_object *o, const char *key, const char *otherwise)
 {
     json_object *v;
-    return json_object_object_get_ex(o, key, &v) ? json_object_get_string(v) : otherwise;
+    const char *text = json_object_object_get_ex(o, key, &v) ? json_object_get_string(v) : NULL;
+    return text ? text : otherwise;
 }
 
 static int number_of(json_object *o, const char *key, int otherwise)

@@ -82,12 +82,13 @@ static const char *text_of(json_object *o, const char *key)
 static void load_processes(json_object *root, struct ferry_lab_record *record)
 {
     json_object *list, *pid, *start;
-    record->files = json_object_object_get_ex(root, "processes", &list);
+    record->files =
+        json_object_object_get_ex(root, "processes", &list) && json_object_is_type(list, json_type_array);
     for (size_t i = 0; record->files && i < json_object_array_length(list); i++) {
         json_object *item = json_object_array_get_idx(list, i);
         const char *netns = text_of(item, "namespace");
         if (netns && json_object_object_get_ex(item, "pid", &pid) &&
-            json_object_object_get_ex(item, "start", &start)) {
+            json_object_object_get_ex(item, "start", &start) && json_object_get_int(pid) > 1) {
             FERRY_GROW(record->processes, record->n_processes);
             record->processes[record->n_processes++] =
                 (struct ferry_lab_record_process){.netns = ferry_strdup(netns),
@@ -113,9 +114,9 @@ static bool is_own_path(const char *path)
 static void load_paths(json_object *root, struct ferry_lab_record *record)
 {
     json_object *list;
-    for (size_t i = 0,
-                n = json_object_object_get_ex(root, "paths", &list) ? json_object_array_length(list) : 0;
-         i < n; i++) {
+    bool there =
+        json_object_object_get_ex(root, "paths", &list) && json_object_is_type(list, json_type_array);
+    for (size_t i = 0, n = there ? json_object_array_length(list) : 0; i < n; i++) {
         const char *path = json_object_get_string(json_object_array_get_idx(list, i));
         if (is_own_path(path)) {
             FERRY_GROW(record->paths, record->n_paths);
@@ -156,6 +157,12 @@ int ferry_lab_record_load(const char *topology_name, struct ferry_lab_record **r
     if (access(path, F_OK) < 0 && errno == ENOENT) {
         return 1;
     }
+    return ferry_lab_record_read(path, topology_name, ret, err);
+}
+
+int ferry_lab_record_read(const char *path, const char *topology_name, struct ferry_lab_record **ret,
+                          struct ferry_err *err)
+{
     FERRY_CLEANUP(put_json) json_object *root = json_object_from_file(path);
     json_object *list, *v;
     const char *sha = root ? text_of(root, "topology_sha256") : NULL,

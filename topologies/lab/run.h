@@ -76,6 +76,9 @@ void ferry_lab_record_free(struct ferry_lab_record *record);
 /* 1: there is none. */
 int ferry_lab_record_load(const char *topology_name, struct ferry_lab_record **ret,
                           struct ferry_err *err) FERRY_MUST_CHECK;
+/* The same from a file that is there. */
+int ferry_lab_record_read(const char *path, const char *topology_name, struct ferry_lab_record **ret,
+                          struct ferry_err *err) FERRY_MUST_CHECK;
 /* Replaces the file at once (rename). */
 int ferry_lab_record_save(const struct ferry_lab_record *record, struct ferry_err *err) FERRY_MUST_CHECK;
 int ferry_lab_record_remove(const char *topology_name, struct ferry_err *err) FERRY_MUST_CHECK;
