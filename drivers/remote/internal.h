@@ -80,6 +80,9 @@ struct ferry_remote {
 /* Reaches the host, verifies it, authenticates; asks nothing yet. */
 int ferry_remote_ssh_open(struct ferry_remote *remote, uint64_t deadline_us,
                           struct ferry_err *err) FERRY_MUST_CHECK;
+/* Asks the script that is there who it is; where there is none, or another one, sends our own from now on. */
+int ferry_remote_meet(struct ferry_remote *remote, uint64_t deadline_us,
+                      struct ferry_err *err) FERRY_MUST_CHECK;
 
 uint64_t ferry_remote_now(const struct ferry_remote *remote);
 /* Milliseconds until the deadline for poll(2), rounded up; 0: it has passed. */

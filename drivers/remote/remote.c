@@ -78,8 +78,7 @@ static bool over_ssh(const struct ferry_driver_config *config)
     return config->host || (config->type && !strcmp(config->type, "iproute"));
 }
 
-/* Asks the script that is there; where there is none, or another one, sends our own from now on. */
-static int meet(struct ferry_remote *remote, uint64_t deadline_us, struct ferry_err *err)
+int ferry_remote_meet(struct ferry_remote *remote, uint64_t deadline_us, struct ferry_err *err)
 {
     struct ferry_err second;
     char hash[32] = "";
@@ -119,7 +118,7 @@ int ferry_remote_open(const struct ferry_env *env, const struct ferry_driver_con
         remote->transport = &ferry_remote_over_ssh;
         result = ferry_remote_ssh_open(remote, deadline_us, err);
         if (!result)
-            result = meet(remote, deadline_us, err);
+            result = ferry_remote_meet(remote, deadline_us, err);
     } else {
         remote->transport = &ferry_remote_local;
         result = hello(remote, deadline_us, hash, sizeof hash, err);
