@@ -54,7 +54,7 @@ static bool sound_metrics(const uint8_t *v, size_t n)
             return false;
         if (type == RTAX_CC_ALGO ? !ferry_linux_name_sound((const char *)v + at + NLA_HDRLEN, len) : len < 4)
             return false;
-        if (NLA_ALIGN(head[0]) > n - at)
+        if ((size_t)NLA_ALIGN(head[0]) > n - at)
             break;
     }
     return true;

@@ -21,7 +21,8 @@ static void hear(void *ctx, struct nlmsghdr *h)
     struct object *o = ctx;
     const struct nhmsg *nh = NLMSG_DATA(h);
     struct nlattr *tb[NHA_MAX + 1] = {0};
-    if (h->nlmsg_type != RTM_NEWNEXTHOP || nlmsg_parse(h, sizeof *nh, tb, NHA_MAX, NULL) < 0)
+    struct nla_policy policy[NHA_MAX + 1] = {[NHA_OIF] = {.minlen = 4}};
+    if (h->nlmsg_type != RTM_NEWNEXTHOP || nlmsg_parse(h, sizeof *nh, tb, NHA_MAX, policy) < 0)
         return;
     o->set = true;
     o->blackhole = tb[NHA_BLACKHOLE] != NULL;
@@ -29,9 +30,10 @@ static void hear(void *ctx, struct nlmsghdr *h)
     o->leg.weight = 1;
     o->leg.onlink = (nh->nh_flags & RTNH_F_ONLINK) != 0;
     o->leg.down = (nh->nh_flags & (RTNH_F_DEAD | RTNH_F_LINKDOWN)) != 0;
-    if (tb[NHA_GATEWAY]) {
+    size_t bytes = ferry_addr_bits(nh->nh_family) / 8u;
+    if (tb[NHA_GATEWAY] && bytes && (size_t)nla_len(tb[NHA_GATEWAY]) >= bytes) {
         o->leg.via.family = nh->nh_family;
-        memcpy(o->leg.via.bytes, nla_data(tb[NHA_GATEWAY]), nh->nh_family == AF_INET ? 4 : 16);
+        memcpy(o->leg.via.bytes, nla_data(tb[NHA_GATEWAY]), bytes);
     }
     if (tb[NHA_OIF])
         ferry_linux_ifname(o->d, nla_get_u32(tb[NHA_OIF]), o->leg.dev);

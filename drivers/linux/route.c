@@ -79,11 +79,11 @@ static void add_leg(struct ferry_linux *d, struct ferry_linux_route *r, const st
         leg->via = address(r->prefix.addr.family, gateway);
     } else if (via && (size_t)nla_len(via) >= sizeof(struct rtvia) + 4) {
         const struct rtvia *v = nla_data(via);
-        leg->via.family = (uint8_t)v->rtvia_family;
-        if (leg->via.family == AF_INET6 && (size_t)nla_len(via) >= sizeof *v + 16)
-            memcpy(leg->via.bytes, v->rtvia_addr, 16);
-        else
-            memcpy(leg->via.bytes, v->rtvia_addr, 4);
+        size_t bytes = ferry_addr_bits((uint8_t)v->rtvia_family) / 8u;
+        if (v->rtvia_family < 256 && bytes && (size_t)nla_len(via) >= sizeof *v + bytes) {
+            leg->via.family = (uint8_t)v->rtvia_family;
+            memcpy(leg->via.bytes, v->rtvia_addr, bytes);
+        }
     }
     if (ifindex != r->name_index) {
         ferry_linux_ifname(d, ifindex, r->name);

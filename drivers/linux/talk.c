@@ -145,7 +145,8 @@ static int dump_datagram(struct ferry_linux *d, const struct ferry_linux_dump *d
             continue;
         *torn |= (h->nlmsg_flags & NLM_F_DUMP_INTR) != 0;
         if (h->nlmsg_type == NLMSG_DONE) {
-            int failed = h->nlmsg_len >= NLMSG_LENGTH(sizeof(int)) ? -*(int *)NLMSG_DATA(h) : 0;
+            int code = h->nlmsg_len >= NLMSG_LENGTH(sizeof code) ? *(int *)NLMSG_DATA(h) : 0;
+            int failed = code < -MAX_ERRNO ? EPROTO : -code;
             if (failed > 0 && failed != ENOENT) /* a table that does not exist holds nothing */
                 return ferry_error(err, FERRY_EIO, "the kernel ended a dump: %s", strerror(failed));
             return *torn ? DUMP_AGAIN : DUMP_DONE;
