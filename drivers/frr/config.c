@@ -99,7 +99,8 @@ static bool static_parse(const char *line, const char *vrf, struct ferry_frr_sta
     struct ferry_frr_static s = {.type = FERRY_UNICAST, .table = FERRY_TABLE_MAIN, .distance = 1};
     struct ferry_frr_text rest = {0};
     size_t at = 3;
-    if (!split(copy, &w) || w.n < 4 || ferry_prefix_parse(w.v[2], &s.prefix, &ignored) < 0)
+    if (!split(copy, &w) || w.n < 4 || ferry_prefix_parse(w.v[2], &s.prefix, &ignored) < 0 ||
+        ferry_prefix_has_host_bits(&s.prefix))
         return false;
     if (!strcmp(w.v[at], "from") && w.n > at + 2) {
         ferry_frr_text_add(&rest, "from %s", w.v[at + 1]);

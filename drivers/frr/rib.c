@@ -68,7 +68,7 @@ static void route_parse(struct json_object *o, const struct context *c)
                                 .tag = number_of(o, "tag"),
                                 .selected = true_of(o, "selected")};
     if (ferry_prefix_parse(text_of(o, "prefix"), &r.prefix, &ignored) < 0 ||
-        (c->only && !ferry_prefix_equal(&r.prefix, c->only)))
+        ferry_prefix_has_host_bits(&r.prefix) || (c->only && !ferry_prefix_equal(&r.prefix, c->only)))
         return;
     r.installed =
         r.selected && true_of(o, "destSelected") && true_of(o, "installed") && !true_of(o, "queued");
