@@ -26,7 +26,7 @@ extern const struct ferry_env fuzz_env;
 void fuzz_begin(void);
 
 /* What `result` and `err` promise (ferry/err.h): a failure is one of the codes and has a text of one line without
- * control characters, a refusal names its rule.  `result` >= 0: nothing is promised. */
+ * control characters.  `result` >= 0: nothing is promised. */
 void fuzz_said(int result, const struct ferry_err *err);
 /* A failure of -FERRY_EINPUT that begins with "NAME:LINE:COLUMN: ". */
 void fuzz_located(int result, const struct ferry_err *err, const char *name);

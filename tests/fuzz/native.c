@@ -13,6 +13,23 @@
 
 static const char *const names[] = {"", "lan0"};
 
+static unsigned any_ifindex(const struct ferry_linux *d, const char *name)
+{
+    (void)d;
+    (void)name;
+    return 3;
+}
+
+static int any_writable(const struct ferry_entry *entry, struct ferry_err *err)
+{
+    (void)entry;
+    (void)err;
+    return 0;
+}
+
+/* Every interface is there. */
+static const struct ferry_linux_means means = {.ifindex = any_ifindex, .writable = any_writable};
+
 static void say(const struct ferry_op *op)
 {
     struct ferry_driver_config config = {.type = (char *)"netlink"};
@@ -24,7 +41,7 @@ static void say(const struct ferry_op *op)
 
 static void check_route(const struct ferry_prefix *prefix, const struct ferry_entry *e)
 {
-    struct ferry_linux d = {.env = &fuzz_env, .router = (char *)"edge", .fd = -1};
+    struct ferry_linux d = {.env = &fuzz_env, .router = (char *)"edge", .fd = -1, .means = &means};
     static uint8_t message[FERRY_LINUX_MESSAGE_MAX];
     struct ferry_err err = {0};
     int result = ferry_linux_route_write(&d, message, RTM_NEWROUTE, 0, prefix, e, &err);

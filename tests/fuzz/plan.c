@@ -72,7 +72,7 @@ static int prove(const struct ferry_plan *plan)
     struct ferry_err err = {0};
     int result = ferry_prove(plan, BITS, &proof, &err);
     fuzz_said(result, &err);
-    FUZZ_CHECK(proof.safe == (result == 0));
+    FUZZ_CHECK(proof.safe == (result == 0) && (proof.safe || *err.rule));
     FUZZ_CHECK(proof.safe || *proof.bad.text);
     ferry_proof_clear(&proof);
     return result;

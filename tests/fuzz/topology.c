@@ -77,6 +77,7 @@ static void check_moves(const struct ferry_topology *t, uint32_t subnet, uint32_
         result = ferry_plan_make(live, &move, 1, &plan, &err);
     fuzz_said(result, &err);
     FUZZ_CHECK((result >= 0) == (plan != NULL));
+    FUZZ_CHECK(result != -FERRY_EREFUSED || *err.rule);
     if (plan)
         check_plan(plan);
     ferry_plan_free(plan);
