@@ -150,12 +150,12 @@ class Monitor:
         ip("netns", "del", self.netns)
 
 
-def check(world, monitor):
-    """Replays and walks; what was seen: number of events, how often the subnet was attached nowhere, and whether all
+def check(world, heard):
+    """Replays and walks what was heard (Monitor.events()); what was seen: number of events, how often the subnet was attached nowhere, and whether all
     routers delivered, without repetitions: [True, False, True] is whole, lost once, whole again."""
     everyone = set(world.lab.routers)
     n, nowhere, whole = 0, 0, [world.walk() == everyone]
-    for router, line in monitor.events():
+    for router, line in heard:
         if world.replay(router, line):
             n += 1
             good = world.walk() == everyone

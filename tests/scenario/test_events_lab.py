@@ -29,7 +29,7 @@ def test_every_event_leaves_a_safe_state(name, subnet, to, tmp_path):
         for verb in (["apply", "--move", f"{subnet}={to}", "--yes"], ["rollback", "--yes"]):
             with Monitor(lab, tmp_path) as monitor:
                 lab.ferry(*verb)
-                n, nowhere, whole = check(world, monitor)
+                n, nowhere, whole = check(world, monitor.events())
             assert n >= 6, "hardly an event was heard"
             assert nowhere > 0, "it was never away: the sites overlapped, or nothing moved"
             assert whole == [True, False, True]
@@ -51,4 +51,4 @@ def test_the_check_sees_what_a_naive_order_does(what, tmp_path):
             for command in NAIVE[what]:
                 ip(*command.replace("-n ", "-n " + lab.prefix).split())
             with pytest.raises(AssertionError, match=what):
-                check(world, monitor)
+                check(world, monitor.events())
