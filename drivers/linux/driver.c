@@ -60,4 +60,5 @@ const struct ferry_driver_ops ferry_driver_linux = {
     .native = ferry_linux_native,
     .deadman = ferry_linux_deadman,
     .claim = ferry_linux_claim,
+    .watch = ferry_linux_watch,
 };

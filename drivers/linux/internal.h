@@ -16,6 +16,9 @@
 #include <netlink/socket.h>
 #include <string.h>
 
+/* watch.c: the slot of that name. */
+int ferry_linux_watch(const struct ferry_driver_config *config, int *ret_fd, struct ferry_err *err);
+
 struct ferry_linux_batch;
 struct ferry_linux_dump;
 struct ferry_linux_probe;
@@ -46,8 +49,9 @@ struct ferry_linux {
     struct ferry_driver_base base;         /* first: the engine sees only this */
     const struct ferry_linux_means *means; /* NULL: the socket */
     const struct ferry_env *env;
-    char *router; /* for texts */
-    char *netns;  /* or NULL */
+    char *router;                       /* for texts */
+    char *netns;                        /* or NULL */
+    uint64_t netns_device, netns_inode; /* which one it was when the socket was opened */
     struct nl_sock *sock;
     int fd; /* of sock; strict, with extended acks */
     uint32_t seq;
@@ -70,6 +74,11 @@ int ferry_linux_ifflags(const struct ferry_linux *d, const char *name);
 
 /* ---- Conversation (talk.c). ---- */
 
+/* -FERRY_EIO where the namespace of that name is not the one that the socket was opened in: it was made anew, and a socket keeps
+ * the old one alive, with all its routes, for whoever goes on asking there. */
+int ferry_linux_same_netns(const struct ferry_linux *d, struct ferry_err *err) FERRY_MUST_CHECK;
+/* Remembers which one that is. */
+int ferry_linux_note_netns(struct ferry_linux *d, struct ferry_err *err) FERRY_MUST_CHECK;
 /* Opens the socket inside the namespace. */
 int ferry_linux_connect(struct ferry_linux *d, struct ferry_err *err) FERRY_MUST_CHECK;
 /* Runs `work` in a thread inside the router's namespace: for sockets of other kinds, and its /proc/sys. */

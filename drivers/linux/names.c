@@ -9,8 +9,10 @@
 
 #include "remote/netns.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 
 unsigned ferry_linux_ifindex(const struct ferry_linux *d, const char *name)
 {
@@ -46,4 +48,33 @@ int ferry_linux_inside(const struct ferry_linux *d, int (*work)(void *ctx, struc
                        struct ferry_err *err)
 {
     return ferry_remote_inside(d->netns, work, ctx, err);
+}
+
+/* An open file of nsfs keeps its namespace, and so its inode number, from being used again: ours is the socket. */
+static int identify(const char *netns, uint64_t *ret_device, uint64_t *ret_inode, struct ferry_err *err)
+{
+    char path[300];
+    struct stat st;
+    snprintf(path, sizeof path, "/run/netns/%s", netns);
+    if (stat(path, &st))
+        return ferry_error(err, FERRY_EIO, "network namespace %s: %s", netns, strerror(errno));
+    *ret_device = st.st_dev;
+    *ret_inode = st.st_ino;
+    return 0;
+}
+
+int ferry_linux_note_netns(struct ferry_linux *d, struct ferry_err *err)
+{
+    return d->netns ? identify(d->netns, &d->netns_device, &d->netns_inode, err) : 0;
+}
+
+int ferry_linux_same_netns(const struct ferry_linux *d, struct ferry_err *err)
+{
+    uint64_t device, inode;
+    if (!d->netns || d->means)
+        return 0;
+    int r = identify(d->netns, &device, &inode, err);
+    if (r == 0 && (device != d->netns_device || inode != d->netns_inode))
+        return ferry_error(err, FERRY_EIO, "network namespace %s was made anew", d->netns);
+    return r;
 }

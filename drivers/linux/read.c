@@ -156,7 +156,9 @@ int ferry_linux_read(struct ferry_driver *driver, const struct ferry_query *quer
     } else {
         r.selector = ferry_selector_new(query);
     }
-    int result = ferry_linux_survey_run(&r.survey, err);
+    int result = ferry_linux_same_netns(r.d, err);
+    if (result == 0)
+        result = ferry_linux_survey_run(&r.survey, err);
     if (result < 0)
         return ferry_error_prefix(err, result, "%s", r.d->router);
     finish(&r);

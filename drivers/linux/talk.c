@@ -50,7 +50,10 @@ static int open_socket(void *ctx, struct ferry_err *err)
 int ferry_linux_connect(struct ferry_linux *d, struct ferry_err *err)
 {
     int one = 1, bytes = QUEUE_BYTES;
-    int result = ferry_linux_inside(d, open_socket, d, err);
+    int result =
+        ferry_linux_note_netns(d, err); /* before: if it changes between the two, the next read sees that */
+    if (result == 0)
+        result = ferry_linux_inside(d, open_socket, d, err);
     if (result < 0)
         return result;
     /* Without strict checking the kernel ignores filters of dumps, silently: that is no connection. */

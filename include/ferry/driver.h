@@ -122,6 +122,12 @@ struct ferry_driver_ops {
     /* Keeps every other Ferry from claiming this router, from before a transaction reads what it will write until
      * it ends (`wanted` false) or the driver is closed.  -FERRY_ELOCKED, and who has it.  NULL: not applicable. */
     int (*claim)(struct ferry_driver *driver, bool wanted, struct ferry_err *err);
+
+    /* For whoever watches the router: a file descriptor that becomes readable when something there may have changed.  Whatever
+     * is read from it, an error included, says just that and no more: the router is then to be asked.  Non-blocking; the
+     * caller closes it.  Needs no open driver: static.  It ends with the router's namespace: once the router was not reachable, or
+     * was another one under the same name, a new one is needed.  -FERRY_EIO where it cannot be reached.  NULL: poll. */
+    int (*watch)(const struct ferry_driver_config *config, int *ret_fd, struct ferry_err *err);
 };
 
 struct ferry_driver_base {
