@@ -124,6 +124,7 @@ static int extend(struct ferry_txn *txn, unsigned seconds, struct ferry_err *err
 /* ---- The verbs. ---- */
 
 enum verb { CONFIRM, EXTEND, REVERT };
+static const char *const verb_names[] = {[CONFIRM] = "confirm", [EXTEND] = "extend", [REVERT] = "rollback"};
 
 static void record_cleanup(struct ferry_txn_record **record)
 {
@@ -174,6 +175,8 @@ static int act_locked(struct ferry_journal *journal, const struct ferry_fleet_co
         return r;
     ferry_journal_lock_note(journal, id);
     resumed.txn->stage = resumed.txn->plan->n_stages;
+    ferry_txn_say(resumed.txn, FERRY_EVENT_NOTE, SIZE_MAX, "%s by %s", verb_names[verb],
+                  options->user ? options->user : "unknown"); /* the record names who began it */
     if (verb == CONFIRM)
         r = confirm(resumed.txn, err);
     else if (verb == EXTEND)

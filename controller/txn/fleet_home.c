@@ -207,6 +207,7 @@ static int take(struct ferry_live *live, struct ferry_job *job, struct ferry_err
         live->unreachable[job->router] = true;
         live->unreachable_why[job->router] = job->err;
     } else {
+        live->unreachable[job->router] = false;
         r = ferry_live_set(live, job->router, &job->fib, err);
         if (r < 0)
             r = ferry_error_prefix(err, r, "%s", live->topology->routers[job->router].name);
@@ -234,4 +235,14 @@ int ferry_fleet_read_live(struct ferry_fleet *fleet, struct ferry_live *live, st
         }
     }
     return result;
+}
+
+int ferry_fleet_read_row(struct ferry_fleet *fleet, struct ferry_live *live, uint32_t router,
+                         struct ferry_err *err)
+{
+    struct ferry_query *query = ferry_live_query(live, router);
+    struct ferry_job job = {.router = router, .verb = FERRY_JOB_READ, .query = query};
+    ferry_fleet_run(fleet, &job, 1);
+    ferry_query_free(query);
+    return take(live, &job, err);
 }

@@ -1,4 +1,4 @@
-/* The journal: SQLite under the state directory.  Opening, locking, writing; journal_read.c reads.
+/* The journal: SQLite under the state directory.  Opening and writing; journal_lock.c locks, journal_read.c reads.
  *
  * Invariants
  *  J1. The database runs with journal_mode=DELETE and synchronous=EXTRA: a write that has returned survives a
@@ -26,7 +26,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -194,6 +193,16 @@ int ferry_journal_open(const struct ferry_env *env, const char *state_dir, struc
     return 0;
 }
 
+int ferry_journal_look(const struct ferry_env *env, const char *state_dir, struct ferry_journal **ret,
+                       struct ferry_err *err)
+{
+    FERRY_AUTOFREE char *path = ferry_asprintf("%s/journal.db", state_dir);
+    struct stat st;
+    if (stat(path, &st) ? errno == ENOENT : st.st_size == 0)
+        return 0;
+    return ferry_journal_open(env, state_dir, ret, err);
+}
+
 void ferry_journal_close(struct ferry_journal *journal)
 {
     if (!journal)
@@ -203,52 +212,6 @@ void ferry_journal_close(struct ferry_journal *journal)
     free(journal->state_dir);
     free(journal->actor);
     free(journal);
-}
-
-/* ---- The lock. ---- */
-
-int ferry_journal_lock(struct ferry_journal *journal, struct ferry_err *err)
-{
-    if (journal->lock_fd >= 0) /* J3 */
-        return ferry_error(err, FERRY_ELOCKED, "another transaction of this process is running");
-    FERRY_AUTOFREE char *path = ferry_asprintf("%s/lock", journal->state_dir);
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return ferry_error(err, FERRY_EIO, "%s: %s", path, strerror(errno));
-    if (flock(fd, LOCK_EX | LOCK_NB)) {
-        int e = errno;
-        char holder[128] = "";
-        ssize_t n = read(fd, holder, sizeof holder - 1);
-        close(fd);
-        if (e != EWOULDBLOCK)
-            return ferry_error(err, FERRY_EIO, "%s: %s", path, strerror(e));
-        holder[n > 0 ? n : 0] = '\0';
-        holder[strcspn(holder, "\n")] = '\0';
-        return ferry_error(err, FERRY_ELOCKED, "another transaction is running%s%s", holder[0] ? ": " : "",
-                           holder);
-    }
-    journal->lock_fd = fd;
-    ferry_journal_lock_note(journal, NULL);
-    return 0;
-}
-
-void ferry_journal_lock_note(struct ferry_journal *journal, const char *id)
-{
-    char text[128];
-    int n = snprintf(text, sizeof text, "process %ld%s%s\n", (long)getpid(), id ? ", transaction " : "",
-                     id ? id : "");
-    /* A hint for people; that it may fail is no matter. */
-    if (!ftruncate(journal->lock_fd, 0))
-        (void)!pwrite(journal->lock_fd, text, (size_t)n, 0);
-}
-
-void ferry_journal_unlock(struct ferry_journal *journal)
-{
-    if (journal->lock_fd < 0)
-        return;
-    (void)!ftruncate(journal->lock_fd, 0);
-    close(journal->lock_fd);
-    journal->lock_fd = -1;
 }
 
 /* ---- Writing. ---- */

@@ -230,9 +230,9 @@ static int refuse_unfinished(struct ferry_journal *journal, struct ferry_err *er
 
 int ferry_txn_look(struct ferry_journal *journal, struct ferry_err *err)
 {
-    struct ferry_err busy = {0};
+    struct ferry_err busy;
     int r = refuse_unfinished(journal, err);
-    if (r != -FERRY_EREFUSED || ferry_journal_lock(journal, &busy) != -FERRY_ELOCKED)
+    if (r != -FERRY_EREFUSED || ferry_journal_running(journal, &busy) == 0)
         return r;
     *err = busy; /* it runs at this very moment */
     return -FERRY_ELOCKED;

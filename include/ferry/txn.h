@@ -78,6 +78,9 @@ bool ferry_fleet_has_claim(const struct ferry_fleet *fleet, uint32_t router);
 /* Reads all rows of `live`; unreachable routers are marked there, not an error. */
 int ferry_fleet_read_live(struct ferry_fleet *fleet, struct ferry_live *live,
                           struct ferry_err *err) FERRY_MUST_CHECK;
+/* The same of one router alone, in place of what stood in its row. */
+int ferry_fleet_read_row(struct ferry_fleet *fleet, struct ferry_live *live, uint32_t router,
+                         struct ferry_err *err) FERRY_MUST_CHECK;
 
 /* ---- Records: what the journal knows of a transaction (contract §4). ---- */
 
@@ -169,6 +172,9 @@ enum ferry_outcome ferry_txn_outcome_at(const struct ferry_txn_record *r, size_t
 struct ferry_journal;
 /* Creates directory (0700) and file where missing. */
 int ferry_journal_open(const struct ferry_env *env, const char *state_dir, struct ferry_journal **ret,
+                       struct ferry_err *err) FERRY_MUST_CHECK;
+/* To look at: `ret` stays NULL where there is no journal, and none is made for a look. */
+int ferry_journal_look(const struct ferry_env *env, const char *state_dir, struct ferry_journal **ret,
                        struct ferry_err *err) FERRY_MUST_CHECK;
 void ferry_journal_close(struct ferry_journal *journal);
 /* Newest first, without plans and outcomes; at most `limit` (0: all). */
