@@ -20,6 +20,7 @@
 #define ORDER    "transactions come one after the other"
 #define ROUTER   "the router or its driver cannot do it, whoever wants it"
 #define DOCUMENT "the plan or topology says something that cannot be meant"
+#define ACCESS   "who may write through the socket is decided by who started ferryd"
 #define LAB      "it belongs to `ferry lab`, which moves nothing"
 
 const struct ferry_rule ferry_rules[] = {
@@ -81,6 +82,8 @@ const struct ferry_rule ferry_rules[] = {
     {"nothing-to-undo", "a rollback needs something to roll back", ORDER, 0},
     {"packages", "the lab's programs are installed", LAB, 0},
     {"pause", "a pause is passed by the verb that fits it, and never without a way back", ORDER, 0},
+    {"permission",
+     "through ferryd's socket root, its own user and the group of the socket write, nobody else", ACCESS, 0},
     {"precheck", "every driver says that it can do what is planned", ROUTER, 0},
     {"probe-before", "what is moved answers before it moves", NULL, 0},
     {"probe-vantage", "somebody can send the probes", ROUTER, 0},

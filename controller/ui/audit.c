@@ -52,7 +52,7 @@ static error_t since(struct audit_options *o, const char *arg)
         return ui_usage(o->ui, "--since: '%s' is neither a time (2026-11-28T06:30:00Z) nor a duration (2h)",
                         arg);
     uint64_t now = o->ui->env.realtime_us(o->ui->env.ctx);
-    ui_time_text(us < now ? now - us : 1, o->since);
+    ferry_time_text(us < now ? now - us : 1, o->since);
     o->since[strcspn(o->since, "Z")] = '\0';
     return 0;
 }

@@ -144,7 +144,7 @@ static void offer_names(struct ui *ui, const struct line *l, const char *what)
 static void offer_transactions(struct ui *ui, const struct line *l)
 {
     FERRY_CLEANUP(ui_journal_cleanup) struct ferry_journal *journal = NULL;
-    FERRY_CLEANUP(ui_records_clear) struct ui_records list = {0};
+    FERRY_CLEANUP(ferry_records_clear) struct ferry_records list = {0};
     offer(l, "last");
     if (ui_journal_look(ui, &journal) < 0 || !journal ||
         ferry_journal_list(journal, 0, &list.v, &list.n, &ui->err) < 0)

@@ -1,6 +1,7 @@
 /* `ferry confirm` and `ferry extend`: what was applied with --confirm-within.  From the journal and the routers alone.
  * SPDX-License-Identifier: MIT */
-#include "ui/run.h"
+#include "ui/daemon.h"
+#include "ui/show.h"
 
 #include "base/mem.h"
 #include <string.h>
@@ -98,14 +99,15 @@ static void undone_text(const struct ui *ui, const struct ferry_txn_record *r, c
         printf("reason: %s\n", r->reason);
 }
 
-int ui_outcome(struct ui *ui, const struct ferry_txn_record *r, const char *verb)
+/* `doc`: the record's document, dropped here. */
+static int outcome(struct ui *ui, const struct ferry_txn_record *r, struct json_object *doc, const char *verb)
 {
     bool recover = !strcmp(verb, "recover");
     if (ui->json) {
-        struct json_object *doc = ui_record_json(r);
         if (recover)
-            json_object_object_add(doc, "recovered", json_object_new_boolean(ui_state_ended(r->state)));
-        ui_print_json(doc);
+            json_object_object_add(doc, "recovered",
+                                   json_object_new_boolean(ferry_txn_state_ended(r->state)));
+        ui_print_json(json_object_get(doc));
     } else if (r->state == FERRY_TXN_COMMITTED) {
         printf(recover ? "%s: finished: committed and verified\n"
                        : "%s: confirmed: committed on every router\n",
@@ -124,12 +126,30 @@ int ui_outcome(struct ui *ui, const struct ferry_txn_record *r, const char *verb
         if (r->n_hands)
             ui_hands_text(ui, r->hands, r->n_hands, stdout);
     }
+    json_object_put(doc);
     return ui_record_exit(r);
+}
+
+int ui_outcome(struct ui *ui, const struct ferry_txn_record *r, const char *verb)
+{
+    return outcome(ui, r, ferry_record_json(r), verb);
 }
 
 /* ---- The verbs. ---- */
 
-static int act(struct ui *ui, const struct confirm_options *o)
+/* By ferryd, where it runs. */
+static int by_daemon(struct ui *ui, const struct confirm_options *o, const char *verb, bool *ret_asked)
+{
+    struct json_object *doc = NULL;
+    int r = ui_daemon_settle(ui, o->id, o->seconds, &doc);
+    *ret_asked = r <= 0;
+    if (r)
+        return r;
+    FERRY_CLEANUP(ui_record_cleanup) struct ferry_txn_record *record = ui_record_of(doc);
+    return outcome(ui, record, doc, verb);
+}
+
+static int here(struct ui *ui, const struct confirm_options *o, const char *verb)
 {
     FERRY_CLEANUP(ui_journal_cleanup) struct ferry_journal *journal = NULL;
     FERRY_CLEANUP(ui_record_cleanup) struct ferry_txn_record *record = NULL;
@@ -144,15 +164,18 @@ static int act(struct ui *ui, const struct confirm_options *o)
     else if (r == 0)
         r = ferry_txn_confirm(journal, &config, &options, o->id, &record, &ui->err);
     ui_progress_flush(progress);
-    if (r < 0)
-        return r;
-    int status = ui_outcome(ui, record, o->duration ? "extend" : "confirm");
-    return o->duration && status == UI_AWAITING ? UI_OK : status; /* extended, as asked */
+    return r < 0 ? r : ui_outcome(ui, record, verb);
 }
 
 static int run(struct ui *ui, void *options)
 {
-    return act(ui, options);
+    const struct confirm_options *o = options;
+    const char *verb = o->duration ? "extend" : "confirm";
+    bool asked = false;
+    int status = by_daemon(ui, o, verb, &asked);
+    if (!asked)
+        status = here(ui, o, verb);
+    return o->duration && status == UI_AWAITING ? UI_OK : status; /* extended, as asked */
 }
 
 const struct ui_verb ui_verb_confirm = {

@@ -11,6 +11,8 @@ static const char top_tail[] =
     "      --state-dir DIR   journal and lock (" UI_STATE_DIR ")         FERRY_STATE_DIR\n"
     "  -j, --json            one JSON document on stdout              FERRY_JSON=1\n"
     "      --color WHEN      auto, always or never                    FERRY_COLOR\n"
+    "      --socket PATH     where ferryd listens (status, confirm, extend) FERRY_SOCKET\n"
+    "      --no-daemon       do not ask ferryd, also where it runs    FERRY_NO_DAEMON=1\n"
     "  -h, --help            this help; after a verb: the verb's\n"
     "  -V, --version         the version\n"
     "\n"

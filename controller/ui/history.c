@@ -49,7 +49,7 @@ static void history_row(struct libscols_table *table, const struct ferry_txn_rec
                                                           : UI_RED;
     ui_table_row(table,
                  (const char *[]){r->id, ferry_txn_state_name(r->state), r->kind,
-                                  ui_time_text(r->started_us, started), took, outage, r->user, r->summary},
+                                  ferry_time_text(r->started_us, started), took, outage, r->user, r->summary},
                  style);
 }
 
@@ -59,7 +59,7 @@ static int history_run(struct ui *ui, void *options)
                                           "OUTAGE", "USER",  "SUMMARY", NULL};
     const struct history_options *o = options;
     FERRY_CLEANUP(ui_journal_cleanup) struct ferry_journal *journal = NULL;
-    FERRY_CLEANUP(ui_records_clear) struct ui_records records = {0};
+    FERRY_CLEANUP(ferry_records_clear) struct ferry_records records = {0};
     int r = ui_journal_look(ui, &journal);
     if (r == 0 && journal)
         r = ferry_journal_list(journal, o->limit, &records.v, &records.n, &ui->err);
@@ -68,7 +68,7 @@ static int history_run(struct ui *ui, void *options)
     if (ui->json) {
         struct json_object *doc = json_object_new_object(), *list = json_object_new_array();
         for (size_t i = 0; i < records.n; i++)
-            json_object_array_add(list, ui_record_brief_json(records.v[i]));
+            json_object_array_add(list, ferry_record_brief_json(records.v[i]));
         json_object_object_add(doc, "transactions", list);
         ui_print_json(doc);
         return UI_OK;
@@ -123,7 +123,7 @@ static int show_run(struct ui *ui, void *options)
     if (r < 0)
         return r;
     if (ui->json)
-        ui_print_json(ui_record_json(record));
+        ui_print_json(ferry_record_json(record));
     else
         ui_record_text(ui, record, stdout);
     return UI_OK;

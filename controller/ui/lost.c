@@ -2,9 +2,10 @@
  * that are deferred by the topology.
  *
  * SPDX-License-Identifier: MIT */
-#include "ui/ui.h"
+#include "ui/show.h"
 
 #include "base/mem.h"
+#include "watch/paths.h"
 
 #include <ferry/debt.h>
 #include <string.h>
@@ -32,7 +33,7 @@ static int lose_named(struct ui *ui, const struct ui_selection *s, struct ferry_
             return ferry_error_prefix(&ui->err, r, "--unreachable");
         bool seen = false;
         for (size_t c = 0; c < live->n_subnets; c++)
-            seen |= ui_is_attached(live, router, c);
+            seen |= ferry_live_attached(live, router, c);
         if (s->attest && seen)
             return ferry_refuse(&ui->err, "lost-site",
                                 "--attest says that %s is dead, but it answers, and has a subnet attached",
@@ -75,38 +76,19 @@ int ui_refuse_debts(struct ui *ui, const struct ferry_plan *plan)
 
 /* ---- Showing debts. ---- */
 
-struct json_object *ui_debts_json(const struct ferry_debts *debts)
-{
-    struct json_object *list = json_object_new_array();
-    char since[32];
-    for (size_t i = 0; i < debts->n; i++) {
-        const struct ferry_debt *d = &debts->v[i];
-        struct json_object *o = json_object_new_object();
-        json_object_object_add(o, "router", json_object_new_string(d->router));
-        json_object_object_add(o, "subnet", json_object_new_string(d->subnet));
-        json_object_object_add(o, "prefix", json_object_new_string(d->prefix));
-        json_object_object_add(o, "site", json_object_new_string(d->site));
-        json_object_object_add(o, "owes", json_object_new_string(d->owes));
-        json_object_object_add(o, "transaction", json_object_new_string(d->txn));
-        json_object_object_add(o, "since", json_object_new_string(ui_time_text(d->since_us, since)));
-        json_object_array_add(list, o);
-    }
-    return list;
-}
-
-void ui_debts_text(const struct ui *ui, const struct ferry_debts *debts)
+void ui_debts_text(const struct ui *ui, struct json_object *debts)
 {
     static const char *const columns[] = {"DEBT OF", "SUBNET", "OWES", "SINCE", "TRANSACTION", NULL};
-    char since[32];
-    if (!debts->n)
+    if (!ui_count(debts))
         return;
     putchar('\n');
     struct libscols_table *table = ui_table_new(ui, stdout, columns);
-    for (size_t i = 0; i < debts->n; i++) {
-        const struct ferry_debt *d = &debts->v[i];
-        ui_table_row(
-            table, (const char *[]){d->router, d->subnet, d->owes, ui_time_text(d->since_us, since), d->txn},
-            UI_YELLOW);
+    for (size_t i = 0; i < ui_count(debts); i++) {
+        struct json_object *d = json_object_array_get_idx(debts, i);
+        ui_table_row(table,
+                     (const char *[]){ui_text(d, "router"), ui_text(d, "subnet"), ui_text(d, "owes"),
+                                      ui_text(d, "since"), ui_text(d, "transaction")},
+                     UI_YELLOW);
     }
     ui_table_print(table);
     printf("Delivered by `ferry reconcile` once the router answers.\n");

@@ -7,11 +7,12 @@
 
 #include "base/duration.h"
 #include "base/mem.h"
+#include "watch/wire.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
 
-enum { KEY_STATE_DIR = 0x1000, KEY_COLOR };
+enum { KEY_STATE_DIR = 0x1000, KEY_COLOR, KEY_SOCKET, KEY_NO_DAEMON };
 
 static const struct argp_option global_options[] = {
     {NULL, 0, NULL, 0, "Global options (before or after the verb):", -2},
@@ -19,6 +20,8 @@ static const struct argp_option global_options[] = {
     {"state-dir", KEY_STATE_DIR, "DIR", 0, "Journal and lock (FERRY_STATE_DIR; " UI_STATE_DIR ")", -2},
     {"json", 'j', NULL, 0, "Print one JSON document on stdout (FERRY_JSON=1)", -2},
     {"color", KEY_COLOR, "WHEN", 0, "auto, always or never (FERRY_COLOR)", -2},
+    {"socket", KEY_SOCKET, "PATH", 0, "Where ferryd listens (FERRY_SOCKET; " FERRY_WIRE_SOCKET ")", -2},
+    {"no-daemon", KEY_NO_DAEMON, NULL, 0, "Do not ask ferryd, also where it runs (FERRY_NO_DAEMON=1)", -2},
     {"help", 'h', NULL, 0, "Show this help", -1},
     {"version", 'V', NULL, 0, "Show the version", -1},
     {0},
@@ -60,6 +63,14 @@ static error_t global_parse(int key, char *arg, struct argp_state *state)
             return ui_usage(ui, "--state-dir needs a directory");
         ui->state_dir = arg;
         return 0;
+    case KEY_SOCKET:
+        if (!*arg)
+            return ui_usage(ui, "--socket needs a path");
+        ui->socket = arg;
+        return 0;
+    case KEY_NO_DAEMON:
+        ui->no_daemon = true;
+        return 0;
     case 'j':
         ui->json = true;
         return 0;
@@ -84,6 +95,20 @@ static const char *variable(const char *name)
     return value && *value ? value : NULL;
 }
 
+/* 1 or 0; unset: as it was. */
+static int flag_variable(struct ui *ui, const char *name, bool *ret)
+{
+    const char *value = variable(name);
+    if (!value)
+        return 0;
+    bool yes = !strcasecmp(value, "1") || !strcasecmp(value, "true") || !strcasecmp(value, "yes");
+    bool no = !strcasecmp(value, "0") || !strcasecmp(value, "false") || !strcasecmp(value, "no");
+    if (!yes && !no)
+        return ferry_error(&ui->err, FERRY_EUSAGE, "%s: '%s' is neither 1 nor 0", name, value);
+    *ret = yes;
+    return 0;
+}
+
 int ui_environment(struct ui *ui)
 {
     const char *value;
@@ -93,14 +118,10 @@ int ui_environment(struct ui *ui)
         ui->state_dir = value;
     if ((value = variable("FERRY_COLOR")) && set_color(ui, "FERRY_COLOR", value))
         return -FERRY_EUSAGE;
-    if ((value = variable("FERRY_JSON"))) {
-        bool yes = !strcasecmp(value, "1") || !strcasecmp(value, "true") || !strcasecmp(value, "yes");
-        bool no = !strcasecmp(value, "0") || !strcasecmp(value, "false") || !strcasecmp(value, "no");
-        if (!yes && !no)
-            return ferry_error(&ui->err, FERRY_EUSAGE, "FERRY_JSON: '%s' is neither 1 nor 0", value);
-        ui->json = yes;
-    }
-    return 0;
+    if ((value = variable("FERRY_SOCKET")))
+        ui->socket = value;
+    int r = flag_variable(ui, "FERRY_JSON", &ui->json);
+    return r < 0 ? r : flag_variable(ui, "FERRY_NO_DAEMON", &ui->no_daemon);
 }
 
 int ui_duration_parse(const char *text, uint64_t *ret_us, struct ferry_err *err)

@@ -70,13 +70,12 @@ void ui_hook_text(const struct ui *ui, const struct ferry_txn_hook *h, FILE *f)
     print_output(ui, h->undo_output, f);
 }
 
-void ui_paused_text(const struct ui *ui, const struct ferry_txn_record *r, FILE *f)
+void ui_paused_after_text(const struct ui *ui, const struct ferry_txn_record *r, size_t n_stages, FILE *f)
 {
     const struct ferry_txn_hook *h = ferry_txn_paused_at(r);
     bool failed = h && h->state == FERRY_HOOK_FAILED;
     fprintf(f, "%spaused%s: transaction %s, after %zu of %zu stages: every router is read back\n",
-            ui_style(ui, f, UI_YELLOW), ui_reset(ui, f), r->id, r->stages_begun,
-            r->plan ? r->plan->n_stages : 0);
+            ui_style(ui, f, UI_YELLOW), ui_reset(ui, f), r->id, r->stages_begun, n_stages);
     if (h)
         ui_hook_text(ui, h, f);
     if (failed)
@@ -84,6 +83,11 @@ void ui_paused_text(const struct ui *ui, const struct ferry_txn_record *r, FILE 
     else
         fprintf(f, "When it is done: ferry resume %s   go on without it: ferry skip %s\n", r->id, r->id);
     fprintf(f, "Undo everything: ferry rollback %s\n", r->id);
+}
+
+void ui_paused_text(const struct ui *ui, const struct ferry_txn_record *r, FILE *f)
+{
+    ui_paused_after_text(ui, r, r->plan ? r->plan->n_stages : 0, f);
 }
 
 /* ---- The verbs. ---- */

@@ -45,13 +45,13 @@ static const struct argp argp = {.options = options, .parser = parse};
 
 /* What has been done, for the report. */
 struct done {
-    struct ui_records records;
+    struct ferry_records records;
     struct ferry_debts debts; /* that are left */
 };
 
 static void done_clear(struct done *d)
 {
-    ui_records_clear(&d->records);
+    ferry_records_clear(&d->records);
     ferry_debts_clear(&d->debts);
 }
 
@@ -130,14 +130,15 @@ static int work(struct ui *ui, const struct reconcile_options *o, struct ferry_j
 
 static int report(struct ui *ui, const struct reconcile_options *o, const struct done *done, int status)
 {
+    FERRY_CLEANUP(ferry_json_object_cleanup) struct json_object *debts = ferry_debts_json(&done->debts);
     if (ui->json) {
         struct json_object *doc = json_object_new_object(), *list = json_object_new_array();
         for (size_t i = 0; i < done->records.n; i++)
-            json_object_array_add(list, ui_record_json(done->records.v[i]));
+            json_object_array_add(list, ferry_record_json(done->records.v[i]));
         json_object_object_add(doc, "nothing_to_do",
                                json_object_new_boolean(!done->records.n && !o->dry_run));
         json_object_object_add(doc, "transactions", list);
-        json_object_object_add(doc, "debts", ui_debts_json(&done->debts));
+        json_object_object_add(doc, "debts", json_object_get(debts));
         ui_print_json(doc);
         return status;
     }
@@ -152,7 +153,7 @@ static int report(struct ui *ui, const struct reconcile_options *o, const struct
         printf("Dry run: nothing was written.\n");
     else if (!done->records.n)
         printf("Nothing to do: every router that answers is in line.\n");
-    ui_debts_text(ui, &done->debts);
+    ui_debts_text(ui, debts);
     return status;
 }
 
@@ -186,7 +187,7 @@ static int run(struct ui *ui, void *opaque)
     if (r == 0)
         r = ferry_fleet_for_topology(&config, t, &fleet, &ui->err);
     if (r == 0)
-        r = ferry_journal_open(&ui->env, ui->state_dir, &journal, &ui->err);
+        r = ui_journal_open(ui, &journal);
     if (r < 0)
         return r;
     ui_signals_catch();

@@ -92,7 +92,7 @@ static int may_undo(struct ui *ui, struct ferry_txn_record *const *list, size_t 
 static int find(struct ui *ui, const char *id, struct ferry_txn_record **ret)
 {
     FERRY_CLEANUP(ui_journal_cleanup) struct ferry_journal *journal = NULL;
-    FERRY_CLEANUP(ui_records_clear) struct ui_records records = {0};
+    FERRY_CLEANUP(ferry_records_clear) struct ferry_records records = {0};
     FERRY_CLEANUP(ui_record_cleanup) struct ferry_txn_record *record = NULL;
     char chosen[24];
     int r = ui_journal_look(ui, &journal);
@@ -139,7 +139,7 @@ static bool awaits(const struct ferry_txn_record *r)
 static int find_awaiting(struct ui *ui, const char *id, struct ferry_journal *journal,
                          struct ferry_txn_record **ret)
 {
-    FERRY_CLEANUP(ui_records_clear) struct ui_records records = {0};
+    FERRY_CLEANUP(ferry_records_clear) struct ferry_records records = {0};
     FERRY_CLEANUP(ui_record_cleanup) struct ferry_txn_record *record = NULL;
     const struct ferry_txn_record *awaiting = NULL;
     int r = journal ? ferry_journal_list(journal, 0, &records.v, &records.n, &ui->err) : 0;

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "ui/probe.h"
+#include "watch/readiness.h"
 #include <pwd.h>
 #include <string.h>
 #include <time.h>
@@ -105,7 +106,7 @@ static int show_drift(struct ui *ui, const struct ferry_hand *drift, size_t n, i
         if (!ui->details)
             ui->details = json_object_new_object();
         if (n)
-            json_object_object_add(ui->details, "drift", ui_hands_json(drift, n));
+            json_object_object_add(ui->details, "drift", ferry_hands_json(drift, n));
     } else if (n) {
         ui_note(ui, "What is not as the plan found it:");
         ui_hands_text(ui, drift, n, stderr);
@@ -243,7 +244,7 @@ static int drive(struct job *job)
     const char *name = ui_signals_caught();
     if (name)
         job->verified = false; /* it did not hold as long as was asked for */
-    r = abort_once(job, name ? name : "the drill is over");
+    r = abort_once(job, name ? name : FERRY_DRILL_OVER);
     return r < 0 ? r : steps(job);
 }
 
@@ -261,7 +262,7 @@ static int final_status(const struct job *job, const struct ferry_txn_record *re
 
 static void report_json(const struct job *job, const struct ferry_txn_record *record, bool failed)
 {
-    struct json_object *doc = ui_record_json(record);
+    struct json_object *doc = ferry_record_json(record);
     if (strcmp(job->how->kind, "drill") == 0) {
         json_object_object_add(doc, "applied_verified", json_object_new_boolean(job->verified));
         json_object_object_add(doc, "rolled_back_verified",

@@ -3,10 +3,8 @@
 #include "ui/ui.h"
 
 #include "base/mem.h"
-#include <errno.h>
+#include "watch/paths.h"
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum {
     KEY_MOVE = 0x2000,
@@ -161,19 +159,6 @@ void ui_pool_cleanup(struct ferry_pool **pool)
     ferry_pool_free(*pool);
 }
 
-void ui_records_clear(struct ui_records *records)
-{
-    for (size_t i = 0; i < records->n; i++)
-        ferry_txn_record_free(records->v[i]);
-    free(records->v);
-    *records = (struct ui_records){0};
-}
-
-void ui_json_cleanup(struct json_object **doc)
-{
-    json_object_put(*doc);
-}
-
 /* ---- names ---- */
 
 int ui_topology_load(struct ui *ui, struct ferry_topology **ret)
@@ -189,25 +174,28 @@ struct ferry_fleet_config ui_fleet_config(struct ui *ui)
         .env = &ui->env, .find = ferry_driver_find, .state_dir = ui->state_dir};
 }
 
-int ui_journal_open(struct ui *ui, struct ferry_journal **ret)
+static void act(const struct ui *ui, struct ferry_journal *journal)
 {
     struct ferry_actor actor;
-    int r = ferry_journal_open(&ui->env, ui->state_dir, ret, &ui->err);
-    if (r < 0)
-        return r;
     ferry_actor_self(&actor);
     snprintf(actor.command, sizeof actor.command, "%s", ui->verb ? ui->verb : "");
-    ferry_journal_act(*ret, &actor);
-    return 0;
+    ferry_journal_act(journal, &actor);
+}
+
+int ui_journal_open(struct ui *ui, struct ferry_journal **ret)
+{
+    int r = ferry_journal_open(&ui->env, ui->state_dir, ret, &ui->err);
+    if (r == 0)
+        act(ui, *ret);
+    return r;
 }
 
 int ui_journal_look(struct ui *ui, struct ferry_journal **ret)
 {
-    FERRY_AUTOFREE char *path = ferry_asprintf("%s/journal.db", ui->state_dir);
-    struct stat st;
-    if (stat(path, &st) ? errno == ENOENT : st.st_size == 0)
-        return 0;
-    return ui_journal_open(ui, ret);
+    int r = ferry_journal_look(&ui->env, ui->state_dir, ret, &ui->err);
+    if (r == 0 && *ret)
+        act(ui, *ret);
+    return r;
 }
 
 static int unknown(struct ui *ui, const char *what, const char *name, const char *const *names, size_t n)
@@ -276,21 +264,6 @@ static int parse_pair(struct ui *ui, const struct ferry_topology *t, const char 
 
 /* ---- the state and the moves ---- */
 
-uint32_t ui_active_site(const struct ferry_live *live, size_t column, bool *ret_several)
-{
-    uint32_t site = FERRY_NONE;
-    *ret_several = false;
-    for (size_t r = 0; r < live->topology->n_routers; r++) {
-        const struct ferry_stack *stack = live->stacks[r * live->n_subnets + column];
-        if (!stack || stack->entries[0]->type != FERRY_GATEWAY) /* an announcement alone is no attachment */
-            continue;
-        if (site != FERRY_NONE && site != live->topology->routers[r].site)
-            *ret_several = true;
-        site = live->topology->routers[r].site;
-    }
-    return *ret_several ? FERRY_NONE : site;
-}
-
 struct moves {
     struct ferry_move *v;
     size_t n;
@@ -340,7 +313,7 @@ static int found_moves(struct ui *ui, const struct ui_selection *s, const struct
     for (size_t i = 0; i < live->n_subnets; i++) {
         const struct ferry_subnet *subnet = &t->subnets[live->subnets[i]];
         bool several;
-        uint32_t at = ui_active_site(live, i, &several);
+        uint32_t at = ferry_live_site(live, i, &several);
         if (several)
             return ferry_refuse(&ui->err, "two-sites",
                                 "%s is attached at two sites; see `ferry status`, and `ferry reconcile`",

@@ -175,13 +175,3 @@ void ui_table_print(struct libscols_table *table)
     scols_print_table(table);
     scols_unref_table(table);
 }
-
-const char *ui_time_text(uint64_t us, char buf[static 32])
-{
-    time_t seconds = (time_t)(us / 1000000);
-    struct tm tm;
-    if (us == 0 || !gmtime_r(&seconds, &tm))
-        return strcpy(buf, "-");
-    strftime(buf, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
-    return buf;
-}

@@ -12,6 +12,8 @@
 #ifndef FERRY_UI_H
 #define FERRY_UI_H
 
+#include "watch/documents.h"
+#include "watch/status.h"
 #include <argp.h>
 #include <ferry/audit.h>
 #include <ferry/env.h>
@@ -44,6 +46,8 @@ enum ui_exit {
 struct ui {
     const char *topology_file; /* -t; NULL: not given */
     const char *state_dir;
+    const char *socket; /* of ferryd; NULL: the usual one */
+    bool no_daemon;     /* do not ask it */
     bool json;
     enum { UI_COLOR_AUTO, UI_COLOR_ALWAYS, UI_COLOR_NEVER } color;
     bool color_out, color_err; /* decided from `color`, the terminal and NO_COLOR */
@@ -121,8 +125,6 @@ int ui_fail(struct ui *ui, int code);
 struct libscols_table *ui_table_new(const struct ui *ui, FILE *f, const char *const *columns);
 void ui_table_row(struct libscols_table *table, const char *const *cells, enum ui_style style);
 void ui_table_print(struct libscols_table *table); /* and frees it */
-/* RFC 3339, UTC; "-" for 0. */
-const char *ui_time_text(uint64_t us, char buf[static 32]);
 
 /* ---- rules.c ---- */
 /* --override-rule, once or more. */
@@ -158,15 +160,7 @@ void ui_plan_cleanup(struct ferry_plan **plan);
 void ui_fleet_cleanup(struct ferry_fleet **fleet);
 void ui_journal_cleanup(struct ferry_journal **journal);
 void ui_record_cleanup(struct ferry_txn_record **record);
-void ui_json_cleanup(struct json_object **doc);
 void ui_pool_cleanup(struct ferry_pool **pool);
-/* What ferry_journal_list gives. */
-struct ui_records {
-    struct ferry_txn_record **v;
-    size_t n;
-};
-void ui_records_clear(struct ui_records *records);
-
 struct ferry_fleet_config ui_fleet_config(struct ui *ui);
 /* The journal to look at: `ret` stays NULL where there is none, and none is made for a look. */
 int ui_journal_look(struct ui *ui, struct ferry_journal **ret);
@@ -176,8 +170,6 @@ int ui_journal_open(struct ui *ui, struct ferry_journal **ret);
 int ui_find_subnet(struct ui *ui, const struct ferry_topology *t, const char *name, uint32_t *ret);
 int ui_find_site(struct ui *ui, const struct ferry_topology *t, const char *name, uint32_t *ret);
 int ui_find_router(struct ui *ui, const struct ferry_topology *t, const char *name, uint32_t *ret);
-/* The only site where a column is attached, or FERRY_NONE; `ret_several`: it is attached at more than one. */
-uint32_t ui_active_site(const struct ferry_live *live, size_t column, bool *ret_several);
 /* The plan for a selection, proven and sealed.  The fleet (of the topology) is made where routers are read
  * (not --offline); may be NULL. */
 int ui_plan_select(struct ui *ui, const struct ui_selection *s, const struct ferry_topology *t,
@@ -188,15 +180,11 @@ int ui_plan_prove(struct ui *ui, struct ferry_plan *plan);
 int ui_plan_file(struct ui *ui, const char *path, bool strict, struct ferry_plan **ret);
 
 /* ---- lost.c: routers that a plan does without ---- */
-struct ferry_debts;
 int ui_lose_routers(struct ui *ui, const struct ui_selection *s, struct ferry_live *live,
                     const struct ferry_move *moves, size_t n_moves);
 /* -FERRY_EREFUSED (rule debt): said as early as it is known; begin asks again. */
 int ui_refuse_debts(struct ui *ui, const struct ferry_plan *plan);
-struct json_object *ui_debts_json(const struct ferry_debts *debts);
-void ui_debts_text(const struct ui *ui, const struct ferry_debts *debts); /* nothing where there are none */
-/* Whether the subnet of a column is attached on a router (paths.c). */
-bool ui_is_attached(const struct ferry_live *live, size_t router, size_t column);
+void ui_debts_text(const struct ui *ui, struct json_object *debts); /* nothing where there are none */
 
 /* ---- plan_text.c, plan_native.c ---- */
 void ui_plan_text(const struct ui *ui, const struct ferry_plan *plan, FILE *f);
@@ -205,9 +193,6 @@ int ui_plan_native(struct ui *ui, const struct ferry_plan *plan, FILE *f);
 void ui_group_label(const struct ui *ui, const struct ferry_group *g, FILE *f);
 
 /* ---- record.c ---- */
-struct json_object *ui_record_json(const struct ferry_txn_record *r);       /* contract §4 */
-struct json_object *ui_record_brief_json(const struct ferry_txn_record *r); /* for lists */
-struct json_object *ui_hands_json(const struct ferry_hand *hands, size_t n);
 void ui_record_text(const struct ui *ui, const struct ferry_txn_record *r, FILE *f);
 void ui_hands_text(const struct ui *ui, const struct ferry_hand *hands, size_t n, FILE *f);
 void ui_outages_text(const struct ui *ui, const struct ferry_txn_record *r, FILE *f);
@@ -215,7 +200,8 @@ void ui_outages_text(const struct ui *ui, const struct ferry_txn_record *r, FILE
 void ui_hook_text(const struct ui *ui, const struct ferry_txn_hook *h, FILE *f);
 /* What is paused, and how to go on. */
 void ui_paused_text(const struct ui *ui, const struct ferry_txn_record *r, FILE *f);
-bool ui_state_ended(enum ferry_txn_state state);
+/* The same of one that has no plan. */
+void ui_paused_after_text(const struct ui *ui, const struct ferry_txn_record *r, size_t n_stages, FILE *f);
 
 extern const struct ui_verb ui_verb_validate, ui_verb_status, ui_verb_plan, ui_verb_prove, ui_verb_apply,
     ui_verb_rollback, ui_verb_recover, ui_verb_drill, ui_verb_trace, ui_verb_confirm, ui_verb_extend,

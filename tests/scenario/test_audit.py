@@ -182,7 +182,7 @@ def test_completion(moved):
     def complete(line):
         return moved.run("__complete", line).stdout.split()
     assert complete("ferry audit ") == ["head", "verify"]
-    assert complete("ferry audit --s") == ["--state-dir", "--since"]
+    assert complete("ferry audit --s") == ["--state-dir", "--socket", "--since"]
     assert complete("ferry audit --tx l") == ["last"]
     assert len(complete("ferry audit --tx 2")) == 4
 

@@ -4,7 +4,7 @@
  * if every walk from it ends at a router where the subnet is attached.
  *
  * SPDX-License-Identifier: MIT */
-#include "ui/paths.h"
+#include "watch/paths.h"
 
 #include "base/hash.h"
 #include "base/mem.h"
@@ -19,15 +19,30 @@ struct walk {
     enum verdict *verdict; /* [router] */
     const char **why;      /* [router], for FAILS; static */
     uint64_t *distance;    /* [router] to the nearest attached one; UINT64_MAX: none */
-    struct ui_path_drift *drift;
+    struct ferry_path_drift *drift;
     size_t n_drift;
 };
 
-bool ui_is_attached(const struct ferry_live *live, size_t router, size_t column)
+bool ferry_live_attached(const struct ferry_live *live, size_t router, size_t column)
 {
     const struct ferry_stack *stack = live->stacks[router * live->n_subnets + column];
     const struct ferry_entry *best = ferry_stack_best(stack);
     return best && best->type == FERRY_GATEWAY;
+}
+
+uint32_t ferry_live_site(const struct ferry_live *live, size_t column, bool *ret_several)
+{
+    uint32_t site = FERRY_NONE;
+    *ret_several = false;
+    for (size_t r = 0; r < live->topology->n_routers; r++) {
+        const struct ferry_stack *stack = live->stacks[r * live->n_subnets + column];
+        if (!stack || stack->entries[0]->type != FERRY_GATEWAY) /* an announcement alone is no attachment */
+            continue;
+        if (site != FERRY_NONE && site != live->topology->routers[r].site)
+            *ret_several = true;
+        site = live->topology->routers[r].site;
+    }
+    return *ret_several ? FERRY_NONE : site;
 }
 
 /* What forwards on a router: the best entry, or what it falls to. */
@@ -71,7 +86,7 @@ static enum verdict judge(struct walk *w, uint32_t router)
     else if (!e)
         w->why[router] = "no route";
     else if (e->type == FERRY_GATEWAY)
-        v = ui_is_attached(w->live, router, w->column) ? DELIVERS : FAILS;
+        v = ferry_live_attached(w->live, router, w->column) ? DELIVERS : FAILS;
     else if (e->type != FERRY_UNICAST)
         w->why[router] = ferry_entry_type_name(e->type);
     else if (e->n_nexthops == 0)
@@ -86,7 +101,7 @@ static void distances(struct walk *w)
 {
     const struct ferry_topology *t = w->live->topology;
     for (size_t r = 0; r < t->n_routers; r++)
-        w->distance[r] = ui_is_attached(w->live, r, w->column) ? 0 : UINT64_MAX;
+        w->distance[r] = ferry_live_attached(w->live, r, w->column) ? 0 : UINT64_MAX;
     for (bool changed = true; changed;) {
         changed = false;
         for (size_t i = 0; i < t->n_links; i++) {
@@ -133,11 +148,11 @@ static bool shortest(const struct walk *w, uint32_t router)
     return true;
 }
 
-static struct ui_path_drift *add(struct walk *w, uint32_t router, const char *what)
+static struct ferry_path_drift *add(struct walk *w, uint32_t router, const char *what)
 {
     FERRY_GROW(w->drift, w->n_drift);
-    struct ui_path_drift *d = &w->drift[w->n_drift++];
-    *d = (struct ui_path_drift){.column = w->column, .router = router, .what = what};
+    struct ferry_path_drift *d = &w->drift[w->n_drift++];
+    *d = (struct ferry_path_drift){.column = w->column, .router = router, .what = what};
     return d;
 }
 
@@ -147,7 +162,7 @@ static void check_router(struct walk *w, uint32_t router)
     enum verdict v = judge(w, router);
     if (v == UNJUDGED || (v == DELIVERS && shortest(w, router)))
         return;
-    struct ui_path_drift *d = add(w, router, v == DELIVERS ? "other path" : "does not deliver");
+    struct ferry_path_drift *d = add(w, router, v == DELIVERS ? "other path" : "does not deliver");
     const struct ferry_entry *e = forwards(w, router);
     const char *why = v == DELIVERS    ? "not a shortest path"
                       : w->why[router] ? w->why[router]
@@ -165,7 +180,7 @@ static void check_gateways(struct walk *w)
     bool any = false, several = false, unread = false;
     for (size_t r = 0; r < t->n_routers; r++) {
         unread |= w->live->unreachable[r];
-        if (!ui_is_attached(w->live, r, w->column))
+        if (!ferry_live_attached(w->live, r, w->column))
             continue;
         several |= any && t->routers[r].site != site;
         site = t->routers[r].site;
@@ -178,7 +193,8 @@ static void check_gateways(struct walk *w)
         snprintf(add(w, FERRY_NONE, "nowhere")->text, sizeof w->drift->text, "attached at no site");
     for (size_t i = 0; any && !several && i < s->n_gateways; i++) {
         uint32_t r = s->gateways[i].router;
-        if (t->routers[r].site == site && !w->live->unreachable[r] && !ui_is_attached(w->live, r, w->column))
+        if (t->routers[r].site == site && !w->live->unreachable[r] &&
+            !ferry_live_attached(w->live, r, w->column))
             snprintf(add(w, r, "part")->text, sizeof w->drift->text,
                      "not attached, as other gateways of its site are");
     }
@@ -231,7 +247,7 @@ static void judge_column(struct walk *w)
         check_router(w, r);
 }
 
-void ui_paths_check(const struct ferry_live *live, struct ui_path_drift **ret, size_t *ret_n)
+void ferry_paths_check(const struct ferry_live *live, struct ferry_path_drift **ret, size_t *ret_n)
 {
     size_t n = live->topology->n_routers, n_classes = 0;
     FERRY_AUTOFREE enum verdict *verdict = ferry_calloc(n + 1, sizeof *verdict);

@@ -1,0 +1,22 @@
+/* Where live forwarding for a subnet leads, compared with shortest paths.  Used by status, daemon, readiness.
+ * SPDX-License-Identifier: MIT */
+#ifndef FERRY_WATCH_PATHS_H
+#define FERRY_WATCH_PATHS_H
+
+#include <ferry/fib.h>
+
+struct ferry_path_drift {
+    size_t column;
+    uint32_t router;  /* FERRY_NONE: the subnet as a whole */
+    const char *what; /* "does not deliver", "other path", "two sites", "nowhere", "part"; static */
+    char text[256];
+};
+
+/* The only site where a column is attached, or FERRY_NONE; `ret_several`: it is attached at more than one. */
+uint32_t ferry_live_site(const struct ferry_live *live, size_t column, bool *ret_several);
+bool ferry_live_attached(const struct ferry_live *live, size_t router, size_t column);
+/* All drifts of all columns; unreachable routers are not judged, nor what leads through them.  `ret` is
+ * malloc'd. */
+void ferry_paths_check(const struct ferry_live *live, struct ferry_path_drift **ret, size_t *ret_n);
+
+#endif

@@ -1,0 +1,209 @@
+/* Would a move work now?  See readiness.h.
+ *
+ *  1. Moves of subnets that do not overlap any other subnet do not touch each other: those from one site to one other are
+ *     planned, proven and checked as one plan, and one by one only where that is refused.  A subnet that overlaps another is
+ *     always tried alone: beside its neighbour it could pass where by itself it would not.
+ *  2. What is drifted, or whose routers are in the middle of a transaction, is not ready, whatever the planner thinks.
+ *
+ * SPDX-License-Identifier: MIT */
+#include "watch/readiness.h"
+
+#include "base/mem.h"
+#include <stdio.h>
+#include <string.h>
+
+#define EXHAUSTIVE_BITS 12  /* as `plan`: stages up to 2^12 states a group are also walked one by one */
+#define ALONE_MOST      256 /* of one refused plan: how many are then tried one by one */
+
+static void plan_cleanup(struct ferry_plan **plan)
+{
+    ferry_plan_free(*plan);
+}
+
+static void fleet_cleanup(struct ferry_fleet **fleet)
+{
+    ferry_fleet_free(*fleet);
+}
+
+static bool overlaps(const struct ferry_topology *t, uint32_t subnet)
+{
+    const struct ferry_prefix *p = &t->subnets[subnet].prefix;
+    for (uint32_t i = 0; i < t->n_subnets; i++)
+        if (i != subnet &&
+            (ferry_prefix_covers(&t->subnets[i].prefix, p) || ferry_prefix_covers(p, &t->subnets[i].prefix)))
+            return true;
+    return false;
+}
+
+static bool has_gateway(const struct ferry_topology *t, uint32_t subnet, uint32_t site)
+{
+    const struct ferry_subnet *s = &t->subnets[subnet];
+    for (size_t i = 0; i < s->n_gateways; i++)
+        if (t->routers[s->gateways[i].router].site == site)
+            return true;
+    return false;
+}
+
+/* ---- Which moves there are, and what speaks against them before any plan. ---- */
+
+static void refuse(struct ferry_ready_move *move, const char *rule, const char *text)
+{
+    (void)ferry_refuse(&move->why, rule, "%s", text);
+}
+
+static void look_first(struct ferry_ready_move *move, const struct ferry_status *s)
+{
+    const struct ferry_topology *t = s->live->topology;
+    char text[600];
+    if (s->unfinished.records.n) {
+        snprintf(text, sizeof text, "transaction %s is %s", s->unfinished.records.v[0]->id,
+                 ferry_txn_state_name(s->unfinished.records.v[0]->state));
+        refuse(move, "unfinished", text);
+        return;
+    }
+    for (size_t i = 0; i < s->n_drift; i++) {
+        const struct ferry_path_drift *d = &s->drift[i];
+        if (s->live->subnets[d->column] != move->subnet)
+            continue;
+        snprintf(text, sizeof text, "%s%s%s: %s", d->router == FERRY_NONE ? "" : t->routers[d->router].name,
+                 d->router == FERRY_NONE ? "" : ": ", d->what, d->text);
+        refuse(move, "drift", text);
+        return;
+    }
+    if (move->from == FERRY_NONE)
+        refuse(move, "nowhere",
+               s->n_unreachable ? "it is not known where it is active" : "it is active nowhere");
+}
+
+static void list_moves(const struct ferry_status *s, struct ferry_readiness *ready)
+{
+    const struct ferry_topology *t = s->live->topology;
+    for (size_t column = 0; column < s->live->n_subnets; column++) {
+        uint32_t subnet = s->live->subnets[column];
+        bool several;
+        uint32_t at = ferry_live_site(s->live, column, &several);
+        for (uint32_t site = 0; site < t->n_sites; site++) {
+            if (site == at || !has_gateway(t, subnet, site))
+                continue;
+            FERRY_GROW(ready->moves, ready->n_moves);
+            struct ferry_ready_move *move = &ready->moves[ready->n_moves++];
+            *move = (struct ferry_ready_move){.subnet = subnet, .from = at, .to = site};
+            look_first(move, s);
+        }
+    }
+}
+
+/* ---- Trying them. ---- */
+
+static bool open_question(const struct ferry_ready_move *move)
+{
+    return !move->ready && !move->why.text[0];
+}
+
+/* A plan for these moves (indices), proven, compared and checked. */
+static int attempt(const struct ferry_status *s, struct ferry_fleet *fleet, struct ferry_readiness *ready,
+                   const size_t *indices, size_t n, struct ferry_err *err)
+{
+    FERRY_CLEANUP(plan_cleanup) struct ferry_plan *plan = NULL;
+    FERRY_AUTOFREE struct ferry_move *moves = ferry_calloc(n, sizeof *moves);
+    struct ferry_proof proof = {0};
+    struct ferry_hand *drift = NULL;
+    size_t n_drift = 0;
+    for (size_t i = 0; i < n; i++)
+        moves[i] = (struct ferry_move){ready->moves[indices[i]].subnet, ready->moves[indices[i]].to};
+    int r = ferry_plan_make(s->live, moves, n, &plan, err);
+    for (size_t i = 0; r == 0 && i < n; i++)
+        ready->moves[indices[i]].n_stages = plan->n_stages;
+    if (r == 0)
+        r = ferry_prove(plan, EXHAUSTIVE_BITS, &proof, err);
+    if (r == 0)
+        r = ferry_txn_precheck(fleet, plan, &drift, &n_drift, err);
+    ferry_proof_clear(&proof);
+    ferry_hands_free(drift, n_drift);
+    return r;
+}
+
+static void settle(struct ferry_ready_move *move, int r, const struct ferry_err *err)
+{
+    move->ready = r == 0;
+    if (r == 0)
+        return;
+    move->why = *err;
+    if (!move->why.text[0])
+        snprintf(move->why.text, sizeof move->why.text, "refused");
+}
+
+static void try_alone(const struct ferry_status *s, struct ferry_fleet *fleet, struct ferry_readiness *ready,
+                      size_t index)
+{
+    struct ferry_err err = {0};
+    int r = attempt(s, fleet, ready, &index, 1, &err);
+    settle(&ready->moves[index], r, &err);
+}
+
+/* All open ones that go the way of `first`, together (1). */
+static void try_together(const struct ferry_status *s, struct ferry_fleet *fleet,
+                         struct ferry_readiness *ready, size_t first)
+{
+    FERRY_AUTOFREE size_t *indices = ferry_calloc(ready->n_moves, sizeof *indices);
+    struct ferry_err err = {0};
+    size_t n = 0;
+    for (size_t i = first; i < ready->n_moves; i++) {
+        const struct ferry_ready_move *move = &ready->moves[i];
+        if (open_question(move) && move->from == ready->moves[first].from &&
+            move->to == ready->moves[first].to && !overlaps(ready->topology, move->subnet))
+            indices[n++] = i;
+    }
+    int r = attempt(s, fleet, ready, indices, n, &err);
+    for (size_t i = 0; i < n; i++) {
+        if (r < 0 && n > 1 && i < ALONE_MOST)
+            try_alone(s, fleet, ready, indices[i]);
+        else
+            settle(&ready->moves[indices[i]], r, &err);
+    }
+}
+
+int ferry_readiness_read(const struct ferry_fleet_config *config, const struct ferry_topology *t,
+                         struct ferry_readiness *ret, struct ferry_err *err)
+{
+    FERRY_CLEANUP(fleet_cleanup) struct ferry_fleet *fleet = NULL;
+    FERRY_CLEANUP(ferry_status_clear) struct ferry_status s;
+    FERRY_CLEANUP(ferry_readiness_clear) struct ferry_readiness ready = {.topology = t};
+    ferry_status_init(&s, t);
+    int r = ferry_fleet_for_topology(config, t, &fleet, err);
+    if (r == 0)
+        r = ferry_unfinished_read(config->env, config->state_dir, &s.unfinished, err);
+    if (r == 0)
+        r = ferry_status_read(&s, fleet, err);
+    if (r < 0)
+        return r;
+    list_moves(&s, &ready);
+    for (size_t i = 0; i < ready.n_moves; i++) {
+        if (!open_question(&ready.moves[i]))
+            continue;
+        if (overlaps(t, ready.moves[i].subnet))
+            try_alone(&s, fleet, &ready, i);
+        else
+            try_together(&s, fleet, &ready, i);
+    }
+    r = ferry_readiness_drills(config->env, config->state_dir, &ready, err);
+    if (r < 0)
+        return r;
+    *ret = ready;
+    ready = (struct ferry_readiness){0};
+    return 0;
+}
+
+void ferry_readiness_clear(struct ferry_readiness *readiness)
+{
+    free(readiness->moves);
+    *readiness = (struct ferry_readiness){0};
+}
+
+bool ferry_readiness_whole(const struct ferry_readiness *readiness)
+{
+    for (size_t i = 0; i < readiness->n_moves; i++)
+        if (!readiness->moves[i].ready)
+            return false;
+    return true;
+}

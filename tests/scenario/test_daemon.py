@@ -1,0 +1,495 @@
+"""ferryd on simulated routers: life, signals, the control socket and who may use it, deadlines, recovery, readiness.
+
+What it hears of kernels is in tests/netns/test_daemon_lab.py; the lines themselves are in tests/unit/test_wire.c.
+"""
+import grp
+import json
+import os
+import pwd
+import random
+import signal
+import socket
+import stat
+import subprocess
+import time
+
+import pytest
+
+from clitool import FERRY, Cli
+from daemontool import FERRYD, Daemon, until
+
+pytestmark = pytest.mark.skipif(not FERRY or not FERRYD, reason="$FERRY or $FERRYD is not set")
+FULL = pytest.mark.skipif(not os.environ.get("FERRY_TEST_FULL"),
+                          reason="waits long; FERRY_TEST_FULL=1; by default tests/netns/test_daemon_lab.py waits")
+ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+
+
+@pytest.fixture(name="cli")
+def make_cli(tmp_path):
+    cli = Cli(tmp_path)
+    cli.env["FERRY_SOCKET"] = str(tmp_path / "ferryd.sock")
+    return cli
+
+
+def daemon(cli, *options, **kwargs):
+    return Daemon(cli.directory, cli.state_dir, cli.topology, "--poll", "200ms", "--readiness", "0s", *options, **kwargs)
+
+
+def start(cli, window):
+    return cli.json("apply", "--move", "app=recovery", "--yes", "--confirm-within", window, rc=7)["id"]
+
+
+def state(cli, tx):
+    return cli.json("show", tx)["state"]
+
+
+# ---- Life ----
+
+
+def test_it_says_how_it_is(cli):
+    with daemon(cli) as d:
+        until("a status", lambda: "3 routers, 2 subnets; no drift" in d.status())
+        assert d.said("MAINPID=%d" % d.process.pid)
+        assert stat.S_IMODE(os.stat(d.socket).st_mode) == 0o660
+        d.stop()
+        until("the end to be said", lambda: d.said("STOPPING=1"))
+        assert not os.path.exists(d.socket)
+
+
+def test_the_watchdog_is_fed(cli):
+    with daemon(cli, env={"WATCHDOG_USEC": "400000"}) as d:
+        until("three pings", lambda: sum("WATCHDOG=1" in m for _, m in d.messages) >= 3)
+
+
+def test_a_second_one_is_refused(cli):
+    with daemon(cli) as d:
+        other = subprocess.run([FERRYD, "--state-dir", cli.state_dir, "--socket", d.socket + ".2"], env=d.env,
+                               capture_output=True, text=True, check=False, timeout=30)
+        assert other.returncode == 8 and str(d.process.pid) in other.stderr, other
+        elsewhere = subprocess.run([FERRYD, "--state-dir", cli.path("other"), "--socket", d.socket], env=d.env,
+                                   capture_output=True, text=True, check=False, timeout=30)
+        assert elsewhere.returncode == 8 and "listens there" in elsewhere.stderr, elsewhere
+        assert d.ask("hello")["pid"] == d.process.pid
+        d.kill()  # what it leaves is no obstacle
+        d.start()
+
+
+@pytest.mark.parametrize("argv, rc", [(["--nosuch"], 64), (["--poll", "5"], 64), (["--poll", "0s"], 64), (["word"], 64),
+                                      (["--socket-mode", "9"], 64), (["--group", "no such group"], 64),
+                                      (["-t", "/nonexistent"], 65), (["--help"], 0), (["--version"], 0)])
+def test_its_command_line(cli, argv, rc):
+    done = subprocess.run([FERRYD, "--state-dir", cli.state_dir, "--socket", cli.path("s"), *argv], env=cli.env,
+                          capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == rc, done
+    assert (done.stdout if rc == 0 else done.stderr).strip()
+
+
+def test_a_reload(cli):
+    with open(cli.topology, encoding="utf-8") as f:
+        old = f.read()
+    with daemon(cli) as d:
+        before = d.ask("hello")["topology"]
+        with open(cli.topology, "w", encoding="utf-8") as f:
+            f.write(old.replace('"ferry"', '"fairy"'))
+        seen = len(d.messages)
+        d.process.send_signal(signal.SIGHUP)
+        until("the complaint", lambda: "topology not reloaded" in d.status())
+        assert d.ask("hello")["topology"] == before and "kept as it was" in d.log()
+        assert d.said("RELOADING=1", seen) and d.said("READY=1", seen)
+        assert d.ask("status")["subnets"], "the old one still serves"
+        document = json.loads(old)
+        document["subnets"] = document["subnets"][:1]
+        with open(cli.topology, "w", encoding="utf-8") as f:
+            json.dump(document, f)
+        d.process.send_signal(signal.SIGHUP)
+        until("the new one", lambda: d.ask("hello")["topology"]["sha256"] != before["sha256"])
+        until("its status", lambda: d.status().startswith("3 routers, 1 subnets"))
+        assert len(d.ask("status")["subnets"]) == 1
+
+
+# ---- Side by side with the command line ----
+
+
+def test_the_command_line_asks_it(cli):
+    cli.run("status")  # works without
+    with daemon(cli) as d:
+        d.read_once()
+        with_daemon = cli.json("status")
+        assert with_daemon == cli.json("--no-daemon", "status")
+        assert with_daemon == cli.json("status", env={"FERRY_NO_DAEMON": "1"})
+        assert cli.run("status").stdout == cli.run("--no-daemon", "status").stdout
+        assert cli.json("status", drop=("FERRY_TOPOLOGY",)) == with_daemon, "the daemon knows one"
+        cli.run("--no-daemon", "status", drop=("FERRY_TOPOLOGY",), rc=64)
+        assert cli.run("status", env={"FERRY_STATE_DIR": cli.path("elsewhere")}), "another state directory: not asked"
+        assert not os.path.exists(cli.path("elsewhere"))
+        other = cli.path("other.json")
+        with open(cli.topology, encoding="utf-8") as f, open(other, "w", encoding="utf-8") as g:
+            g.write(f.read().replace('"three-site"', '"another"'))
+        assert cli.json("-t", other, "status")["topology"] == "another"
+        cli.move("recovery")  # beside it: it holds no lock
+        assert cli.active() == "recovery"
+        cli.run("rollback", "--yes")
+        tx = start(cli, "5m")
+        until("it to be noticed", lambda: d.ask("watch")["unfinished"] == tx)
+        until("its deadline", lambda: "awaits its confirmation" in d.status())
+        done = cli.run("extend", tx, "10m")
+        assert tx in done.stdout and f"extend by {pwd.getpwuid(os.geteuid()).pw_name}" in done.stderr
+        document = cli.json("confirm")
+        assert document["state"] == "committed" and document["stages"][0]["changes"][0]["outcome"] == "done"
+        assert f"extend of {tx} by" in d.log() and f"confirm of {tx} by" in d.log(), "it was the daemon"
+        assert cli.error("confirm", rc=4)["rule"] == "not-awaiting"
+        cli.run("audit", "verify")
+        said = [e for e in cli.json("audit")["entries"] if e.get("tx") == tx]
+        assert {e["via"] for e in said if e["command"] in ("extend", "confirm")} == {"socket"}, said
+        assert {e["via"] for e in said if e["command"] == "apply"} == {"process"}, said
+
+
+def test_a_text_confirm(cli):
+    with daemon(cli):
+        tx = start(cli, "5m")
+        assert f"{tx}: confirmed: committed on every router" in cli.run("confirm", tx).stdout
+        assert f"{tx}: confirmed" in cli.run("confirm", tx).stdout, "said twice"
+
+
+def test_a_daemon_that_hangs_or_lies(cli):
+    """What answers at the socket is not believed for what it is not; the command line then does it itself."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(cli.env["FERRY_SOCKET"])
+        listener.listen()
+        for answer in (b"", b"\n", b"{}\n", b'{"type": "result"}\n', b"[" * 100000 + b"\n", b"x" * 70000):
+            process = cli.start("status", "--json")
+            peer, _ = listener.accept()
+            peer.sendall(answer)
+            peer.close()
+            out, err = process.communicate(timeout=60)
+            assert process.returncode == 0 and json.loads(out)["subnets"], (answer[:20], err)
+
+
+# ---- The control socket ----
+
+REQUEST = {"ferry": 1, "request": "hello"}
+
+
+@pytest.mark.parametrize("line", [b"\n", b"{}\n", b"[]\n", b"null\n", b"\0\n", b"\xff\xfe\n", b"hello\n",
+                                  b'{"ferry": 1}\n', b'{"ferry": 2, "request": "hello"}\n',
+                                  b'{"ferry": 1, "request": "reboot"}\n', b'{"ferry": 1, "request": "hello", "x": 1}\n',
+                                  b'{"ferry": 1, "request": "hello", "request": "hello"}\n',
+                                  b'{"ferry": 1, "request": "confirm", "tx": "../../etc"}\n',
+                                  b'{"ferry": 1, "request": "confirm", "tx": ""}\n',
+                                  b'{"ferry": 1, "request": "extend", "tx": "2026", "seconds": 99999999}\n',
+                                  b'{"ferry": 1, "request": "extend", "tx": "2026"}\n',
+                                  b'{"ferry": 1, "request": "hello", "seconds": 1}\n', b"[" * 1000 + b"\n"])
+def test_bad_requests_are_answered_and_let_go(shared, line):
+    with shared.talk() as talk:
+        talk.send(line)
+        reply = talk.line()
+        assert reply["type"] == "error" and reply["error"]["kind"] == "input", reply
+        assert talk.line() is None, "who cannot speak is not listened to"
+
+
+@pytest.fixture(scope="module", name="shared")
+def make_shared(tmp_path_factory):
+    cli = Cli(tmp_path_factory.mktemp("shared"))
+    with daemon(cli, "--idle", "1s") as d:
+        yield d
+
+
+def test_long_lines_and_floods_are_bounded(shared):
+    with shared.talk() as talk:
+        with pytest.raises(OSError):
+            for _ in range(10000):
+                talk.send(b"x" * 4096)
+    with shared.talk() as talk:  # many in one go: answered in order
+        talk.send((json.dumps(REQUEST) + "\n").encode() * 200)
+        assert all(talk.line()["result"]["pid"] for _ in range(200))
+    with open(f"/proc/{shared.process.pid}/status", encoding="ascii") as f:
+        before = int(f.read().split("VmRSS:")[1].split()[0])
+    with shared.talk() as talk:  # asks and never reads: what is kept for it is bounded
+        talk.socket.setblocking(False)
+        sent, end = 0, time.monotonic() + 0.5
+        while time.monotonic() < end:
+            try:
+                sent += talk.socket.send((json.dumps(REQUEST) + "\n").encode() * 100)
+            except BlockingIOError:
+                time.sleep(0.01)
+        assert sent < 10 << 20
+    with open(f"/proc/{shared.process.pid}/maps", encoding="utf-8") as f:
+        hoards = "libasan" in f.read()  # AddressSanitizer keeps what was freed
+    with open(f"/proc/{shared.process.pid}/status", encoding="ascii") as f:
+        assert int(f.read().split("VmRSS:")[1].split()[0]) < before + (400000 if hoards else 20000)
+    assert shared.ask("hello")
+
+
+def test_noise(shared):
+    rng = random.Random(4)
+    line = json.dumps(dict(REQUEST, request="extend", tx="20261120", seconds=60)).encode()
+    for _ in range(300):
+        data = bytearray(line)
+        for _ in range(rng.randint(1, 6)):
+            at = rng.randrange(len(data))
+            data[at:at + rng.randint(0, 2)] = bytes(rng.randrange(256) for _ in range(rng.randint(0, 3)))
+        with shared.talk() as talk:
+            talk.send(bytes(data) + b"\n")
+            reply = talk.line()
+            assert reply is None or reply["type"] in ("error", "result"), data
+    assert shared.ask("hello") and shared.process.poll() is None
+
+
+def test_who_is_silent_is_let_go(shared):
+    with shared.talk() as talk:
+        for _ in range(20):  # a byte now and then does not help
+            try:
+                talk.send(b" ")
+            except OSError:
+                break
+            time.sleep(0.1)
+        assert talk.file.read() == b""
+
+
+def test_places_are_bounded(shared):
+    talks = [shared.talk() for _ in range(32)]
+    try:
+        assert talks[0].ask("hello")["type"] == "result"
+        with shared.talk() as late:
+            assert late.line()["error"]["kind"] == "locked" and late.line() is None
+    finally:
+        for talk in talks:
+            talk.close()
+
+    def place():
+        with shared.talk() as talk:
+            return talk.ask("hello")["type"] == "result"
+
+    until("a place", place)
+
+
+AS = """
+import json, socket, sys
+s = socket.socket(socket.AF_UNIX)
+try:
+    s.connect(sys.argv[1])
+except PermissionError:
+    sys.exit("connect refused")
+f = s.makefile()
+for request in sys.argv[2:]:
+    s.sendall((request + chr(10)).encode())
+    while json.loads(line := f.readline())["type"] in ("alive", "progress"):
+        pass
+    print(line, end="")
+"""
+
+
+def as_user(*options, path, requests):
+    """The replies that somebody else gets."""
+    done = subprocess.run(["setpriv", *options, "/usr/bin/python3", "-c", AS, path, *map(json.dumps, requests)],
+                          capture_output=True, text=True, check=False, timeout=30)
+    return done.stderr.strip() if done.returncode else [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@ROOT_ONLY
+@pytest.mark.parametrize("mode", ["0660", "0666"])
+def test_root_and_the_group_may_write_others_not(cli, mode):
+    group, nobody = grp.getgrnam("games"), pwd.getpwnam("nobody")
+    os.chmod(cli.directory, 0o755)
+    for up in (os.path.dirname(cli.directory), os.path.dirname(os.path.dirname(cli.directory))):
+        os.chmod(up, 0o755)
+    requests = [REQUEST, dict(REQUEST, request="status"), dict(REQUEST, request="confirm")]
+    with daemon(cli, "--group", "games", "--socket-mode", mode) as d:
+        assert os.stat(d.socket).st_gid == group.gr_gid
+        tx = start(cli, "5m")
+        stranger = as_user(f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups", path=d.socket,
+                           requests=requests)
+        if mode == "0660":
+            assert stranger == "connect refused"
+        else:
+            assert [r["type"] for r in stranger] == ["result", "result", "error"]
+            assert stranger[2]["error"]["rule"] == "permission"
+            assert "confirm by nobody: refused" in d.log()
+        assert state(cli, tx) == "awaiting-confirm"
+        member = as_user(f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", f"--groups={group.gr_gid}",
+                         path=d.socket, requests=requests)
+        assert [r["type"] for r in member] == ["result", "result", "result"]
+        assert member[2]["result"]["state"] == "committed"
+        assert f"confirm of {tx} by nobody: committed" in d.log()
+        cli.run("rollback", "--yes")
+        tx = start(cli, "5m")
+        primary = as_user(f"--reuid={nobody.pw_uid}", f"--regid={group.gr_gid}", "--clear-groups", path=d.socket,
+                          requests=requests[2:])
+        assert primary[0]["result"]["state"] == "committed"
+    journal = subprocess.run(["sqlite3", os.path.join(cli.state_dir, "journal.db"), "SELECT text FROM event"],
+                             capture_output=True, text=True, check=True).stdout
+    assert "confirm by nobody" in journal
+
+
+# ---- Deadlines and recovery ----
+
+
+@FULL
+def test_a_deadline_is_seen_to(cli):
+    with daemon(cli) as d:
+        tx = start(cli, "5s")
+        until("the undo", lambda: state(cli, tx) == "undone", 40)
+        assert cli.active() == "primary"
+        assert "no confirm came in time" in d.log() or "nobody" in d.log()
+        assert cli.json("recover") == {"nothing_to_do": True}
+        until("quiet", lambda: "no drift" in d.status() and "awaits" not in d.status())
+
+
+@FULL
+def test_killed_while_a_deadline_runs(cli):
+    d = daemon(cli)
+    with d:
+        tx = start(cli, "5s")
+        until("it to be noticed", lambda: d.ask("watch")["unfinished"] == tx)
+        d.kill()
+        assert state(cli, tx) == "awaiting-confirm"
+        d.start()
+        until("the undo", lambda: state(cli, tx) == "undone", 40)
+        assert cli.active() == "primary"
+
+
+def kill_in_the_middle(cli):
+    """An apply whose controller dies in the middle: what is then in the journal."""
+    for _ in range(20):
+        process = cli.start("apply", "--move", "app=recovery", "--yes")
+        for line in process.stderr:
+            if "prepare " in line and "changes" in line:
+                break
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        newest = cli.json("history")["transactions"][0]
+        if newest["state"] not in ("committed", "undone"):
+            return newest["id"]
+        cli.run("rollback", "--yes", rc=0 if newest["state"] == "committed" else 4)
+    raise AssertionError("it was never caught in the middle")
+
+
+@pytest.mark.parametrize("when", ["before", "while"])
+def test_what_a_dead_controller_left_is_recovered(cli, when):
+    if when == "before":
+        tx = kill_in_the_middle(cli)
+    with daemon(cli) as d:
+        if when == "while":
+            tx = kill_in_the_middle(cli)
+        until("recovery", lambda: state(cli, tx) in ("undone", "committed"))
+        assert f"transaction {tx} is" in d.log()
+        until("quiet", lambda: "no drift" in d.status() and tx not in d.status())
+        assert cli.json("recover") == {"nothing_to_do": True}
+
+
+def test_it_can_be_told_to_leave_it(cli):
+    tx = kill_in_the_middle(cli)
+    with daemon(cli, "--no-recover") as d:
+        until("it to be noticed", lambda: d.ask("watch")["unfinished"] == tx)
+        until("it to be said", lambda: f"{tx} has not ended" in d.status())
+        assert state(cli, tx) not in ("undone", "committed")
+    cli.run("recover")
+
+
+def test_what_is_paused_is_left_to_people(cli):
+    with daemon(cli) as d:
+        d.read_once()
+        tx = cli.json("apply", "--move", "app=recovery", "--yes", "--pause-before", "detach", rc=7)["id"]
+        until("it to be said", lambda: f"{tx} is paused: a person is asked for" in d.status())
+        assert cli.json("status") == cli.json("--no-daemon", "status")
+        text = cli.run("status").stdout
+        assert text == cli.run("--no-daemon", "status").stdout and f"ferry resume {tx}" in text
+        d.stop()
+        d.start()
+        until("it to be said again", lambda: f"{tx} is paused" in d.status())
+        assert state(cli, tx) == "paused" and "drift:" not in d.log()
+        cli.run("resume", "--yes")
+        until("its end", lambda: tx not in d.status() and "no drift" in d.status())
+    assert cli.active() == "recovery"
+
+
+# ---- Drift and readiness ----
+
+
+def break_app(document):
+    """The third site's route to app goes."""
+    for table in [v for v in document.values() if isinstance(v, list)]:
+        table[:] = [e for e in table if "192.168.1.0/24" not in json.dumps(e)]
+
+
+def test_drift_is_noticed_and_forgotten(cli):
+    cli.move("recovery")  # every router has a file then
+    with daemon(cli) as d:
+        d.read_once()
+        with open(cli.sim_file("edge-third"), encoding="utf-8") as f:
+            whole = f.read()
+        cli.sim_edit("edge-third", break_app)
+        drift = until("drift", lambda: d.ask("watch")["drift"])
+        assert [(n["subnet"], n["router"], n["what"]) for n in drift] == [("app", "edge-third", "does not deliver")]
+        assert "drift (1): app: edge-third: does not deliver" in d.status()
+        since = drift[0]["since"]
+        ready = cli.json("status", "--readiness", "--detailed-exitcode", rc=2)["readiness"]
+        assert {s["name"]: [(m["to"], m["ready"], m["rule"]) for m in s["moves"]] for s in ready["subnets"]} == {
+            "app": [("primary", False, "drift")], "db": [("recovery", True, None)]}
+        assert "edge-third" in cli.run("status", "--readiness").stdout
+        assert d.ask("watch")["drift"][0]["since"] == since
+        with open(cli.sim_file("edge-third"), "w", encoding="utf-8") as f:
+            f.write(whole)
+        until("its end", lambda: not d.ask("watch")["drift"])
+        assert "drift is gone: app: edge-third" in d.log()
+
+
+def test_readiness_knows_drills_and_unfinished_moves(cli):
+    def moves(**kwargs):
+        document = cli.json("status", "--readiness", **kwargs)["readiness"]
+        return document["ready"], {s["name"]: s["moves"][0] for s in document["subnets"]}
+
+    ready, by = moves()
+    assert ready and by["app"]["stages"] == 4 and by["app"]["last_drill"] is None and by["app"]["to"] == "recovery"
+    cli.run("drill", "--move", "app=recovery", "--yes")
+    drill = cli.json("history")["transactions"][0]
+    ready, by = moves()
+    assert ready and by["app"]["last_drill"] == drill["ended"] and by["app"]["drill"] == drill["id"]
+    assert by["db"]["last_drill"] is None
+    with daemon(cli, "--readiness", "200ms") as d:
+        assert moves() == (ready, by), "the daemon says the same"
+        until("ready", lambda: d.status().endswith("; ready"))
+        with open(os.path.join(cli.state_dir, "sim", "edge-third.json"), "w", encoding="utf-8") as f:
+            f.write("{")  # it cannot be read any more
+        until("not ready", lambda: d.status().endswith("NOT ready"))
+        ready, by = moves()
+        assert not ready and by["app"]["rule"] == "unreachable" and "edge-third" in by["app"]["why"]
+        assert "not ready: app to recovery: unreachable: edge-third" in d.log()
+        os.unlink(os.path.join(cli.state_dir, "sim", "edge-third.json"))
+        until("ready again", lambda: d.status().endswith("; ready"))
+    tx = start(cli, "5m")
+    ready, by = moves()
+    assert not ready and by["db"]["rule"] == "unfinished" and tx in by["db"]["why"]
+    cli.run("status", "--detailed-exitcode", rc=2)
+
+
+# ---- The unit ----
+
+
+def test_the_unit_is_one():
+    unit = os.path.join(os.path.dirname(FERRYD), "ferryd.service")
+    with open(unit, encoding="utf-8") as f:
+        text = f.read()
+    for line in ("Type=notify", "ProtectSystem=strict", "NoNewPrivileges=yes", "MemoryDenyWriteExecute=yes",
+                 "CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW", "StateDirectory=ferry", "RuntimeDirectory=ferry",
+                 "WatchdogSec=30"):
+        assert line + "\n" in text, line
+    assert "@" not in text.replace("@system-service", "").replace("@privileged", "").replace("@chown", "")
+
+
+def test_systemd_takes_the_unit(tmp_path):
+    unit = os.path.join(os.path.dirname(FERRYD), "ferryd.service")
+    copy = tmp_path / "ferryd.service"
+    with open(unit, encoding="utf-8") as f:
+        lines = [f"ExecStart={FERRYD} -t /etc/ferry/site.json" if line.startswith("ExecStart=") else line
+                 for line in f.read().splitlines()]
+    copy.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    try:
+        done = subprocess.run(["systemd-analyze", "verify", "--man=no", str(copy)], capture_output=True, text=True,
+                              check=False, timeout=60)
+    except FileNotFoundError:
+        pytest.skip("systemd-analyze is not installed")
+    said = [line for line in done.stderr.splitlines() if "ferryd" in line]
+    if done.returncode and not said:
+        pytest.skip(f"systemd-analyze cannot work here: {done.stderr.strip()[:200]}")
+    assert done.returncode == 0 and not said, done.stderr
