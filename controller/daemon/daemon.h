@@ -2,8 +2,8 @@
  *
  * Invariants
  *  D1. The loop's thread owns everything here; what blocks (routers, journal) is a job of a worker (worker.h).
- *  D2. Nothing is locked while nothing is done: the journal's lock is taken by ferry_txn_recover, _confirm and _extend, and is
- *      gone when they return.
+ *  D2. Nothing is locked while nothing is done: the journal's lock is taken by ferry_txn_recover, _confirm, _extend and by a
+ *      reconciliation, and is gone when they return.
  *  D3. What the daemon knows it has read; what it was told (by the kernel, by inotify) is only a reason to read.
  *  D4. Nothing here decides what is safe: transactions are the engine's, drift is watch/paths.c's.
  *
@@ -28,6 +28,7 @@ struct ferryd_options {
     uint64_t readiness_us; /* how often every move is tried; 0: only when asked */
     uint64_t idle_us;      /* how long a client may say nothing */
     bool recover;          /* what was in flight is finished or undone without being asked */
+    bool reconcile;        /* debts are delivered, and second sites detached, without being asked */
     const struct ferry_driver_ops *(*find)(const char *type);
 };
 
@@ -59,6 +60,7 @@ struct ferryd_sight {
     bool judged; /* the routers were read, and nobody of ours wrote meanwhile: the rest is so */
     struct ferryd_note *notes;
     size_t n_notes;
+    bool owing;        /* a router that answers owes something, or a subnet is at two sites */
     bool *unreachable; /* [router] */
     size_t n_routers, n_unreachable;
     uint64_t at_us, took_us; /* since 1970, when it ended; how long it took */
@@ -75,7 +77,7 @@ struct ferryd {
     char *state_dir;              /* absolute */
     struct ferryd_worker *looker; /* reads for the daemon */
     struct ferryd_worker *asker;  /* reads for clients, and tries every move */
-    struct ferryd_worker *writer; /* recovers, confirms, extends */
+    struct ferryd_worker *writer; /* recovers, confirms, extends, reconciles */
     struct ferryd_site *site;     /* NULL: no topology */
     struct ferryd_server *server;
     bool stopping;
@@ -96,6 +98,10 @@ struct ferryd {
     bool settling, settle_failed;
     bool looked; /* the journal was read once */
     sd_event_source *deadline_timer;
+
+    /* deliver.c */
+    bool delivering, deliver_failed;
+    struct ferry_err deliver_err; /* of the last time */
 
     /* ready.c */
     sd_event_source *ready_timer;
@@ -143,6 +149,10 @@ void ferryd_settle_stop(struct ferryd *d);
 void ferryd_settle(struct ferryd *d, const char *why);
 /* After each look: the deadline may have come or gone, or a controller may have died. */
 void ferryd_settle_consider(struct ferryd *d);
+
+/* ---- deliver.c: debts ---- */
+/* After each look: brings in line what came back, where there is something to do. */
+void ferryd_deliver_consider(struct ferryd *d);
 
 /* ---- ready.c ---- */
 int ferryd_ready_start(struct ferryd *d, struct ferry_err *err) FERRY_MUST_CHECK;

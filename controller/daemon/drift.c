@@ -50,8 +50,6 @@ static void compare(const struct ferryd_sight *old, struct ferryd_sight *new)
 
 /* ---- Routers that go and come. ---- */
 
-/* The one place where a router that was silent, or was made anew, is known to be back.  What others may have promised to do
- * at first contact belongs here, before anything else touches it. */
 static void came_back(struct ferryd *d, uint32_t router)
 {
     ferryd_log(5, NULL, "%s can be reached again", d->site->topology->routers[router].name);
@@ -85,6 +83,7 @@ static void keep_routers(struct ferryd_sight *new, struct ferryd_sight *old)
 {
     new->notes = FERRY_STEAL(old->notes);
     new->n_notes = old->n_notes;
+    new->owing = old->owing;
     new->unreachable = FERRY_STEAL(old->unreachable);
     new->n_routers = old->n_routers;
     new->n_unreachable = old->n_unreachable;
@@ -110,6 +109,8 @@ void ferryd_take_sight(struct ferryd *d, struct ferryd_sight *sight)
         routers(d, old.unreachable, old.n_routers);
     ferryd_sight_clear(&old);
     ferryd_settle_consider(d);
+    if (judged)
+        ferryd_deliver_consider(d);
     ferryd_say_status(d);
 }
 

@@ -73,16 +73,30 @@ static void take_journal(struct ferryd_sight *sight, const struct ferry_unfinish
     sight->newest_state = u->newest_state;
 }
 
-static void take_routers(const struct look *look, struct ferryd_sight *sight)
+/* Whether a router that answers owes something; what was deferred waits for a person. */
+static bool owing(const struct ferry_debts *debts, const struct ferry_status *s)
+{
+    for (size_t i = 0; i < debts->n; i++) {
+        uint32_t r = ferry_topology_router(s->live->topology, debts->v[i].router);
+        if (r == FERRY_NONE ||
+            (!s->live->unreachable[r] && s->live->topology->routers[r].policy != FERRY_POLICY_DEFERRED))
+            return true;
+    }
+    return false;
+}
+
+static void take_routers(const struct look *look, const struct ferry_debts *debts, struct ferryd_sight *sight)
 {
     const struct ferry_status *s = &look->site->status;
     const struct ferry_topology *t = look->site->topology;
     sight->n_routers = t->n_routers;
     sight->unreachable = ferry_memdup(s->live->unreachable, t->n_routers * sizeof *sight->unreachable);
     sight->n_unreachable = s->n_unreachable;
+    sight->owing = owing(debts, s);
     sight->notes = ferry_calloc(s->n_drift, sizeof *sight->notes);
     for (size_t i = 0; i < s->n_drift; i++) {
         const struct ferry_path_drift *drift = &s->drift[i];
+        sight->owing |= !strcmp(drift->what, FERRY_DRIFT_TWO_SITES);
         sight->notes[sight->n_notes++] = (struct ferryd_note){
             .subnet = ferry_strdup(t->subnets[s->live->subnets[drift->column]].name),
             .router = drift->router == FERRY_NONE ? NULL : ferry_strdup(t->routers[drift->router].name),
@@ -116,7 +130,7 @@ static void work(struct ferryd_job *job)
         take_journal(&look->sight, routers ? &after : &before);
     if (r == 0 && routers && !look->sight.moving && same_journal(&before, &after)) { /* L3 */
         look->sight.judged = true;
-        take_routers(look, &look->sight);
+        take_routers(look, &after.debts, &look->sight);
     }
     look->sight.at_us = env->realtime_us(env->ctx);
     look->sight.took_us = env->monotonic_us(env->ctx) - began;
@@ -240,7 +254,7 @@ void ferryd_look_all(struct ferryd *d)
 static int on_poll(sd_event_source *source, uint64_t usec, void *ctx)
 {
     struct ferryd *d = ctx;
-    d->settle_failed = false; /* whatever stood in its way: it is tried again */
+    d->settle_failed = d->deliver_failed = false; /* whatever stood in their way: it is tried again */
     ferryd_look_watches(d);
     ferryd_look_all(d);
     sd_event_source_set_time(source, usec + d->options->poll_us);

@@ -23,7 +23,8 @@ enum {
     KEY_POLL,
     KEY_READINESS,
     KEY_IDLE,
-    KEY_NO_RECOVER
+    KEY_NO_RECOVER,
+    KEY_NO_RECONCILE
 };
 
 /* Exit statuses of the contract. */
@@ -48,6 +49,8 @@ static const struct argp_option argp_options[] = {
     {"idle", KEY_IDLE, "DURATION", 0, "A client that asks nothing for so long is let go (30s)", 1},
     {"no-recover", KEY_NO_RECOVER, NULL, 0,
      "Leave what was in flight to `ferry recover`; confirm deadlines are seen to all the same", 1},
+    {"no-reconcile", KEY_NO_RECONCILE, NULL, 0,
+     "Leave what lost routers owe, and subnets that came back at a second site, to `ferry reconcile`", 1},
     {"help", 'h', NULL, 0, "Show this help", -1},
     {"version", 'V', NULL, 0, "Show the version", -1},
     {0},
@@ -57,7 +60,8 @@ static const char doc[] =
     "Watches the routers of a topology, owns confirm deadlines, recovers what was in flight, answers "
     "`ferry`.\v"
     "It settles what `apply --confirm-within` left when nobody confirms in time; at its start, and when a "
-    "controller has died, it does what `ferry recover` does.  It notices drift: at once where a router is "
+    "controller has died, it does what `ferry recover` does; when a lost router is back, or a subnet came up "
+    "at a second site, what `ferry reconcile` does.  It notices drift: at once where a router is "
     "this machine's kernel or a network namespace, else at the next poll.  It holds no lock while it has "
     "nothing to do: "
     "`ferry apply` works beside it.\n\n"
@@ -138,6 +142,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_NO_RECOVER:
         o->recover = false;
         return 0;
+    case KEY_NO_RECONCILE:
+        o->reconcile = false;
+        return 0;
     case 'h':
         p->help = true;
         return 0;
@@ -190,6 +197,7 @@ int main(int argc, char **argv)
                     .readiness_us = 300000000,
                     .idle_us = 30000000,
                     .recover = true,
+                    .reconcile = true,
                     .find = ferry_driver_find},
     };
     ferry_no_core(); /* what is read from routers may be secret */

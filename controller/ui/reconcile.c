@@ -113,7 +113,7 @@ static int work(struct ui *ui, const struct reconcile_options *o, struct ferry_j
     int r = UI_OK;
     for (size_t round = 0; r == UI_OK; round++) {
         FERRY_CLEANUP(ui_plan_cleanup) struct ferry_plan *plan = NULL;
-        if (round > 2 * t->n_routers + 4)
+        if (round >= FERRY_RECONCILE_STEPS(t))
             return ferry_error(&ui->err, FERRY_EIO,
                                "the routers change faster than they can be brought in line");
         r = ferry_reconcile_next(journal, fleet, t, (const char *const *)o->routers, o->n_routers, &plan,

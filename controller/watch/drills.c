@@ -6,11 +6,6 @@
 
 #define DRILLS_MOST 200 /* plans that are read, newest first */
 
-static void journal_cleanup(struct ferry_journal **journal)
-{
-    ferry_journal_close(*journal);
-}
-
 static void record_cleanup(struct ferry_txn_record **record)
 {
     ferry_txn_record_free(*record);
@@ -47,15 +42,12 @@ static bool passed(const struct ferry_txn_record *r)
            !strcmp(r->reason, FERRY_DRILL_OVER);
 }
 
-int ferry_readiness_drills(const struct ferry_env *env, const char *state_dir,
-                           struct ferry_readiness *readiness, struct ferry_err *err)
+int ferry_readiness_drills(struct ferry_journal *journal, struct ferry_readiness *readiness,
+                           struct ferry_err *err)
 {
-    FERRY_CLEANUP(journal_cleanup) struct ferry_journal *journal = NULL;
     FERRY_CLEANUP(ferry_records_clear) struct ferry_records list = {0};
     size_t read = 0;
-    int r = ferry_journal_look(env, state_dir, &journal, err);
-    if (r == 0 && journal)
-        r = ferry_journal_list(journal, 0, &list.v, &list.n, err);
+    int r = ferry_journal_list(journal, 0, &list.v, &list.n, err);
     for (size_t i = 0; r == 0 && i < list.n && read < DRILLS_MOST; i++) {
         FERRY_CLEANUP(record_cleanup) struct ferry_txn_record *full = NULL;
         if (!passed(list.v[i]))

@@ -187,7 +187,7 @@ static void check_gateways(struct walk *w)
         any = true;
     }
     if (several)
-        snprintf(add(w, FERRY_NONE, "two sites")->text, sizeof w->drift->text,
+        snprintf(add(w, FERRY_NONE, FERRY_DRIFT_TWO_SITES)->text, sizeof w->drift->text,
                  "attached at more than one site");
     else if (!any && !unread)
         snprintf(add(w, FERRY_NONE, "nowhere")->text, sizeof w->drift->text, "attached at no site");

@@ -5,6 +5,8 @@
 
 #include <ferry/fib.h>
 
+#define FERRY_DRIFT_TWO_SITES "two sites"
+
 struct ferry_path_drift {
     size_t column;
     uint32_t router;  /* FERRY_NONE: the subnet as a whole */

@@ -71,7 +71,7 @@ static void look_first(struct ferry_ready_move *move, const struct ferry_status 
         return;
     }
     if (move->from == FERRY_NONE)
-        refuse(move, "nowhere",
+        refuse(move, s->n_unreachable ? "unreachable" : "drift",
                s->n_unreachable ? "it is not known where it is active" : "it is active nowhere");
 }
 
@@ -100,24 +100,49 @@ static bool open_question(const struct ferry_ready_move *move)
     return !move->ready && !move->why.text[0];
 }
 
+/* What a try needs. */
+struct trial {
+    const struct ferry_status *status;
+    struct ferry_fleet *fleet;
+    struct ferry_journal *journal; /* NULL: there is none yet */
+    struct ferry_readiness *ready;
+};
+
+static void journal_cleanup(struct ferry_journal **journal)
+{
+    ferry_journal_close(*journal);
+}
+
+/* What the journal has against a plan. */
+static int ask_journal(const struct trial *t, const struct ferry_plan *plan, struct ferry_err *err)
+{
+    struct ferry_overrides none = {0};
+    int r = t->journal ? ferry_journal_refuse_debts(t->journal, plan, NULL, err) : 0;
+    if (r == 0 && t->journal)
+        r = ferry_txn_rested(t->journal, plan, t->ready->topology->hold_down_s, &none, err);
+    return r;
+}
+
 /* A plan for these moves (indices), proven, compared and checked. */
-static int attempt(const struct ferry_status *s, struct ferry_fleet *fleet, struct ferry_readiness *ready,
-                   const size_t *indices, size_t n, struct ferry_err *err)
+static int attempt(const struct trial *t, const size_t *indices, size_t n, struct ferry_err *err)
 {
     FERRY_CLEANUP(plan_cleanup) struct ferry_plan *plan = NULL;
     FERRY_AUTOFREE struct ferry_move *moves = ferry_calloc(n, sizeof *moves);
+    struct ferry_ready_move *of = t->ready->moves;
     struct ferry_proof proof = {0};
     struct ferry_hand *drift = NULL;
     size_t n_drift = 0;
     for (size_t i = 0; i < n; i++)
-        moves[i] = (struct ferry_move){ready->moves[indices[i]].subnet, ready->moves[indices[i]].to};
-    int r = ferry_plan_make(s->live, moves, n, &plan, err);
+        moves[i] = (struct ferry_move){of[indices[i]].subnet, of[indices[i]].to};
+    int r = ferry_plan_make(t->status->live, moves, n, &plan, err);
     for (size_t i = 0; r == 0 && i < n; i++)
-        ready->moves[indices[i]].n_stages = plan->n_stages;
+        of[indices[i]].n_stages = plan->n_stages;
     if (r == 0)
         r = ferry_prove(plan, EXHAUSTIVE_BITS, &proof, err);
     if (r == 0)
-        r = ferry_txn_precheck(fleet, plan, &drift, &n_drift, err);
+        r = ask_journal(t, plan, err);
+    if (r == 0)
+        r = ferry_txn_precheck(t->fleet, plan, &drift, &n_drift, err);
     ferry_proof_clear(&proof);
     ferry_hands_free(drift, n_drift);
     return r;
@@ -133,18 +158,17 @@ static void settle(struct ferry_ready_move *move, int r, const struct ferry_err 
         snprintf(move->why.text, sizeof move->why.text, "refused");
 }
 
-static void try_alone(const struct ferry_status *s, struct ferry_fleet *fleet, struct ferry_readiness *ready,
-                      size_t index)
+static void try_alone(const struct trial *t, size_t index)
 {
     struct ferry_err err = {0};
-    int r = attempt(s, fleet, ready, &index, 1, &err);
-    settle(&ready->moves[index], r, &err);
+    int r = attempt(t, &index, 1, &err);
+    settle(&t->ready->moves[index], r, &err);
 }
 
 /* All open ones that go the way of `first`, together (1). */
-static void try_together(const struct ferry_status *s, struct ferry_fleet *fleet,
-                         struct ferry_readiness *ready, size_t first)
+static void try_together(const struct trial *t, size_t first)
 {
+    const struct ferry_readiness *ready = t->ready;
     FERRY_AUTOFREE size_t *indices = ferry_calloc(ready->n_moves, sizeof *indices);
     struct ferry_err err = {0};
     size_t n = 0;
@@ -154,10 +178,10 @@ static void try_together(const struct ferry_status *s, struct ferry_fleet *fleet
             move->to == ready->moves[first].to && !overlaps(ready->topology, move->subnet))
             indices[n++] = i;
     }
-    int r = attempt(s, fleet, ready, indices, n, &err);
+    int r = attempt(t, indices, n, &err);
     for (size_t i = 0; i < n; i++) {
         if (r < 0 && n > 1 && i < ALONE_MOST)
-            try_alone(s, fleet, ready, indices[i]);
+            try_alone(t, indices[i]);
         else
             settle(&ready->moves[indices[i]], r, &err);
     }
@@ -167,6 +191,7 @@ int ferry_readiness_read(const struct ferry_fleet_config *config, const struct f
                          struct ferry_readiness *ret, struct ferry_err *err)
 {
     FERRY_CLEANUP(fleet_cleanup) struct ferry_fleet *fleet = NULL;
+    FERRY_CLEANUP(journal_cleanup) struct ferry_journal *journal = NULL;
     FERRY_CLEANUP(ferry_status_clear) struct ferry_status s;
     FERRY_CLEANUP(ferry_readiness_clear) struct ferry_readiness ready = {.topology = t};
     ferry_status_init(&s, t);
@@ -175,18 +200,21 @@ int ferry_readiness_read(const struct ferry_fleet_config *config, const struct f
         r = ferry_unfinished_read(config->env, config->state_dir, &s.unfinished, err);
     if (r == 0)
         r = ferry_status_read(&s, fleet, err);
+    if (r == 0)
+        r = ferry_journal_look(config->env, config->state_dir, &journal, err);
     if (r < 0)
         return r;
+    struct trial trial = {.status = &s, .fleet = fleet, .journal = journal, .ready = &ready};
     list_moves(&s, &ready);
     for (size_t i = 0; i < ready.n_moves; i++) {
         if (!open_question(&ready.moves[i]))
             continue;
         if (overlaps(t, ready.moves[i].subnet))
-            try_alone(&s, fleet, &ready, i);
+            try_alone(&trial, i);
         else
-            try_together(&s, fleet, &ready, i);
+            try_together(&trial, i);
     }
-    r = ferry_readiness_drills(config->env, config->state_dir, &ready, err);
+    r = journal ? ferry_readiness_drills(journal, &ready, err) : 0;
     if (r < 0)
         return r;
     *ret = ready;

@@ -35,7 +35,7 @@ bool ferry_readiness_whole(const struct ferry_readiness *readiness); /* every mo
 struct json_object *ferry_readiness_json(const struct ferry_readiness *readiness);
 
 /* drills.c: fills `drill` of the moves from the journal. */
-int ferry_readiness_drills(const struct ferry_env *env, const char *state_dir,
-                           struct ferry_readiness *readiness, struct ferry_err *err) FERRY_MUST_CHECK;
+int ferry_readiness_drills(struct ferry_journal *journal, struct ferry_readiness *readiness,
+                           struct ferry_err *err) FERRY_MUST_CHECK;
 
 #endif

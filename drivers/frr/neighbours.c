@@ -12,7 +12,6 @@
 #include <json-c/json.h>
 #include <linux/rtnetlink.h>
 #include <stdio.h>
-#include <time.h>
 
 enum {
     HEARD_US = 6000000, /* ospfd's 5 s between two of its announcements, and one more to arrive */
@@ -249,16 +248,6 @@ static int told(struct ferry_frr *d, const struct ferry_op *op, bool ospf, struc
     return r < 0 ? r : p.found;
 }
 
-static void wait_a_little(const struct ferry_env *env)
-{
-    if (env->sleep_us) {
-        env->sleep_us(env->ctx, STEP_US);
-        return;
-    }
-    struct timespec step = {.tv_nsec = STEP_US * 1000L};
-    nanosleep(&step, NULL);
-}
-
 static bool asked_to_announce(const struct ferry_frr *d, const struct ferry_prefix *prefix)
 {
     for (size_t i = 0; i < d->n_announced; i++)
@@ -293,7 +282,7 @@ int ferry_frr_announce_heard(struct ferry_frr *d, const struct ferry_op *op, str
                                 "%s announces it, and none of %zu neighbours was told: is "
                                 "there an outbound filter?",
                                 ospf ? "OSPF" : "BGP", neighbours);
-        wait_a_little(d->env);
+        ferry_frr_pause(d, STEP_US);
     }
     return r < 0 ? r : 0;
 }

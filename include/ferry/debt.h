@@ -37,7 +37,9 @@ int ferry_journal_refuse_debts(struct ferry_journal *journal, const struct ferry
  *   1: nothing is to be changed.  Debts of the routers that answered have been marked as delivered.
  * `routers` (n of them; NULL: all) limits which returned routers are detached; routes are brought in line everywhere, so that
  * no router that answers is left with a way through one that is not.  `journal` NULL is not allowed.
- * -FERRY_EREFUSED with the rule where no safe way exists. */
+ * -FERRY_EREFUSED with the rule where no safe way exists.
+ * Whoever needed FERRY_RECONCILE_STEPS steps and is not in line chases routers that somebody else changes. */
+#define FERRY_RECONCILE_STEPS(topology) (2 * (topology)->n_routers + 5)
 int ferry_reconcile_next(struct ferry_journal *journal, struct ferry_fleet *fleet,
                          const struct ferry_topology *t, const char *const *routers, size_t n_routers,
                          struct ferry_plan **ret, struct ferry_err *err) FERRY_MUST_CHECK;

@@ -73,7 +73,7 @@ def test_a_silent_target_is_refused_before_anything_is_written(lab):
     before = lab.states()
     error = lab.json("apply", "--move", "app=recovery", "--yes", "--probe", "192.168.1.77", rc=4)["error"]
     assert error["rule"] == "probe-before"
-    assert error["message"] == f"probe: 192.168.1.77 does not answer from {lab.router('edge-third')} before the move"
+    assert error["message"] == f"probe: 192.168.1.77 does not answer from {lab.router('edge-third')} before the move (`--override-rule probe-before` goes on all the same)"
     assert lab.states() == before and lab.json("history")["transactions"] == []
 
 

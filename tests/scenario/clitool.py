@@ -105,3 +105,39 @@ class Cli:
 
     def move(self, to, subnet="app"):
         self.run("apply", "--move", f"{subnet}={to}", "--yes")
+
+
+class World(Cli):
+    """A topology whose routers can be lost: their files become directories, and they keep what they held."""
+
+    def __init__(self, directory, change=None):
+        super().__init__(directory)
+        if change:
+            with open(self.topology, encoding="utf-8") as f:
+                document = json.load(f)
+            change(document)
+            with open(self.topology, "w", encoding="utf-8") as f:
+                json.dump(document, f)
+        self.move("recovery")  # so that every router has a file
+        self.move("primary")
+
+    def lose(self, router):
+        os.rename(self.sim_file(router), self.path(router))
+        os.mkdir(self.sim_file(router))
+
+    def back(self, router):
+        os.rmdir(self.sim_file(router))
+        os.rename(self.path(router), self.sim_file(router))
+
+    def disaster(self, *argv, rc=0, to="recovery"):
+        return self.json("apply", "--mode", "disaster", "--move", f"app={to}", "--yes", *argv, rc=rc)
+
+    def debts(self):
+        return [(d["router"], d["subnet"]) for d in self.json("status")["debts"]]
+
+    def app(self):
+        return next(s for s in self.json("status")["subnets"] if s["name"] == "app")
+
+    def best(self, router):
+        """What forwards for app there, as `trace` sees it."""
+        return self.json("trace", "192.168.1.10", "--from", router)

@@ -72,6 +72,8 @@ class Daemon:
         self.messages = []  # (monotonic time, text): what was notified
         self.process = None
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        if os.path.exists(self.notify_path):  # of the one before
+            os.unlink(self.notify_path)
         self.notify.bind(self.notify_path)
         threading.Thread(target=self.listen, daemon=True).start()
 

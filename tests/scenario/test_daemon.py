@@ -7,6 +7,7 @@ import json
 import os
 import pwd
 import random
+import shutil
 import signal
 import socket
 import stat
@@ -15,7 +16,7 @@ import time
 
 import pytest
 
-from clitool import FERRY, Cli
+from clitool import FERRY, Cli, World
 from daemontool import FERRYD, Daemon, until
 
 pytestmark = pytest.mark.skipif(not FERRY or not FERRYD, reason="$FERRY or $FERRYD is not set")
@@ -401,6 +402,68 @@ def test_what_is_paused_is_left_to_people(cli):
         cli.run("resume", "--yes")
         until("its end", lambda: tx not in d.status() and "no drift" in d.status())
     assert cli.active() == "recovery"
+
+
+# ---- Debts ----
+
+
+def in_line(world):
+    return world.json("status")["differences"] is False
+
+
+@pytest.fixture(name="world")
+def make_world(tmp_path):
+    world = World(tmp_path)
+    world.env["FERRY_SOCKET"] = str(tmp_path / "ferryd.sock")
+    return world
+
+
+def test_what_a_lost_router_owes_is_delivered_when_it_answers(world):
+    world.lose("edge-primary")
+    world.disaster()
+    with daemon(world) as d:
+        d.read_once()
+        assert world.debts() == [("edge-primary", "app")]
+        newest = world.json("history")["transactions"][0]["id"]
+        moves = {m["to"]: m["rule"] for s in world.json("status", "--readiness")["readiness"]["subnets"] for m in s["moves"]}
+        assert moves["primary"] == "unreachable"
+        world.back("edge-primary")
+        until("the debt to be delivered", lambda: not world.debts())
+        until("all in line", lambda: in_line(world))
+        done = world.json("history")["transactions"]
+        assert [(t["kind"], t["state"]) for t in done[:2]] == [("reconcile", "committed")] * 2 and done[2]["id"] == newest
+        assert f"reconcile: transaction {done[0]['id']} is committed" in d.log() and "cannot reconcile" not in d.log()
+        assert world.app()["active"] == "recovery"
+    world.run("audit", "verify")
+
+
+def test_a_second_site_is_detached(world):
+    world.lose("edge-primary")
+    world.disaster()
+    shutil.copy(world.path("edge-primary"), world.path("old"))
+    world.back("edge-primary")
+    world.run("reconcile", "--yes")
+    with daemon(world, "--no-reconcile") as d:
+        d.read_once()
+        shutil.copy(world.path("old"), world.sim_file("edge-primary"))  # an old configuration is loaded: no debt speaks of it
+        until("it to be noticed", lambda: "two sites" in d.status())
+        d.read_once()
+        assert len(world.app()["attached"]) == 2, "people were asked for"
+    with daemon(world):
+        until("it to let go", lambda: world.app()["attached"] == ["edge-recovery"])
+        until("all in line", lambda: in_line(world))
+
+
+def test_a_refused_reconciliation_is_said_once(world):
+    """At two sites, and no transaction says where it belongs: a person is asked for."""
+    world.move("recovery")
+    os.unlink(os.path.join(world.state_dir, "journal.db"))
+    os.unlink(world.sim_file("edge-primary"))  # it starts as at home, attached
+    with daemon(world) as d:
+        until("it to be said", lambda: "cannot reconcile: two-sites: app is attached" in d.log())
+        time.sleep(1)  # some polls
+        assert d.log().count("cannot reconcile") == 1
+        assert len(world.app()["attached"]) == 2
 
 
 # ---- Drift and readiness ----

@@ -6,43 +6,9 @@ import os
 import pytest
 
 import clitool
-from clitool import Cli
+from clitool import World
 
 pytestmark = pytest.mark.skipif(not clitool.FERRY, reason="FERRY is not set")
-
-
-class World(Cli):
-    def __init__(self, directory, change=None):
-        super().__init__(directory)
-        if change:
-            with open(self.topology, encoding="utf-8") as f:
-                document = json.load(f)
-            change(document)
-            with open(self.topology, "w", encoding="utf-8") as f:
-                json.dump(document, f)
-        self.move("recovery")  # so that every router has a file
-        self.move("primary")
-
-    def lose(self, router):
-        os.rename(self.sim_file(router), self.path(router))
-        os.mkdir(self.sim_file(router))
-
-    def back(self, router):
-        os.rmdir(self.sim_file(router))
-        os.rename(self.path(router), self.sim_file(router))
-
-    def disaster(self, *argv, rc=0, to="recovery"):
-        return self.json("apply", "--mode", "disaster", "--move", f"app={to}", "--yes", *argv, rc=rc)
-
-    def debts(self):
-        return [(d["router"], d["subnet"]) for d in self.json("status")["debts"]]
-
-    def app(self):
-        return next(s for s in self.json("status")["subnets"] if s["name"] == "app")
-
-    def best(self, router):
-        """What forwards for app there, as `trace` sees it."""
-        return self.json("trace", "192.168.1.10", "--from", router)
 
 
 @pytest.fixture
@@ -121,7 +87,7 @@ def test_it_comes_back_as_of_old_once_more(cli):
 
 
 def test_two_sites_that_no_transaction_speaks_of(tmp_path):
-    cli = Cli(tmp_path)
+    cli = clitool.Cli(tmp_path)
     cli.move("recovery")
     os.unlink(os.path.join(cli.state_dir, "journal.db"))
     os.unlink(cli.sim_file("edge-primary"))

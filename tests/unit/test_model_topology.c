@@ -251,7 +251,7 @@ static void bounded(int (*work)(void), unsigned seconds, size_t mib)
     if (child == 0) {
         struct rlimit cpu = {seconds, seconds};
         setrlimit(RLIMIT_CPU, &cpu);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#ifndef FERRY_SANITIZED
         struct rlimit space = {mib << 20, mib << 20};
         setrlimit(RLIMIT_AS, &space);
 #endif

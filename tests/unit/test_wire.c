@@ -172,8 +172,7 @@ static void test_noise(void **state)
 {
     static const char *const seeds[] = {
         "{\"ferry\": 1, \"request\": \"extend\", \"tx\": \"20261120-101502-3fa9\", \"seconds\": 600}",
-        "{\"type\": \"error\", \"error\": {\"kind\": \"refused\", \"rule\": \"extend\", \"message\": "
-        "\"no\"}}",
+        "{\"type\": \"error\", \"error\": {\"kind\": \"refused\", \"rule\": \"hold\", \"message\": \"no\"}}",
         "{\"type\": \"result\", \"result\": {\"a\": [1, 2.5, null, true, \"\\u00e4\"]}}",
     };
     uint32_t random = 1;
