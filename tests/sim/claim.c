@@ -125,12 +125,12 @@ unsigned claim_where(struct world *w, char *why, size_t size)
             continue; /* C3 */
         bool pre = router->sum == w->pre[r] || (router->tainted_us && is_left_alone(w, r)),
              post = router->sum == w->post[r];
-        where &= (pre ? AT_PRE : 0u) | (post ? AT_POST : 0u);
-        if (!pre || !post)
+        if (where && (!pre || !post)) /* of the one that decides it, not of those after it */
             snprintf(why, size, "%s is at %s", w->topology->routers[r].name,
                      pre    ? "the first state"
                      : post ? "the last state"
                             : "neither state");
+        where &= (pre ? AT_PRE : 0u) | (post ? AT_POST : 0u);
     }
     return where;
 }

@@ -258,6 +258,28 @@ static void expect(struct world *w, uint32_t r, uint64_t beside)
     w->post[r] += more;
 }
 
+static bool is_of_plan(const struct world *w, uint32_t key, const struct ferry_entry *value)
+{
+    for (size_t i = 0; i < w->n_plan; i++)
+        if (w->plan[i].key == key &&
+            (value_same(value, w->plan[i].op.before) || value_same(value, w->plan[i].op.after)))
+            return true;
+    return false;
+}
+
+/* What an old configuration brings back under a key of the plan, and is of neither end of it, is a stranger's. */
+static void restore_saved(struct world *w, uint32_t r)
+{
+    struct router *router = &w->routers[r];
+    table_copy(&router->table, &router->saved);
+    for (size_t i = 0; i < w->n_plan; i++) {
+        struct ferry_op op = w->plan[i].op;
+        op.after = router_key(router, &op);
+        if (w->plan[i].router == r && w->plan[i].key == i && !is_of_plan(w, (uint32_t)i, op.after))
+            claim_stranger(w, r, &op, NULL);
+    }
+}
+
 void router_restart(struct world *w, uint32_t r)
 {
     struct router *router = &w->routers[r];
@@ -266,7 +288,7 @@ void router_restart(struct world *w, uint32_t r)
     trace(w, "%s: restarts", w->topology->routers[r].name);
     cut_sessions(w, r);
     uint64_t beside = beside_plan(w, r);
-    table_copy(&router->table, &router->saved);
+    restore_saved(w, r);
     expect(w, r, beside);
     if (router->deadman.id && router->deadman.state == FERRY_DEADMAN_ARMED) {
         router->deadman.state =
