@@ -11,7 +11,6 @@
 #include <time.h>
 
 #define ENOUGH_S 15u /* left, so that a confirm is not overtaken by the deadline */
-#define AHEAD_S  60u /* for an undo by the engine: the routers' own shall not come between */
 
 static uint64_t now_us(const struct ferry_txn *txn)
 {
@@ -20,29 +19,9 @@ static uint64_t now_us(const struct ferry_txn *txn)
 
 /* ---- Back. ---- */
 
-/* Routers that have begun their undo are let finish it: as long as that lasts, from the deadline. */
-static void let_finish(struct ferry_txn *txn)
-{
-    uint64_t lasts = 1000000ull * ferry_txn_deadman_lasts(txn), now = now_us(txn);
-    uint64_t end = txn->record.deadline_us + lasts;
-    if (end <= now)
-        return;
-    uint64_t wait = end - now < lasts ? end - now : lasts;
-    ferry_txn_say(txn, FERRY_EVENT_NOTE, SIZE_MAX, "the routers are undoing it by themselves: waiting %u s",
-                  (unsigned)((wait + 999999) / 1000000));
-    ferry_txn_sleep(txn, wait);
-}
-
 int ferry_txn_turn_back(struct ferry_txn *txn, const char *reason, struct ferry_err *err)
 {
-    struct ferry_deadman_look look;
-    struct ferry_err why;
-    ferry_txn_deadman_look(txn, &look);
-    if (look.n[FERRY_DEADMAN_FIRED])
-        let_finish(txn);
-    else if (look.n[FERRY_DEADMAN_ARMED] && look.least_left_s < AHEAD_S &&
-             ferry_txn_deadman_set(txn, AHEAD_S, true, &why))
-        ferry_txn_say(txn, FERRY_EVENT_NOTE, SIZE_MAX, "%s", why.text); /* they undo the same */
+    ferry_txn_deadman_back(txn);
     if (!txn->record.reason)
         ferry_txn_set_reason(txn, reason);
     return ferry_txn_recover_undo(txn, err);

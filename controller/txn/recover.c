@@ -4,8 +4,9 @@
  *  R1. Marks in the journal are not believed (J5 of journal.c): where the transaction stood is found by
  *      reading every key.
  *  R2. A silent or meddled router may stand further than all others show: then the latest stage that fits is
- *      taken, whose undo asks that router first, and stops there while it is silent. R3. Recovering twice
- *      changes nothing more: a key that holds `before` is not written.
+ *      taken, whose undo asks that router first, and stops there while it is silent.  Where no place fits all keys
+ *      (a router was restarted with something older), the one that fits most of them is.
+ *  R3. Recovering twice changes nothing more: a key that holds `before` is not written.
  *
  * SPDX-License-Identifier: MIT */
 #include "txn/txn_engine.h"
@@ -165,6 +166,16 @@ static bool look(struct ferry_txn *txn, struct reach *reach)
     return finished;
 }
 
+/* R2: the place that fits most keys, from the latest that any of them needs on. */
+static size_t likely(const struct reach *reach, size_t n_stages)
+{
+    size_t best = reach->least;
+    for (size_t k = best + 1; k <= n_stages; k++)
+        if (reach->fits[k] > reach->fits[best])
+            best = k;
+    return best;
+}
+
 /* How many stages must be looked at by the undo. */
 static size_t stages_to_undo(const struct ferry_txn *txn, const struct reach *reach)
 {
@@ -174,7 +185,7 @@ static size_t stages_to_undo(const struct ferry_txn *txn, const struct reach *re
             least = least == SIZE_MAX ? k : least;
             most = k;
         }
-    size_t at = least == SIZE_MAX ? reach->least : reach->doubt ? most : least; /* R2 */
+    size_t at = least == SIZE_MAX ? likely(reach, n_stages) : reach->doubt ? most : least; /* R2 */
     size_t n = at < n_stages ? at + 1 : n_stages;
     return n > reach->moved ? n : reach->moved;
 }

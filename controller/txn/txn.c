@@ -425,8 +425,11 @@ static int verify(struct ferry_txn *txn, struct ferry_err *err)
 static int end_undo(struct ferry_txn *txn, struct ferry_err *err)
 {
     ferry_txn_undo_end(txn);
-    if (txn->record.state == FERRY_TXN_UNDONE)
-        ferry_txn_deadman_disarm(txn);
+    if (txn->record.state == FERRY_TXN_UNDONE && txn->dead.on) {
+        if (ferry_txn_deadman_disarm(txn))
+            ferry_txn_undo_end(txn);
+        ferry_txn_deadman_left(txn);
+    }
     txn->record.ended_us = txn->env->realtime_us(txn->env->ctx);
     /* Nothing was saved but by a commit: saving without need would save what others have not. */
     bool saves = txn->record.state == FERRY_TXN_UNDONE && txn->kept;
@@ -455,6 +458,7 @@ static int backward(struct ferry_txn *txn, struct ferry_err *err)
     }
     if (ferry_txn_hook_backward(txn, in_outage(txn, stage)))
         return 1;
+    ferry_txn_deadman_back(txn);
     stage_title(txn, FERRY_EVENT_STAGE_START, stage, ": undo");
     if (ferry_txn_undo_stage(txn, stage)) {
         stage_title(txn, FERRY_EVENT_NOTE, stage, " could not be undone; earlier ones stay as they are");

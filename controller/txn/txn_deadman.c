@@ -8,6 +8,8 @@
  *  D4. No stage begins with less than LOW_S left: what it sends has arrived before an undo begins.
  *  D5. A transaction has not ended while a router that was told to arm has not answered that it is disarmed: its undo would fall
  *      into a later one.
+ *  D6. The engine's undo and a router's own do not mix: between its stages the latter goes through states that never were.  Where
+ *      one has begun its end is awaited, and everything is read again.
  *
  * docs/confirm.md tells the whole story.
  *
@@ -23,7 +25,10 @@
 #define DRIFT    7200u    /* window for which clocks differ by half a second at most: 70 ppm */
 #define SKEW_US  1000000u /* D3: at most, of routers whose order matters */
 #define UNPIN_S  20u      /* more before pins go: a routing protocol converges */
+#define AHEAD_S  60u      /* D6: a new deadline */
 #define LEAP_S   15u      /* ahead of the others while deadlines are moved on */
+#define SOON_S   3u       /* more than deadlines of routers differ */
+#define STEP_US  500000u  /* between two looks at an undo */
 #define TRIES    3
 #define WAIT_US  100000u
 #define MOST_OPS 262144u /* of one router's undo */
@@ -311,10 +316,9 @@ int ferry_txn_deadman_stage(struct ferry_txn *txn)
     return 1;
 }
 
-void ferry_txn_deadman_look(struct ferry_txn *txn, struct ferry_deadman_look *ret)
+static void tally(const struct ferry_txn *txn, struct ferry_deadman_look *ret)
 {
     *ret = (struct ferry_deadman_look){.least_left_s = UINT32_MAX};
-    ask(txn, FERRY_DEADMAN_LOOK, ALL, 0, NULL);
     for (size_t r = 0; r < txn->plan->n_routers; r++) {
         const struct ferry_dead_man *a = &txn->dead.answers[r];
         if (!txn->dead.roles[r])
@@ -326,9 +330,54 @@ void ferry_txn_deadman_look(struct ferry_txn *txn, struct ferry_deadman_look *re
             continue;
         }
         ret->n[a->state]++;
+        ret->n_undoing += a->state == FERRY_DEADMAN_FIRED && a->left_s;
         if (a->state == FERRY_DEADMAN_ARMED && a->left_s < ret->least_left_s)
             ret->least_left_s = a->left_s;
     }
+}
+
+void ferry_txn_deadman_look(struct ferry_txn *txn, struct ferry_deadman_look *ret)
+{
+    ask(txn, FERRY_DEADMAN_LOOK, ALL, 0, NULL);
+    tally(txn, ret);
+}
+
+/* Whether a router is at its undo, or about to begin.  Beside those that are, one that cannot be asked is, by the clock. */
+static bool is_undoing(const struct ferry_txn *txn, const struct ferry_deadman_look *look, uint64_t lasts)
+{
+    return look->n_undoing || (look->n[FERRY_DEADMAN_ARMED] && look->least_left_s <= SOON_S) ||
+           (look->n_silent && look->n[FERRY_DEADMAN_FIRED] &&
+            txn->env->realtime_us(txn->env->ctx) < txn->record.deadline_us + lasts);
+}
+
+static void let_finish(struct ferry_txn *txn, struct ferry_deadman_look *look)
+{
+    uint64_t lasts = 1000000ull * ferry_txn_deadman_lasts(txn);
+    if (is_undoing(txn, look, lasts))
+        ferry_txn_say(txn, FERRY_EVENT_NOTE, SIZE_MAX,
+                      "the routers are undoing it by themselves: waiting %u s at most",
+                      (unsigned)(lasts / 1000000));
+    for (uint64_t slept = 0; slept < lasts && is_undoing(txn, look, lasts); slept += STEP_US) {
+        ferry_txn_sleep(txn, STEP_US);
+        ferry_txn_deadman_look(txn, look);
+    }
+}
+
+void ferry_txn_deadman_back(struct ferry_txn *txn)
+{
+    struct ferry_deadman_look look;
+    struct ferry_err why;
+    uint64_t now = txn->env->monotonic_us(txn->env->ctx);
+    if (!txn->dead.on || now + 1000000ull * LOW_S < txn->dead.until_us)
+        return;
+    ferry_txn_deadman_look(txn, &look);
+    if (!look.n[FERRY_DEADMAN_FIRED] && look.least_left_s < LOW_S) {
+        if (ferry_txn_deadman_set(txn, AHEAD_S, true, &why))
+            ferry_txn_say(txn, FERRY_EVENT_NOTE, SIZE_MAX, "%s", why.text); /* they undo the same */
+        ferry_txn_deadman_look(txn, &look);
+    }
+    let_finish(txn, &look);
+    txn->dead.until_us = look.n_silent ? 0 : now + 1000000ull * look.least_left_s;
 }
 
 int ferry_txn_deadman_confirm(struct ferry_txn *txn, struct ferry_err *err)
@@ -345,11 +394,18 @@ int ferry_txn_deadman_confirm(struct ferry_txn *txn, struct ferry_err *err)
     return judge(txn, ALL, FERRY_DEADMAN_CONFIRMED, err);
 }
 
-void ferry_txn_deadman_disarm(struct ferry_txn *txn)
+bool ferry_txn_deadman_disarm(struct ferry_txn *txn)
 {
-    if (!txn->dead.on)
-        return;
+    struct ferry_deadman_look look;
     ask(txn, FERRY_DEADMAN_DISARM, ALL, 0, NULL);
+    tally(txn, &look);
+    if (look.n[FERRY_DEADMAN_FIRED])
+        let_finish(txn, &look);
+    return look.n[FERRY_DEADMAN_FIRED];
+}
+
+void ferry_txn_deadman_left(struct ferry_txn *txn)
+{
     for (size_t r = 0; r < txn->plan->n_routers; r++) {
         const struct ferry_dead_man *a = &txn->dead.answers[r];
         if (txn->dead.roles[r] && (a->result < 0 || a->state == FERRY_DEADMAN_ARMED))

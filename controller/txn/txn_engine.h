@@ -292,14 +292,19 @@ int ferry_txn_deadman_stage(struct ferry_txn *txn);
 struct ferry_deadman_look {
     size_t n[FERRY_DEADMAN_FIRED + 1]; /* by state */
     size_t n_silent;
+    size_t n_undoing;      /* of those fired: the undo is not over */
     unsigned least_left_s; /* of those armed; UINT32_MAX: none is */
     struct ferry_err why;  /* of a silent one */
 };
 void ferry_txn_deadman_look(struct ferry_txn *txn, struct ferry_deadman_look *ret);
 /* 0: all are confirmed, read back.  1: some had fired.  Negative: some do not say. */
 int ferry_txn_deadman_confirm(struct ferry_txn *txn, struct ferry_err *err) FERRY_MUST_CHECK;
-/* After an undo: where one does not answer it is a hand, and STUCK. */
-void ferry_txn_deadman_disarm(struct ferry_txn *txn);
+/* Before the engine undoes, and each stage of that: no router's own undo comes between. */
+void ferry_txn_deadman_back(struct ferry_txn *txn);
+/* After an undo.  True: some had begun their own, and have ended it: the routers must be read again. */
+bool ferry_txn_deadman_disarm(struct ferry_txn *txn);
+/* Then: where one did not answer it is a hand, and STUCK. */
+void ferry_txn_deadman_left(struct ferry_txn *txn);
 /* How long an undo takes on the routers, in seconds from the deadline. */
 unsigned ferry_txn_deadman_lasts(const struct ferry_txn *txn);
 

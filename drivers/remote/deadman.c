@@ -91,6 +91,8 @@ static int parse(const struct ferry_remote_reply *reply, enum ferry_deadman_stat
         if (words[i].state == FERRY_DEADMAN_ARMED &&
             (sscanf(reply->out + len, " %9u%c", &left, &end) != 2 || end != '\n'))
             break;
+        if (words[i].state == FERRY_DEADMAN_FIRED)
+            left = strstr(reply->out, "is not over") || strstr(reply->out, "about to begin");
         *ret = words[i].state;
         *ret_left_s = left;
         return 0;

@@ -259,7 +259,9 @@ static int sim_deadman(struct ferry_driver *driver, enum ferry_deadman_verb verb
     if (r < 0)
         return r;
     *ret = mine ? d.state : FERRY_DEADMAN_NONE;
-    *ret_left_s = *ret == FERRY_DEADMAN_ARMED ? (unsigned)((d.deadline_us - now) / 1000000) : 0;
+    *ret_left_s = *ret == FERRY_DEADMAN_ARMED   ? (unsigned)((d.deadline_us - now) / 1000000)
+                  : *ret == FERRY_DEADMAN_FIRED ? d.n_done < d.n_steps
+                                                : 0;
     return 0;
 }
 

@@ -113,8 +113,8 @@ struct ferry_driver_ops {
                   size_t size);
 
     /* The dead-man.  Returns 0 with what the router says after it; a late CONFIRM or EXTEND finds FIRED and
-     * changes nothing.  `ret_left_s` (of ARMED): seconds until the deadline.  -FERRY_EIO: nothing was sent;
-     * -FERRY_EUNKNOWN: LOOK again.  NULL: not applicable. */
+     * changes nothing.  `ret_left_s`: of ARMED the seconds until the deadline; of FIRED 0 once the undo is over.
+     * -FERRY_EIO: nothing was sent; -FERRY_EUNKNOWN: LOOK again.  NULL: not applicable. */
     int (*deadman)(struct ferry_driver *driver, enum ferry_deadman_verb verb,
                    const struct ferry_deadman *deadman, enum ferry_deadman_state *ret, unsigned *ret_left_s,
                    struct ferry_err *err);

@@ -144,8 +144,10 @@ static void serve_deadman(struct world *w, struct message *m)
     if (armed && verb == FERRY_DEADMAN_DISARM)
         mine = (d->state = FERRY_DEADMAN_NONE); /* false */
     m->work.deadman_state = mine ? d->state : FERRY_DEADMAN_NONE;
-    m->work.deadman_left_s =
-        m->work.deadman_state == FERRY_DEADMAN_ARMED ? (unsigned)((d->deadline_us - now_us()) / 1000000) : 0;
+    m->work.deadman_left_s = m->work.deadman_state == FERRY_DEADMAN_ARMED
+                                 ? (unsigned)((d->deadline_us - now_us()) / 1000000)
+                             : m->work.deadman_state == FERRY_DEADMAN_FIRED ? d->n_done < d->n_steps
+                                                                            : 0;
 }
 
 static void serve(struct world *w, void *what, uint64_t arg)
