@@ -22,6 +22,7 @@ pytestmark = pytest.mark.skipif(labtool.WHY_NOT is not None, reason=str(labtool.
 
 SCRIPT = os.path.join(os.path.dirname(FERRY or ""), "..", "..", "drivers", "ferry-router")
 RECORDS = "/var/lib/ferry/deadman"
+RACES = 200 if os.environ.get("FERRY_TEST_FULL") else 80
 
 
 # ---- The script alone, in a namespace of its own. ----
@@ -177,10 +178,10 @@ def uptime():
         return float(f.read().split()[0])
 
 
-def race(router, i, late):
+def race(router, i, late, seconds):
     """Confirms at the deadline, give or take; returns who has won."""
     name, prefix = f"r{i}", f"10.{i // 256}.{i % 256}.0/24"
-    router.say("arm", name, "t1", 2, steps=f"@step 0 ip 1 -\nroute replace blackhole {prefix} metric 9\n@end\n")
+    router.say("arm", name, "t1", seconds, steps=f"@step 0 ip 1 -\nroute replace blackhole {prefix} metric 9\n@end\n")
     record = router.record(name, "t1")
     with open(os.path.join(record, "state"), encoding="ascii") as f:
         words = f.read().split()
@@ -196,14 +197,18 @@ def test_confirm_and_timer_have_one_winner(router):
     seed = int(os.environ.get("FERRY_SEED", "1"))
     dice = random.Random(seed)
     with concurrent.futures.ThreadPoolExecutor(20) as pool:
-        runs = list(pool.map(lambda i: race(router, i, dice.uniform(-0.4, 0.01)), range(200)))
+        began = time.monotonic()
+        for done in pool.map(lambda i: router.arm(f"w{i}", "t1", 3600, "10.99.0.0/16"), range(20)):
+            assert done.startswith("armed")
+        seconds = 2 + int(2 * (time.monotonic() - began))  # a busy machine takes long to arm so many
+        runs = list(pool.map(lambda i: race(router, i, dice.uniform(-0.4, 0.01), seconds), range(RACES)))
     time.sleep(0.5)  # a second winner would show itself
     for name, prefix, answer in runs:
         with open(os.path.join(router.record(name, "t1"), "state"), encoding="ascii") as f:
             assert f.read() == answer + "\n", name
         assert bool(router.routes(prefix)) == (answer == "fired"), name
     winners = [answer for _, _, answer in runs]
-    assert 10 <= winners.count("fired") <= 190, winners.count("fired")
+    assert RACES / 20 <= winners.count("fired") <= RACES * 19 / 20, winners.count("fired")
 
 
 # ---- Labs. ----
@@ -257,8 +262,8 @@ def make_labs(tmp_path_factory):
             lab.down()
 
 
-def window(lab, *more, subnet="app", rc=7):
-    return lab.json("apply", "--move", f"{subnet}=recovery", "--yes", "--confirm-within", "5s", *more, rc=rc)
+def window(lab, *more, subnet="app", within="5s", rc=7):
+    return lab.json("apply", "--move", f"{subnet}=recovery", "--yes", "--confirm-within", within, *more, rc=rc)
 
 
 def kill_in_the_middle(lab):
@@ -311,10 +316,10 @@ def test_without_a_confirm_every_router_comes_back(labs):
 def test_a_confirm_in_time_keeps_it(labs):
     lab = labs[0]
     before = lab.states()
-    window(lab)
+    window(lab, within="1m")
     moved = lab.states()
     tx = lab.json("history")["transactions"][0]["id"]
-    assert lab.json("extend", tx, "20s")["state"] == "awaiting-confirm"
+    assert lab.json("extend", tx, "2m")["state"] == "awaiting-confirm"
     assert lab.json("confirm")["state"] == "committed"
     for router in lab.routers:
         (state,) = glob.glob(f"{RECORDS}/{router}@*/{tx}/state")

@@ -203,13 +203,13 @@ def test_silent_cut_is_noticed_within_seconds(lab, tmp_path, busy):
     assert lines[-2]["result"] == ("unknown" if busy == "waiting" else "io"), lines
 
 
-def test_speed(lab):
-    """Wide bounds, for busy machines: what is lost here is a round trip or a sleep too many."""
+def test_a_call_is_one_round_trip(lab):
+    """Against the same words without SSH, in the same minute: a round trip or a sleep too many would show."""
+    calls = {}
     for way in ("local", "sent", "forced"):
         lines = tool(lab.args[way], ["call", "say", "x"], ["repeat", 50, "say", "x"])
-        print(way, "open", lines[0]["ms"], "call", lines[2]["ms"] / 50)
-        assert lines[0]["ms"] < 1500 and lines[2]["ms"] / 50 < 25
+        calls[way] = lines[2]["ms"] / 50
+    assert max(calls["sent"], calls["forced"]) < 15 * calls["local"], calls
     kept = tool(lab.args["forced"], ["start", "answer"], *[["send", "x"], ["expect", "x\n"]] * 20)
     waits = sorted(line["ms"] for line in kept if line["what"] == "expect")
-    print("kept", waits[10])
-    assert waits[10] < 5
+    assert waits[10] < calls["forced"], "a verb that is kept needs no start"
