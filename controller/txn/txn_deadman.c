@@ -244,6 +244,8 @@ static int tell(struct ferry_txn *txn, enum ferry_deadman_verb verb, unsigned se
         ask(txn, verb, ATTACHES, seconds + (unsigned)((took + 999999) / 1000000), undos);
         r = judge(txn, ATTACHES, FERRY_DEADMAN_ARMED, err);
     }
+    if (r)
+        txn->dead.until_us = 0; /* not known of all of them */
     return r;
 }
 

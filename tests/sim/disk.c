@@ -4,7 +4,8 @@
  *  1. What a process has written is seen by all, also after it was killed.
  *  2. What was not synced when the power went is there or not, each sector by itself; one may be torn in its middle.
  *     (Only sectors within what was written: SQLITE_IOCAP_POWERSAFE_OVERWRITE, as SQLite's own VFS says.)
- *  3. A file made or removed is so for certain only after the directory was synced.
+ *  3. A file made or removed is so for certain only after the directory was synced.  Where one was removed and made again before
+ *     that, the name leads to the old one, whole, or to the new one: never to some of both.
  *
  * SPDX-License-Identifier: MIT */
 #include "sim.h"
@@ -36,6 +37,8 @@ struct file {
     char name[64];
     bool exists, durable_name;
     struct image seen, durable;
+    bool has_old; /* 3: `old` is what the name leads to on the disk */
+    struct image old;
     struct piece *pieces; /* written since the last sync */
     size_t n_pieces, room_pieces;
     struct image loose;
@@ -104,8 +107,10 @@ static void file_sync(struct file *f)
 
 static void sync_names(void)
 {
-    for (int i = 0; i < FILES; i++)
+    for (int i = 0; i < FILES; i++) {
         disk.files[i].durable_name = disk.files[i].exists;
+        disk.files[i].has_old = false;
+    }
 }
 
 static struct file *file_find(const char *name, bool make)
@@ -129,9 +134,11 @@ static void file_make(struct file *f)
         return;
     f->exists = true;
     f->seen.n = 0;
-    if (f->durable_name) { /* removed, and the directory not synced: the old one may come back, cut short */
-        add_piece(f, 0, NULL, SIZE_MAX);
-        return;
+    if (f->durable_name && !f->has_old) { /* 3 */
+        struct image old = f->old;
+        f->old = f->durable;
+        f->durable = old;
+        f->has_old = true;
     }
     f->durable.n = 0;
     file_forget(f);
@@ -168,7 +175,15 @@ static void lose_all(struct rng *r)
         struct file *f = &disk.files[i];
         if (!f->name[0])
             continue;
-        lose(f, r);
+        if (f->has_old && rng_below(r, 2)) {
+            struct image new = f->durable;
+            f->durable = f->old;
+            f->old = new;
+            file_forget(f);
+        } else {
+            lose(f, r);
+        }
+        f->has_old = false;
         if (f->exists != f->durable_name && rng_below(r, 2))
             f->durable_name = f->exists;
         f->exists = f->durable_name;
@@ -192,7 +207,7 @@ void disk_reset(void)
 {
     for (int i = 0; i < FILES; i++) {
         struct file *f = &disk.files[i];
-        f->exists = f->durable_name = false;
+        f->exists = f->durable_name = f->has_old = false;
         f->name[0] = '\0';
         f->seen.n = f->durable.n = 0;
         file_forget(f);
