@@ -297,10 +297,11 @@ static void cleanup_plan(struct ferry_plan **plan)
     ferry_plan_free(*plan);
 }
 
-/* The topology's, and what to say of them. */
+/* The topology's, and what to say of them.  A reconciliation moves nothing: whoever is served is served all the while, and
+ * programs that stop and start machines would cut just that. */
 static void add_hooks(struct ferry_plan *plan, const struct ferry_topology *t)
 {
-    if (!plan->n_stages)
+    if (!plan->n_stages || strcmp(plan->mode, "reconcile") == 0)
         return;
     plan->hooks = ferry_hooks_copy(&t->hooks);
     for (size_t i = 0; i < plan->hooks.n; i++) {

@@ -281,10 +281,11 @@ static int rested(struct ferry_journal *journal, const struct ferry_plan *plan, 
 {
     FERRY_STATEMENT *s = NULL;
     uint64_t now = journal->env->realtime_us(journal->env->ctx), hold = 1000000ull * hold_down_s;
-    /* A clock that was set back makes the past look like the future: it rests then too. */
-    int rc = ferry_journal_prepare(
-        journal, "SELECT id, ended_us FROM txn WHERE state = 'committed' AND ended_us > ? ORDER BY seq DESC",
-        &s, err);
+    /* A clock that was set back makes the past look like the future: it rests then too.  Who reconciles moves nothing. */
+    int rc = ferry_journal_prepare(journal,
+                                   "SELECT id, ended_us FROM txn WHERE state = 'committed' AND kind <> "
+                                   "'reconcile' AND ended_us > ? ORDER BY seq DESC",
+                                   &s, err);
     if (rc < 0)
         return rc;
     sqlite3_bind_int64(s, 1, now > hold ? (sqlite3_int64)(now - hold) : 0);

@@ -222,3 +222,41 @@ def test_old_gateway_cannot_be_left_out(tmp_path):
     cli = World(tmp_path, policy("edge-primary", "best-effort"))
     cli.lose("edge-primary")
     assert cli.error("apply", "--move", "app=recovery", "--yes", rc=4)["rule"] == "lost-site"
+
+
+# ---- What reconciling leaves alone ----
+
+
+def change(cli, edit):
+    """Edits the topology; the state directory stays."""
+    with open(cli.topology, encoding="utf-8") as f:
+        document = json.load(f)
+    edit(document)
+    with open(cli.topology, "w", encoding="utf-8") as f:
+        json.dump(document, f)
+
+
+def test_a_reconciliation_runs_no_hooks(cli):
+    """They stop and start machines, and those serve at the new site all the while."""
+    log = cli.path("log")
+    change(cli, lambda d: d.update(hooks={"before-detach": [{"run": ["/bin/sh", "-c", f"echo $FERRY_KIND >> {log}"]}],
+                                          "after-settle": [{"pause": "Tell them"}]}))
+    cli.lose("edge-primary")
+    cli.run("apply", "--mode", "disaster", "--move", "app=recovery", "--yes", rc=7)
+    cli.run("resume", "--yes")
+    cli.back("edge-primary")
+    report = cli.json("reconcile", "--yes")
+    assert [t["state"] for t in report["transactions"]] == ["committed", "committed"]
+    assert all(t["hooks"] == [] for t in report["transactions"])
+    with open(log, encoding="utf-8") as f:
+        assert f.read() == "apply\n"
+
+
+def test_a_reconciliation_is_no_move(cli):
+    """Nothing rests after it: the hold-down counts from the move."""
+    cli.lose("edge-primary")
+    moved = cli.disaster()["id"]
+    cli.back("edge-primary")
+    cli.run("reconcile", "--yes")
+    change(cli, lambda d: d.update({"hold-down": "10m"}))
+    assert moved in cli.error("apply", "--failback", "--yes", rc=4)["message"]
