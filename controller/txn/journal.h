@@ -44,6 +44,12 @@ bool ferry_journal_is_paused(struct ferry_journal *journal, const char *id);
 int ferry_journal_check_undoable(struct ferry_journal *journal, const char *id,
                                  struct ferry_err *err) FERRY_MUST_CHECK;
 
+/* Shows what is committed, whole and newest first, as long as `visit` wants more; `after`: only what came after that
+ * transaction (NULL: all). */
+int ferry_journal_committed(struct ferry_journal *journal, const char *after,
+                            bool (*visit)(void *ctx, const struct ferry_txn_record *record), void *ctx,
+                            struct ferry_err *err) FERRY_MUST_CHECK;
+
 /* Makes the plan and every intent durable; gives the record its id. */
 int ferry_journal_begin(struct ferry_journal *journal, struct ferry_txn_record *record,
                         struct ferry_err *err) FERRY_MUST_CHECK;

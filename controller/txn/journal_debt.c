@@ -2,6 +2,7 @@
  *
  *  D1. Debts are written in the SQLite transaction that makes their plan durable (J2 of journal.c).
  *  D2. A debt counts until it is delivered, unless its transaction was undone: nobody has to take it back.
+ *  D3. What is delivered is a debt as it was read, with the older ones behind it; one that came since is another.
  *
  * The table is made with the first debt.
  *
@@ -89,14 +90,16 @@ int ferry_journal_put_debts(struct ferry_journal *journal, const struct ferry_tx
 int ferry_journal_deliver(struct ferry_journal *journal, const struct ferry_debt *debt, struct ferry_err *err)
 {
     FERRY_STATEMENT *s = NULL;
-    int r = ferry_journal_prepare(
-        journal, "UPDATE debt SET delivered_us = ? WHERE router = ? AND prefix = ? AND delivered_us = 0", &s,
-        err);
+    int r = ferry_journal_prepare(journal, /* D3 */
+                                  "UPDATE debt SET delivered_us = ? WHERE router = ? AND prefix = ? AND "
+                                  "delivered_us = 0 AND txn <= (SELECT seq FROM txn WHERE id = ?)",
+                                  &s, err);
     if (r < 0)
         return r;
     sqlite3_bind_int64(s, 1, (sqlite3_int64)journal->env->realtime_us(journal->env->ctx));
     sqlite3_bind_text(s, 2, debt->router, -1, SQLITE_STATIC);
     sqlite3_bind_text(s, 3, debt->prefix, -1, SQLITE_STATIC);
+    sqlite3_bind_text(s, 4, debt->txn, -1, SQLITE_STATIC);
     return sqlite3_step(s) == SQLITE_DONE ? 0 : ferry_journal_error(journal, "mark a debt as delivered", err);
 }
 
@@ -162,6 +165,66 @@ int ferry_journal_debts(struct ferry_journal *journal, const char *router, struc
 }
 
 /* ---- What may not go on. ---- */
+
+static int refuse_reconciled(const char *router, const char *undoes, struct ferry_err *err)
+{
+    return ferry_refuse(err, "debt",
+                        "%s was done without by %s, and has been brought in line with it since: undone, "
+                        "packets would be led there in vain; move back with `ferry apply`",
+                        router, undoes);
+}
+
+/* A debt of the transaction that was delivered. */
+static int refuse_delivered(struct ferry_journal *journal, const char *undoes, struct ferry_err *err)
+{
+    FERRY_STATEMENT *s = NULL;
+    int r = have_table(journal, err);
+    if (r > 0)
+        r = ferry_journal_prepare(journal,
+                                  "SELECT d.router FROM debt d JOIN txn t ON t.seq = d.txn WHERE t.id = ?"
+                                  " AND d.delivered_us <> 0 LIMIT 1",
+                                  &s, err);
+    if (r < 0 || !s)
+        return r;
+    sqlite3_bind_text(s, 1, undoes, -1, SQLITE_STATIC);
+    r = sqlite3_step(s);
+    return r == SQLITE_DONE  ? 0
+           : r != SQLITE_ROW ? ferry_journal_error(journal, "read debts", err)
+                             : refuse_reconciled((const char *)sqlite3_column_text(s, 0), undoes, err);
+}
+
+struct reconciled {
+    const struct ferry_plan *undo;
+    const char *router; /* that the undo does without, and a reconciliation changed; NULL: none */
+};
+
+static bool look_for_reconciled(void *ctx, const struct ferry_txn_record *record)
+{
+    struct reconciled *w = ctx;
+    const struct ferry_plan *plan = record->plan;
+    if (strcmp(record->kind, "reconcile") != 0)
+        return true;
+    for (size_t v = 0; v < w->undo->n_routers; v++)
+        for (size_t s = 0; w->undo->routers[v].lost && s < plan->n_stages; s++)
+            for (size_t i = 0; i < plan->stages[s].n_changes; i++)
+                if (!strcmp(plan->routers[plan->stages[s].changes[i].router].name, w->undo->routers[v].name))
+                    w->router = w->undo->routers[v].name;
+    return !w->router;
+}
+
+/* A reconciliation may be half done: debts are delivered last. */
+int ferry_journal_refuse_reconciled(struct ferry_journal *journal, const struct ferry_plan *undo,
+                                    const char *undoes, struct ferry_err *err)
+{
+    struct reconciled w = {.undo = undo};
+    bool any = false;
+    for (size_t v = 0; v < undo->n_routers; v++)
+        any |= undo->routers[v].lost;
+    int r = any ? refuse_delivered(journal, undoes, err) : 0;
+    if (r == 0 && any)
+        r = ferry_journal_committed(journal, undoes, look_for_reconciled, &w, err);
+    return r == 0 && w.router ? refuse_reconciled(w.router, undoes, err) : r;
+}
 
 int ferry_journal_refuse_debts(struct ferry_journal *journal, const struct ferry_plan *plan,
                                const char *except, struct ferry_err *err)

@@ -408,3 +408,24 @@ int ferry_journal_check_undoable(struct ferry_journal *journal, const char *id, 
                             state ? state : "?");
     return 0;
 }
+
+int ferry_journal_committed(struct ferry_journal *journal, const char *after,
+                            bool (*visit)(void *ctx, const struct ferry_txn_record *record), void *ctx,
+                            struct ferry_err *err)
+{
+    struct ferry_txn_record **list = NULL;
+    size_t n = 0;
+    bool more = true;
+    int r = ferry_journal_list(journal, 0, &list, &n, err);
+    for (size_t i = 0; r == 0 && more && i < n && !(after && strcmp(list[i]->id, after) == 0); i++) {
+        FERRY_CLEANUP(record_cleanup) struct ferry_txn_record *full = NULL;
+        if (list[i]->state == FERRY_TXN_COMMITTED)
+            r = ferry_journal_get(journal, list[i]->id, &full, err);
+        if (full)
+            more = visit(ctx, full);
+    }
+    for (size_t i = 0; i < n; i++)
+        ferry_txn_record_free(list[i]);
+    free(list);
+    return r;
+}

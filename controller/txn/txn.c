@@ -299,6 +299,8 @@ int ferry_txn_begin(struct ferry_journal *journal, struct ferry_fleet *fleet, st
     r = refuse_unfinished(journal, err);
     if (!r && txn->record.undoes)
         r = ferry_journal_check_undoable(journal, txn->record.undoes, err);
+    if (!r && txn->record.undoes)
+        r = ferry_journal_refuse_reconciled(journal, plan, txn->record.undoes, err);
     ferry_txn_hooks_init(txn, options->pause_before);
     if (!r)
         r = obey(txn, options, err);

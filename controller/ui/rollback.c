@@ -3,6 +3,7 @@
 #include "ui/run.h"
 
 #include "base/mem.h"
+#include <ferry/debt.h>
 #include <string.h>
 
 enum { KEY_ATTEST = 0x9100 };
@@ -193,6 +194,14 @@ static int may_leave(struct ui *ui, const struct rollback_options *o, const stru
         record->id);
 }
 
+/* Said as early as it is known; begin looks again, with the lock. */
+static int may_undo_still(struct ui *ui, const struct ferry_plan *undo, const char *id)
+{
+    FERRY_CLEANUP(ui_journal_cleanup) struct ferry_journal *journal = NULL;
+    int r = ui_journal_look(ui, &journal);
+    return r < 0 || !journal ? r : ferry_journal_refuse_reconciled(journal, undo, id, &ui->err);
+}
+
 static int rollback_run(struct ui *ui, void *options)
 {
     struct rollback_options *o = options;
@@ -221,6 +230,8 @@ static int rollback_run(struct ui *ui, void *options)
         free(undo->attest);
         undo->attest = ferry_strdup(o->attest);
     }
+    if (r == 0)
+        r = may_undo_still(ui, undo, record->id);
     if (r == 0)
         r = ui_plan_prove(ui, undo);
     if (r == 0)

@@ -29,6 +29,10 @@ int ferry_journal_debts(struct ferry_journal *journal, const char *router, struc
  * and debts of the transaction `except` (may be NULL), are let pass.  ferry_txn_begin asks too, under its lock. */
 int ferry_journal_refuse_debts(struct ferry_journal *journal, const struct ferry_plan *plan,
                                const char *except, struct ferry_err *err) FERRY_MUST_CHECK;
+/* -FERRY_EREFUSED (rule "debt") where a router that transaction `undoes` did without has been brought in line with it since:
+ * its undo would lead packets there in vain.  ferry_txn_begin asks too, under its lock. */
+int ferry_journal_refuse_reconciled(struct ferry_journal *journal, const struct ferry_plan *undo,
+                                    const char *undoes, struct ferry_err *err) FERRY_MUST_CHECK;
 
 /* The next step that brings routers in line: reads all of them, and plans, proven, from what they hold to what the
  * newest committed transaction of each subnet demands.  Subnets that debts are about are looked at, and those that are

@@ -260,3 +260,28 @@ def test_a_reconciliation_is_no_move(cli):
     cli.run("reconcile", "--yes")
     change(cli, lambda d: d.update({"hold-down": "10m"}))
     assert moved in cli.error("apply", "--failback", "--yes", rc=4)["message"]
+
+
+def test_no_rollback_once_it_was_reconciled(cli):
+    """The old site has let go: its neighbours would be led back to where nothing is."""
+    cli.lose("edge-primary")
+    done = cli.disaster()
+    cli.back("edge-primary")
+    cli.run("reconcile", "--yes")
+    before = {r: cli.sim(r) for r in ("edge-primary", "edge-recovery", "edge-third")}
+    for verb in (["rollback", "--attest", "it serves", "--yes"], ["rollback", "--attest", "it serves", "--dry-run"]):
+        error = cli.error(*verb, rc=4)
+        assert error["rule"] == "debt" and "edge-primary" in error["message"] and done["id"] in error["message"]
+    assert {r: cli.sim(r) for r in before} == before
+    cli.run("apply", "--failback", "--yes")
+    assert cli.json("status", "--detailed-exitcode")["differences"] is False
+
+
+def test_no_rollback_past_a_router_that_was_brought_in_line(tmp_path):
+    cli = World(tmp_path, policy("edge-third", "deferred"))
+    cli.move("recovery")
+    cli.run("reconcile", "--yes")
+    assert cli.error("rollback", "--yes", rc=4)["rule"] == "debt"
+    cli.move("primary")
+    assert cli.json("rollback", "--yes")["state"] == "committed"  # that one was not
+    assert cli.app()["active"] == "recovery"
