@@ -69,6 +69,7 @@ static int deliver(const struct delivery *v, struct ferry_err *err)
     FERRY_CLEANUP(journal_cleanup) struct ferry_journal *journal = NULL;
     FERRY_CLEANUP(fleet_cleanup) struct ferry_fleet *fleet = NULL;
     struct ferry_fleet_config config = ferryd_fleet_config(v->d);
+    struct ferry_reconcile_terms all = {0};
     struct ferry_actor actor;
     ferry_actor_self(&actor);
     snprintf(actor.command, sizeof actor.command, "reconcile");
@@ -80,7 +81,7 @@ static int deliver(const struct delivery *v, struct ferry_err *err)
     ferry_journal_act(journal, &actor);
     for (size_t step = 0; step < FERRY_RECONCILE_STEPS(t); step++) {
         FERRY_CLEANUP(plan_cleanup) struct ferry_plan *plan = NULL;
-        r = ferry_reconcile_next(journal, fleet, t, NULL, 0, &plan, err);
+        r = ferry_reconcile_next(journal, fleet, t, &all, &plan, err);
         if (r == 0)
             r = run(journal, fleet, plan, err);
         if (r)

@@ -3,7 +3,7 @@
  *
  *  R1. Where a subnet belongs is what the newest committed transaction says of it, else its debt.
  *  R2. First everybody who holds it elsewhere lets go, one router a plan; only then are routes touched.
- *  R3. A debt is delivered when its router was read as needing nothing more.
+ *  R3. A debt is delivered when its router was read as needing nothing more.  What another topology left is not ours to judge.
  *
  * SPDX-License-Identifier: MIT */
 #include "txn/journal.h"
@@ -18,8 +18,7 @@
 struct work {
     struct ferry_journal *journal;
     const struct ferry_topology *t;
-    const char *const *only; /* names, or NULL: all routers */
-    size_t n_only;
+    const struct ferry_reconcile_terms *terms;
     struct ferry_debts debts;
     struct ferry_live *live; /* every subnet of the topology: its column is its index */
     struct ferry_pool *pool;
@@ -36,34 +35,69 @@ static void work_clear(struct work *w)
 
 /* ---- Where subnets belong. ---- */
 
-static void place_of_plan(const struct work *w, const struct ferry_plan *plan, uint32_t *place)
+static bool is_of(const struct work *w, const struct ferry_plan *plan)
 {
-    for (size_t g = 0; g < plan->n_groups; g++)
-        for (size_t i = 0; i < plan->groups[g].n_subnets; i++) {
-            uint32_t s = ferry_topology_subnet(w->t, plan->groups[g].subnets[i].name);
-            const char *to = plan->groups[g].to;
-            if (s != FERRY_NONE && place[s] == FERRY_NONE && to)
-                place[s] = ferry_topology_site(w->t, to);
-        }
+    return plan->topology_name && strcmp(plan->topology_name, w->t->name) == 0;
 }
 
-/* R1. */
+/* Whether the debt was left by a transaction of this topology. */
+static int is_ours(const struct work *w, const struct ferry_debt *debt, bool *ret, struct ferry_err *err)
+{
+    struct ferry_txn_record *record = NULL;
+    int r = ferry_journal_get(w->journal, debt->txn, &record, err);
+    if (r == 0)
+        *ret = is_of(w, record->plan);
+    ferry_txn_record_free(record);
+    return r;
+}
+
+/* Debts of other topologies are left out. */
+static int find_debts(struct work *w, struct ferry_err *err)
+{
+    FERRY_CLEANUP(ferry_debts_clear) struct ferry_debts all = {0};
+    char txn[sizeof all.v->txn] = ""; /* that was asked about last */
+    bool ours = false;
+    int r = w->journal ? ferry_journal_debts(w->journal, NULL, &all, err) : 0;
+    for (size_t i = 0; r == 0 && i < all.n; i++) {
+        if (strcmp(all.v[i].txn, txn) != 0)
+            r = is_ours(w, &all.v[i], &ours, err);
+        memcpy(txn, all.v[i].txn, sizeof txn);
+        if (r < 0 || !ours)
+            continue;
+        FERRY_GROW(w->debts.v, w->debts.n);
+        w->debts.v[w->debts.n++] = all.v[i];
+        all.v[i] = (struct ferry_debt){0};
+    }
+    return r;
+}
+
+struct places {
+    const struct work *w;
+    uint32_t *v; /* [subnet] */
+};
+
+/* R1: what stands already is newer. */
+static bool take_places(void *ctx, const struct ferry_txn_record *record)
+{
+    const struct places *p = ctx;
+    const struct ferry_topology *t = p->w->t;
+    const struct ferry_plan *plan = record->plan;
+    if (!is_of(p->w, plan))
+        return true;
+    for (size_t g = 0; g < plan->n_groups; g++)
+        for (size_t i = 0; i < plan->groups[g].n_subnets; i++) {
+            uint32_t s = ferry_topology_subnet(t, plan->groups[g].subnets[i].name);
+            const char *to = plan->groups[g].to;
+            if (s != FERRY_NONE && p->v[s] == FERRY_NONE && to)
+                p->v[s] = ferry_topology_site(t, to);
+        }
+    return true;
+}
+
 static int find_places(struct work *w, uint32_t *place, struct ferry_err *err)
 {
-    struct ferry_txn_record **list = NULL;
-    size_t n = 0;
-    int r = ferry_journal_list(w->journal, 0, &list, &n, err);
-    for (size_t i = 0; r == 0 && i < n; i++) {
-        struct ferry_txn_record *full = NULL;
-        if (list[i]->state == FERRY_TXN_COMMITTED)
-            r = ferry_journal_get(w->journal, list[i]->id, &full, err);
-        if (full)
-            place_of_plan(w, full->plan, place);
-        ferry_txn_record_free(full);
-    }
-    for (size_t i = 0; i < n; i++)
-        ferry_txn_record_free(list[i]);
-    free(list);
+    struct places places = {w, place};
+    int r = w->journal ? ferry_journal_committed(w->journal, NULL, take_places, &places, err) : 0;
     for (size_t i = 0; r == 0 && i < w->debts.n; i++) {
         uint32_t s = ferry_topology_subnet(w->t, w->debts.v[i].subnet);
         if (s != FERRY_NONE && place[s] == FERRY_NONE)
@@ -143,9 +177,9 @@ static bool is_stale(const struct work *w, uint32_t router, uint32_t subnet)
 
 static bool is_named(const struct work *w, const char *router)
 {
-    bool named = !w->n_only;
-    for (size_t i = 0; i < w->n_only; i++)
-        named |= strcmp(w->only[i], router) == 0;
+    bool named = !w->terms->n_routers;
+    for (size_t i = 0; i < w->terms->n_routers; i++)
+        named |= strcmp(w->terms->routers[i], router) == 0;
     return named;
 }
 
@@ -209,8 +243,9 @@ static int plan_for(const struct work *w, const struct ferry_plan_terms *terms, 
 /* R3. */
 static int deliver(const struct work *w, struct ferry_err *err)
 {
-    int r = w->debts.n ? ferry_journal_lock(w->journal, err) : 0;
-    if (r < 0 || !w->debts.n)
+    bool any = w->debts.n && !w->terms->dry;
+    int r = any ? ferry_journal_lock(w->journal, err) : 0;
+    if (r < 0 || !any)
         return r;
     for (size_t i = 0; r == 0 && i < w->debts.n; i++) {
         uint32_t v = ferry_topology_router(w->t, w->debts.v[i].router);
@@ -225,7 +260,7 @@ static int deliver(const struct work *w, struct ferry_err *err)
 
 static int next(struct work *w, struct ferry_plan **ret, struct ferry_err *err)
 {
-    struct ferry_plan_terms terms = {.mode = "reconcile"};
+    struct ferry_plan_terms terms = {.mode = "reconcile", .overrides = w->terms->overrides};
     for (uint32_t r = 0; r < w->t->n_routers; r++)
         for (uint32_t s = 0; s < w->t->n_subnets; s++)
             if (is_stale(w, r, s)) { /* R2 */
@@ -240,20 +275,19 @@ static int next(struct work *w, struct ferry_plan **ret, struct ferry_err *err)
 }
 
 int ferry_reconcile_next(struct ferry_journal *journal, struct ferry_fleet *fleet,
-                         const struct ferry_topology *t, const char *const *routers, size_t n_routers,
+                         const struct ferry_topology *t, const struct ferry_reconcile_terms *terms,
                          struct ferry_plan **ret, struct ferry_err *err)
 {
-    FERRY_CLEANUP(work_clear) struct work w = {.journal = journal, .t = t, .only = routers};
+    FERRY_CLEANUP(work_clear) struct work w = {.journal = journal, .t = t, .terms = terms};
     FERRY_AUTOFREE uint32_t *subnets = ferry_calloc(t->n_subnets, sizeof *subnets);
-    w.n_only = routers ? n_routers : 0;
     w.pool = ferry_pool_new();
     w.belongs = ferry_calloc(t->n_subnets, sizeof *w.belongs);
     for (uint32_t s = 0; s < t->n_subnets; s++)
         subnets[s] = s;
     w.live = ferry_live_new(t, w.pool, subnets, t->n_subnets);
-    int r = ferry_txn_look(journal, err);
+    int r = journal ? ferry_txn_look(journal, err) : 0;
     if (r == 0)
-        r = ferry_journal_debts(journal, NULL, &w.debts, err);
+        r = find_debts(&w, err);
     if (r == 0)
         r = ferry_fleet_read_live(fleet, w.live, err);
     if (r == 0)

@@ -271,6 +271,8 @@ static void offer_argument(struct ui *ui, const struct line *l)
         offer_transactions(ui, l);
     else if (one_of(verb, of_files) && n == 0)
         puts("<files>");
+    else if (strcmp(verb, "reconcile") == 0)
+        offer_value(ui, l, "ROUTER");
 }
 
 static void find_verb(struct line *l)

@@ -11,10 +11,32 @@
 
 enum { KEY_YES = 0x5000, KEY_DRY_RUN, KEY_PROBE };
 
-static const struct argp_option options[] = {
+static const struct argp_option consent_options[] = {
     {NULL, 0, NULL, 0, "Running it:", 4},
     {"yes", KEY_YES, NULL, 0, "Do not ask", 4},
     {"dry-run", KEY_DRY_RUN, NULL, 0, "Only the prechecks: what would be refused; write nothing", 4},
+    {0},
+};
+
+static error_t consent_parse(int key, char *arg, struct argp_state *state)
+{
+    struct ui_run_options *o = state->input;
+    (void)arg;
+    switch (key) {
+    case KEY_YES:
+        o->yes = true;
+        return 0;
+    case KEY_DRY_RUN:
+        o->dry_run = true;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+const struct argp ui_consent_argp = {.options = consent_options, .parser = consent_parse};
+
+static const struct argp_option options[] = {
     {"probe", KEY_PROBE, "ADDRESS", 0,
      "Send 1,000 echo requests a second there from every other router's LAN, and report the outage; several "
      "times",
@@ -26,11 +48,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct ui_run_options *o = state->input;
     switch (key) {
-    case KEY_YES:
-        o->yes = true;
-        return 0;
-    case KEY_DRY_RUN:
-        o->dry_run = true;
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = o;
         return 0;
     case KEY_PROBE: {
         struct ferry_addr address;
@@ -46,7 +65,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     }
 }
 
-const struct argp ui_run_argp = {.options = options, .parser = parse};
+static const struct argp_child children[] = {{.argp = &ui_consent_argp}, {0}};
+const struct argp ui_run_argp = {.options = options, .parser = parse, .children = children};
 
 int ui_run_may(struct ui *ui, const struct ui_run_options *o)
 {
@@ -150,6 +170,38 @@ static int dry_run(struct ui *ui, struct ferry_fleet *fleet, struct ferry_plan *
 
 /* ---- The transaction ---- */
 
+int ui_run_begin(struct ui *ui, struct ferry_journal *journal, struct ferry_fleet *fleet,
+                 struct ferry_plan *plan, const struct ferry_txn_options *how, struct ferry_txn **ret)
+{
+    struct ferry_hand *drift = NULL;
+    size_t n = 0;
+    int r = ferry_txn_begin(journal, fleet, plan, how, ret, &drift, &n, &ui->err);
+    if (r < 0)
+        r = show_drift(ui, drift, n, r);
+    ferry_hands_free(drift, n);
+    return r;
+}
+
+static int abort_once(struct ui *ui, struct ferry_txn *txn, const char *reason, bool *aborted)
+{
+    if (*aborted)
+        return 0;
+    *aborted = true;
+    return ferry_txn_abort(txn, reason, &ui->err);
+}
+
+int ui_run_steps(struct ui *ui, struct ferry_txn *txn, bool *aborted)
+{
+    int r;
+    do {
+        const char *name = ui_signals_caught();
+        if (name && (r = abort_once(ui, txn, name, aborted)) < 0)
+            return r;
+        r = ferry_txn_step(txn, &ui->err);
+    } while (r > 0);
+    return r;
+}
+
 struct job {
     struct ui *ui;
     const struct ui_run *how;
@@ -159,25 +211,14 @@ struct job {
     bool aborted;
 };
 
-static int abort_once(struct job *job, const char *reason)
+static int turn(struct job *job, const char *reason)
 {
-    if (job->aborted)
-        return 0;
-    job->aborted = true;
-    return ferry_txn_abort(job->txn, reason, &job->ui->err);
+    return abort_once(job->ui, job->txn, reason, &job->aborted);
 }
 
-/* Steps until it ends or holds; a signal turns it round. */
 static int steps(struct job *job)
 {
-    int r;
-    do {
-        const char *name = ui_signals_caught();
-        if (name && (r = abort_once(job, name)) < 0)
-            return r;
-        r = ferry_txn_step(job->txn, &job->ui->err);
-    } while (r > 0);
-    return r;
+    return ui_run_steps(job->ui, job->txn, &job->aborted);
 }
 
 static void hold(const struct job *job)
@@ -223,8 +264,8 @@ static int steps_and_pauses(struct job *job)
         if (r < 0 || (r == 0 && !drill && !ui_signals_caught()))
             return r;
         if (r == 0)
-            r = abort_once(job, ui_signals_caught() ? ui_signals_caught()
-                                                    : "the drill paused, and nobody let it go on");
+            r = turn(job,
+                     ui_signals_caught() ? ui_signals_caught() : "the drill paused, and nobody let it go on");
         if (r >= 0)
             r = steps(job);
     }
@@ -244,7 +285,7 @@ static int drive(struct job *job)
     const char *name = ui_signals_caught();
     if (name)
         job->verified = false; /* it did not hold as long as was asked for */
-    r = abort_once(job, name ? name : FERRY_DRILL_OVER);
+    r = turn(job, name ? name : FERRY_DRILL_OVER);
     return r < 0 ? r : steps(job);
 }
 
@@ -376,19 +417,12 @@ static int finish(struct job *job, struct ferry_journal *journal, const struct f
 static int begin(struct job *job, struct ferry_journal *journal, struct ferry_fleet *fleet,
                  struct ferry_plan *plan, struct ui_progress *progress)
 {
-    struct ui *ui = job->ui;
-    struct ferry_hand *drift = NULL;
-    size_t n = 0;
-    struct ferry_txn_options o = ui_txn_options(ui, job->how->kind, job->how->undoes, progress);
+    struct ferry_txn_options o = ui_txn_options(job->ui, job->how->kind, job->how->undoes, progress);
     o.confirm_within_s = job->how->confirm_within_s;
     o.overrides = job->how->overrides;
     o.pause_before = job->how->pause_before;
     o.hold_down_s = job->how->topology ? job->how->topology->hold_down_s : 0;
-    int r = ferry_txn_begin(journal, fleet, plan, &o, &job->txn, &drift, &n, &ui->err);
-    if (r < 0)
-        r = show_drift(ui, drift, n, r);
-    ferry_hands_free(drift, n);
-    return r;
+    return ui_run_begin(job->ui, journal, fleet, plan, &o, &job->txn);
 }
 
 static int transact(struct ui *ui, struct ferry_fleet *fleet, struct ferry_plan *plan,

@@ -29,10 +29,17 @@ struct ui_run_options {
     size_t n_probes;
 };
 extern const struct argp ui_run_argp;
+/* --yes and --dry-run alone. */
+extern const struct argp ui_consent_argp;
 /* Refuses at once where nobody can be asked; -FERRY_EUSAGE. */
 int ui_run_may(struct ui *ui, const struct ui_run_options *o);
 /* Shows the plan, asks, runs it (or the prechecks alone).  An exit status or a negative code. */
 int ui_run_plan(struct ui *ui, struct ferry_fleet *fleet, struct ferry_plan *plan, const struct ui_run *how);
+/* ferry_txn_begin that shows what drifted. */
+int ui_run_begin(struct ui *ui, struct ferry_journal *journal, struct ferry_fleet *fleet,
+                 struct ferry_plan *plan, const struct ferry_txn_options *how, struct ferry_txn **ret);
+/* Steps until it ends, holds or pauses; a signal turns it round, and is then noted in `aborted`, where it is the first. */
+int ui_run_steps(struct ui *ui, struct ferry_txn *txn, bool *aborted);
 /* Takes up what is paused (`id` NULL: the one that is), and runs it like ui_run_plan. */
 int ui_run_paused(struct ui *ui, struct ferry_journal *journal, const char *id, enum ferry_pass how,
                   bool yes);

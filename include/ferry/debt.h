@@ -34,18 +34,29 @@ int ferry_journal_refuse_debts(struct ferry_journal *journal, const struct ferry
 int ferry_journal_refuse_reconciled(struct ferry_journal *journal, const struct ferry_plan *undo,
                                     const char *undoes, struct ferry_err *err) FERRY_MUST_CHECK;
 
+/* What a reconciliation may do; all zero: everything. */
+struct ferry_reconcile_terms {
+    /* n_routers of them; NULL: all.  Limits which returned routers are detached; routes are brought in line everywhere, so
+     * that no router that answers is left with a way through one that is not. */
+    const char *const *routers;
+    size_t n_routers;
+    struct ferry_overrides *overrides; /* may be NULL */
+    bool dry;                          /* nothing is written: not the journal either */
+};
+
 /* The next step that brings routers in line: reads all of them, and plans, proven, from what they hold to what the
  * newest committed transaction of each subnet demands.  Subnets that debts are about are looked at, and those that are
  * attached at two sites.  The first plans detach what a returned router has attached (one router each), then come the routes.
  *   0: `ret` is to be run as a transaction of kind "reconcile"; then call again.
- *   1: nothing is to be changed.  Debts of the routers that answered have been marked as delivered.
- * `routers` (n of them; NULL: all) limits which returned routers are detached; routes are brought in line everywhere, so that
- * no router that answers is left with a way through one that is not.  `journal` NULL is not allowed.
+ *   1: nothing is to be changed.  Debts of the routers that answered have been marked as delivered; those of routers and
+ *      subnets that this topology has no more too, but for what another topology (by its name) has left.
+ * Transactions of other topologies say nothing of where a subnet belongs.  `journal` NULL: there is none yet; then there
+ * is never anything to be run.
  * -FERRY_EREFUSED with the rule where no safe way exists.
  * Whoever needed FERRY_RECONCILE_STEPS steps and is not in line chases routers that somebody else changes. */
 #define FERRY_RECONCILE_STEPS(topology) (2 * (topology)->n_routers + 5)
 int ferry_reconcile_next(struct ferry_journal *journal, struct ferry_fleet *fleet,
-                         const struct ferry_topology *t, const char *const *routers, size_t n_routers,
+                         const struct ferry_topology *t, const struct ferry_reconcile_terms *terms,
                          struct ferry_plan **ret, struct ferry_err *err) FERRY_MUST_CHECK;
 
 #endif

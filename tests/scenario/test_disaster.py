@@ -277,6 +277,16 @@ def test_no_rollback_once_it_was_reconciled(cli):
     assert cli.json("status", "--detailed-exitcode")["differences"] is False
 
 
+def test_no_rollback_once_half_of_it_was_reconciled(cli):
+    cli.lose("edge-primary")
+    cli.disaster()
+    cli.back("edge-primary")
+    status, _ = cli.terminal("reconcile", answer=["yes", "no"])
+    assert status == 6 and cli.debts() == [("edge-primary", "app")]
+    assert cli.error("rollback", "--attest", "it serves", "--yes", rc=4)["rule"] == "debt"
+    assert cli.app()["attached"] == ["edge-recovery"]
+
+
 def test_no_rollback_past_a_router_that_was_brought_in_line(tmp_path):
     cli = World(tmp_path, policy("edge-third", "deferred"))
     cli.move("recovery")
@@ -285,3 +295,81 @@ def test_no_rollback_past_a_router_that_was_brought_in_line(tmp_path):
     cli.move("primary")
     assert cli.json("rollback", "--yes")["state"] == "committed"  # that one was not
     assert cli.app()["active"] == "recovery"
+
+
+def test_dry_run_writes_nothing(tmp_path):
+    cli = clitool.Cli(tmp_path)
+    cli.run("reconcile", "--dry-run")
+    assert not os.path.exists(os.path.join(cli.state_dir, "journal.db"))
+    cli = World(tmp_path)
+    change(cli, policy("edge-third", "deferred"))
+    cli.move("recovery")
+
+    def by_hand(document):
+        route = next(r for r in document["routes"] if r["prefix"] == "192.168.1.0/24")
+        route["nexthops"] = [{"dev": "to-recovery", "via": "10.255.23.1"}]
+    cli.sim_edit("edge-third", by_hand)
+    assert len(cli.json("reconcile", "--dry-run")["debts"]) == 1 and cli.debts() == [("edge-third", "app")]
+    assert cli.json("reconcile", "--yes")["debts"] == []
+
+
+def foreign(cli, router):
+    """Its route to app is somebody else's, and the topology wants such to be left alone."""
+    def edit(document):
+        next(r for r in document["routes"] if r["prefix"] == "192.168.1.0/24")["protocol"] = "static"
+    cli.sim_edit(router, edit)
+    change(cli, lambda d: d.update(rules={"no-foreign": True}))
+
+
+def test_rules_that_refuse_a_reconciliation_can_be_overridden(cli):
+    change(cli, policy("edge-third", "deferred"))
+    cli.move("recovery")
+    foreign(cli, "edge-third")
+    assert cli.error("reconcile", "--yes", rc=4)["rule"] == "no-foreign"
+    cli.run("reconcile", "--yes", "--override-rule", "proof", rc=64)
+    report = cli.json("reconcile", "--yes", "--override-rule", "no-foreign")
+    assert report["debts"] == [] and report["transactions"][0]["overrides"][0]["rule"] == "no-foreign"
+
+
+def test_a_step_that_cannot_be_done_after_another(cli):
+    """It has written: no exit status that says otherwise, and all of it is told."""
+    change(cli, policy("edge-third", "deferred"))
+    cli.lose("edge-primary")
+    cli.disaster("--attest", "primary is gone")
+    cli.back("edge-primary")
+    foreign(cli, "edge-third")
+    report = cli.json("reconcile", "--yes", rc=6)
+    assert report["error"]["code"] == 6 and "no-foreign" in report["error"]["message"]
+    assert [t["state"] for t in report["transactions"]] == ["committed"] and len(report["debts"]) == 2
+    assert cli.app()["attached"] == ["edge-recovery"]
+    assert cli.error("reconcile", "--yes", rc=4)["rule"] == "no-foreign"  # this time nothing was written
+
+
+def test_two_topologies_in_one_state_directory(cli):
+    """Neither delivers what the other's routers owe, nor takes the other's moves for its own."""
+    cli.lose("edge-primary")
+    cli.disaster()
+    other = cli.path("other.json")
+    with open(cli.topology, encoding="utf-8") as f, open(other, "w", encoding="utf-8") as g:
+        g.write(f.read().replace('"three-site"', '"another"').replace('"edge-', '"b-').replace("192.168.", "172.16."))
+    assert cli.json("-t", other, "reconcile", "--yes")["nothing_to_do"] is True
+    assert cli.debts() == [("edge-primary", "app")]
+    cli.back("edge-primary")
+    cli.run("reconcile", "--yes")
+    assert cli.json("status", "--detailed-exitcode")["differences"] is False
+
+
+def test_a_router_that_owes_is_no_more(cli):
+    cli.lose("edge-primary")
+    cli.disaster()
+
+    def without(document):
+        document["routers"] = [r for r in document["routers"] if r["name"] != "edge-primary"]
+        document["links"] = [l for l in document["links"] if not any("edge-primary" in e for e in l["endpoints"])]
+        document["sites"] = [s for s in document["sites"] if s["name"] != "primary"]
+        for subnet in document["subnets"]:
+            subnet["gateways"] = [g for g in subnet["gateways"] if g["router"] != "edge-primary"]
+            subnet["home"] = "recovery"
+    change(cli, without)
+    assert cli.debts() == [("edge-primary", "app")]
+    assert cli.json("reconcile", "--yes")["debts"] == []

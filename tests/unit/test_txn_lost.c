@@ -164,12 +164,13 @@ static void who_owes_is_not_planned_with(void **unused)
     world_init(&w, "three-site.json", "sim");
     struct ferry_plan *plan = plan_without(&w);
     struct ferry_txn_options options = {.kind = "apply"}, reconcile = {.kind = "reconcile"};
+    const struct ferry_reconcile_terms all = {0};
     assert_int_equal(world_apply(&w, plan, &options, &state, NULL, &err), 0);
     assert_int_equal(state, FERRY_TXN_COMMITTED);
     ferry_plan_free(plan);
     for (unsigned n = 0;; n++) {
         struct ferry_fleet *fleet = world_fleet(&w);
-        int r = ferry_reconcile_next(w.journal, fleet, w.topology, NULL, 0, &plan, &err);
+        int r = ferry_reconcile_next(w.journal, fleet, w.topology, &all, &plan, &err);
         ferry_fleet_free(fleet);
         if (r == 1) {
             assert_int_equal(n, 2);
