@@ -100,8 +100,9 @@ struct ferryd {
     sd_event_source *deadline_timer;
 
     /* deliver.c */
-    bool delivering, deliver_failed;
-    struct ferry_err deliver_err; /* of the last time */
+    bool delivering;
+    unsigned deliver_rest, deliver_last; /* polls to leave out, now and after the last failure */
+    struct ferry_err deliver_err;        /* of the last time */
 
     /* ready.c */
     sd_event_source *ready_timer;

@@ -73,13 +73,14 @@ static void take_journal(struct ferryd_sight *sight, const struct ferry_unfinish
     sight->newest_state = u->newest_state;
 }
 
-/* Whether a router that answers owes something; what was deferred waits for a person. */
+/* Whether a router that answers owes something; what was deferred waits for a person, and what another topology left for that one
+ * (C4 of deliver.c). */
 static bool owing(const struct ferry_debts *debts, const struct ferry_status *s)
 {
     for (size_t i = 0; i < debts->n; i++) {
         uint32_t r = ferry_topology_router(s->live->topology, debts->v[i].router);
-        if (r == FERRY_NONE ||
-            (!s->live->unreachable[r] && s->live->topology->routers[r].policy != FERRY_POLICY_DEFERRED))
+        if (r != FERRY_NONE && !s->live->unreachable[r] &&
+            s->live->topology->routers[r].policy != FERRY_POLICY_DEFERRED)
             return true;
     }
     return false;
@@ -254,7 +255,8 @@ void ferryd_look_all(struct ferryd *d)
 static int on_poll(sd_event_source *source, uint64_t usec, void *ctx)
 {
     struct ferryd *d = ctx;
-    d->settle_failed = d->deliver_failed = false; /* whatever stood in their way: it is tried again */
+    d->settle_failed = false; /* whatever stood in its way: it is tried again */
+    d->deliver_rest -= d->deliver_rest > 0;
     ferryd_look_watches(d);
     ferryd_look_all(d);
     sd_event_source_set_time(source, usec + d->options->poll_us);
