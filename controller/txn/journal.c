@@ -15,6 +15,8 @@
  *      the same SQLite transaction that commits its rollback.
  *  J7. Every write of a transaction's rows adds its entry to the audit log, in the same SQLite transaction
  *      (journal_audit.c).
+ *  J8. Nobody but SQLite opens the file: the locks by which it keeps processes apart are fcntl(2)'s, and a process loses all that it
+ *      holds on a file when it closes any descriptor of it.  (SQLite, "How To Corrupt An SQLite Database File", 2.2.)
  *
  * SPDX-License-Identifier: MIT */
 #include "txn/journal_audit.h"
@@ -162,24 +164,51 @@ static void journal_cleanup(struct ferry_journal **journal)
     ferry_journal_close(*journal);
 }
 
+/* SQLite would create it readable for everybody; its rollback journal takes this file's mode.  J8: under its name it is never
+ * opened here, so it is made under another one. */
+static int make_file(const char *path, struct ferry_err *err)
+{
+    FERRY_AUTOFREE char *other = ferry_asprintf("%s.XXXXXX", path);
+    int fd = mkostemp(other, O_CLOEXEC), failed = fd < 0 ? errno : 0;
+    if (failed)
+        return ferry_error(err, FERRY_EIO, "%s: %s", path, strerror(failed));
+    close(fd);
+    if (link(other, path) && errno != EEXIST)
+        failed = errno;
+    unlink(other);
+    return failed ? ferry_error(err, FERRY_EIO, "%s: %s", path, strerror(failed)) : 0;
+}
+
+/* 0, with SQLite's flags for opening it. */
+static int find_file(const char *path, int *ret_flags, struct ferry_err *err)
+{
+    struct stat st;
+    if (lstat(path, &st)) {
+        int r = errno == ENOENT ? make_file(path, err)
+                                : ferry_error(err, FERRY_EIO, "%s: %s", path, strerror(errno));
+        if (r < 0)
+            return r;
+    } else if (!S_ISREG(st.st_mode)) {
+        return ferry_error(err, FERRY_EIO, "%s: is not a file", path);
+    }
+    *ret_flags = SQLITE_OPEN_READWRITE;
+    if (!faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS))
+        return 0;
+    if (errno != EROFS)
+        return ferry_error(err, FERRY_EIO, "%s: %s", path, strerror(errno));
+    *ret_flags = SQLITE_OPEN_READONLY; /* to look at; who wants to write hears it from SQLite */
+    return 0;
+}
+
 int ferry_journal_open(const struct ferry_env *env, const char *state_dir, struct ferry_journal **ret,
                        struct ferry_err *err)
 {
-    int r = make_directory(state_dir, err);
+    FERRY_AUTOFREE char *path = ferry_asprintf("%s/journal.db", state_dir);
+    int flags = 0, r = make_directory(state_dir, err);
+    if (r == 0)
+        r = find_file(path, &flags, err);
     if (r < 0)
         return r;
-    FERRY_AUTOFREE char *path = ferry_asprintf("%s/journal.db", state_dir);
-    /* SQLite would create it readable for everybody; its rollback journal takes this file's mode. */
-    int flags = SQLITE_OPEN_READWRITE, fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0 && errno == EROFS) { /* to look at; who wants to write hears it from SQLite */
-        flags = SQLITE_OPEN_READONLY;
-        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-        errno = fd < 0 ? EROFS : 0;
-    }
-    if (fd < 0)
-        return ferry_error(err, FERRY_EIO, "%s: %s", path, strerror(errno));
-    close(fd);
-
     FERRY_CLEANUP(journal_cleanup) struct ferry_journal *journal = ferry_calloc(1, sizeof *journal);
     journal->env = env;
     journal->lock_fd = -1;

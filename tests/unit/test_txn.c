@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "txn/journal.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -30,6 +31,47 @@ static size_t history_length(struct world *w)
         ferry_txn_record_free(list[i]);
     free(list);
     return n;
+}
+
+/* ---- The file. ---- */
+
+/* Whether another process could write into the journal now: SQLite's reserved byte (os.h). */
+static bool others_may_write(const struct world *w)
+{
+    FERRY_AUTOFREE char *path = ferry_asprintf("%s/journal.db", w->journal->state_dir);
+    int status = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0x40000001, .l_len = 1};
+        int fd = open(path, O_RDWR | O_CLOEXEC);
+        _exit(fd < 0 || fcntl(fd, F_GETLK, &lock) ? 2 : lock.l_type == F_UNLCK);
+    }
+    assert_true(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status));
+    assert_in_range(WEXITSTATUS(status), 0, 1);
+    return WEXITSTATUS(status);
+}
+
+/* As the daemon's threads do, that look while one of them writes. */
+static void opening_it_once_more_keeps_the_locks(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w, "three-site.json", "sim");
+    struct ferry_journal *second = NULL;
+    struct ferry_err err;
+    struct stat st;
+    FERRY_AUTOFREE char *path = ferry_asprintf("%s/journal.db", w.journal->state_dir);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode, S_IFREG | 0600);
+    assert_int_equal(st.st_nlink, 1);
+    assert_true(others_may_write(&w));
+    assert_int_equal(sqlite3_exec(w.journal->db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    assert_false(others_may_write(&w));
+    assert_int_equal(ferry_journal_open(w.journal->env, w.journal->state_dir, &second, &err), 0);
+    ferry_journal_close(second);
+    assert_false(others_may_write(&w));
+    assert_int_equal(sqlite3_exec(w.journal->db, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+    world_clear(&w);
 }
 
 /* ---- Stale plans. ---- */
@@ -504,6 +546,7 @@ static void outcomes_are_packed(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(opening_it_once_more_keeps_the_locks),
         cmocka_unit_test(a_changed_route_is_drift),
         cmocka_unit_test(a_longer_prefix_is_drift),
         cmocka_unit_test(a_detached_gateway_is_drift),
