@@ -289,6 +289,45 @@ void ferry_txn_persist_undue(struct ferry_txn *txn)
     }
 }
 
+static void view_cleanup(struct ferry_view *view)
+{
+    ferry_view_clear(view);
+}
+
+static void add_hands(struct ferry_txn *txn, struct ferry_hands *hands)
+{
+    for (size_t i = 0; i < hands->n; i++) {
+        FERRY_GROW(txn->record.hands, txn->record.n_hands);
+        txn->record.hands[txn->record.n_hands++] = hands->v[i];
+    }
+    free(hands->v);
+}
+
+/* A daemon that died since the verification came back with what was saved before the move: what is saved now is looked at. */
+static void look_at_saved(struct ferry_txn *txn, const bool *saved)
+{
+    FERRY_AUTOFREE const struct ferry_stack **states = ferry_states_initial(txn->plan);
+    size_t width = ferry_txn_view_width(txn->plan), widest = ferry_plan_widest(txn->plan);
+    for (size_t s = 0; s < txn->plan->n_stages; s++)
+        ferry_states_stage(txn->plan, states, s, false);
+    for (size_t from = 0; from < widest; from += width) {
+        FERRY_CLEANUP(view_cleanup) struct ferry_view view = {0};
+        struct ferry_hands hands = {0};
+        ferry_txn_view_all(txn->plan, states, from, width, &view);
+        FERRY_AUTOFREE bool *asked = ferry_calloc(view.n_parts, sizeof *asked);
+        for (size_t p = 0; p < view.n_parts; p++)
+            asked[p] = saved[view.parts[p].router];
+        ferry_view_read(&view, txn->fleet, asked);
+        for (size_t p = 0; p < view.n_parts; p++)
+            for (size_t i = view.parts[p].first_cell; asked[p] && view.parts[p].result == 0 &&
+                                                      i < view.parts[p].first_cell + view.parts[p].n_cells;
+                 i++)
+                if (!ferry_view_holds(&view, &view.parts[p], i, view.cells[i].expected))
+                    ferry_view_diff(&view, &view.parts[p], i, view.cells[i].expected, &hands);
+        add_hands(txn, &hands);
+    }
+}
+
 bool ferry_txn_persist(struct ferry_txn *txn)
 {
     FERRY_AUTOFREE struct ferry_job *jobs = NULL;
@@ -297,12 +336,17 @@ bool ferry_txn_persist(struct ferry_txn *txn)
     ferry_fleet_run(txn->fleet, jobs, n);
     ferry_txn_point(txn->env, "driver-persist");
     ferry_txn_persist_undue(txn);
-    for (size_t i = 0; i < n; i++)
+    FERRY_AUTOFREE bool *saved = ferry_calloc(txn->plan->n_routers, sizeof *saved);
+    for (size_t i = 0; i < n; i++) {
+        saved[jobs[i].router] = jobs[i].result == 0;
         if (jobs[i].result < 0) {
             const char *router = txn->plan->routers[jobs[i].router].name;
             ferry_txn_say(txn, FERRY_EVENT_NOTE, SIZE_MAX, "%s: not made to last over a restart: %s", router,
                           jobs[i].err.text);
             not_saved(txn, router, jobs[i].err.text);
         }
+    }
+    if (n && txn->record.state == FERRY_TXN_COMMITTED)
+        look_at_saved(txn, saved);
     return n > 0;
 }

@@ -8,8 +8,6 @@
 
 /* Bytes that must be free beside the file: vtysh writes a new one before it drops the old one. */
 enum { SPARE_KB = 1024 };
-#define BACK_US 10000000u /* watchfrr has started a daemon that died anew by then */
-#define STEP_US 200000u
 
 static bool counts(const char *line)
 {
@@ -146,22 +144,11 @@ static int save(struct ferry_frr *d, struct ferry_err *err)
     return result;
 }
 
-/* The outage is over: there is time for a daemon that died in the move. */
-static int daemons_back(struct ferry_frr *d, struct ferry_err *err)
-{
-    uint64_t until = d->env->monotonic_us(d->env->ctx) + BACK_US;
-    int result;
-    while ((result = ferry_frr_daemons(d, &d->config, err)) == -FERRY_EREFUSED &&
-           d->env->monotonic_us(d->env->ctx) < until)
-        ferry_frr_pause(d, STEP_US);
-    return result;
-}
-
 int ferry_frr_persist(struct ferry_driver *driver, struct ferry_err *err)
 {
     struct ferry_frr *d = (struct ferry_frr *)driver;
     bool same = false;
-    int result = daemons_back(d, err);
+    int result = ferry_frr_daemons(d, &d->config, err);
     if (!result)
         result = ferry_frr_saved(d, &same, err);
     if (!result && same) /* as after an undo: what is not written cannot be cut short */

@@ -225,7 +225,7 @@ static void kill_everywhere(enum where where, enum task task)
                                : "after call",
         counts.kills, counts.pre, counts.post, counts.none, counts.recover_kills);
     assert_true(counts.kills >= (where == AT_JOURNAL ? 6 : 30) / world_step());
-    assert_true(counts.pre > 0);
+    assert_true(counts.pre > 0 || world_step() > 1);
 }
 
 #define KILL(name, where, task)                                                                              \

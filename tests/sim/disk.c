@@ -456,11 +456,21 @@ int __real_open(const char *path, int flags, ...);
 int __real_close(int fd);
 int __real_mkdir(const char *path, mode_t mode);
 int __real_stat(const char *path, struct stat *ret);
+int __real_lstat(const char *path, struct stat *ret);
+int __real_faccessat(int dir, const char *path, int mode, int flags);
+int __real_mkostemp(char *path, int flags);
+int __real_link(const char *from, const char *to);
+int __real_unlink(const char *path);
 ssize_t __real_read(int fd, void *buf, size_t n);
 int __wrap_open(const char *path, int flags, ...);
 int __wrap_close(int fd);
 int __wrap_mkdir(const char *path, mode_t mode);
 int __wrap_stat(const char *path, struct stat *ret);
+int __wrap_lstat(const char *path, struct stat *ret);
+int __wrap_faccessat(int dir, const char *path, int mode, int flags);
+int __wrap_mkostemp(char *path, int flags);
+int __wrap_link(const char *from, const char *to);
+int __wrap_unlink(const char *path);
 ssize_t __wrap_read(int fd, void *buf, size_t n);
 int __wrap_flock(int fd, int how);
 int __wrap_ftruncate(int fd, off_t size);
@@ -533,6 +543,40 @@ int __wrap_stat(const char *path, struct stat *ret)
         return __real_stat(path, ret);
     *ret = (struct stat){.st_mode = S_IFDIR | 0700};
     return 0;
+}
+
+int __wrap_lstat(const char *path, struct stat *ret)
+{
+    if (!simulated(path))
+        return __real_lstat(path, ret);
+    const struct file *f = file_find(path, false);
+    *ret = (struct stat){.st_mode = S_IFREG | 0600};
+    errno = ENOENT;
+    return f && f->exists ? 0 : -1;
+}
+
+int __wrap_faccessat(int dir, const char *path, int mode, int flags)
+{
+    return simulated(path) ? 0 : __real_faccessat(dir, path, mode, flags);
+}
+
+/* A file of another name is nothing here until it is linked: it is empty. */
+int __wrap_mkostemp(char *path, int flags)
+{
+    return simulated(path) ? __real_open("/dev/null", O_RDONLY | O_CLOEXEC) : __real_mkostemp(path, flags);
+}
+
+int __wrap_link(const char *from, const char *to)
+{
+    if (!simulated(to))
+        return __real_link(from, to);
+    int fd = __wrap_open(to, O_RDWR | O_CREAT, 0600);
+    return fd < 0 ? -1 : __wrap_close(fd);
+}
+
+int __wrap_unlink(const char *path)
+{
+    return simulated(path) ? 0 : __real_unlink(path);
 }
 
 ssize_t __wrap_read(int fd, void *buf, size_t n)
