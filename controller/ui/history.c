@@ -41,8 +41,7 @@ static void history_row(struct libscols_table *table, const struct ferry_txn_rec
     double worst = 0;
     for (size_t i = 0; i < r->n_outages; i++)
         worst = r->outages[i].ms > worst ? r->outages[i].ms : worst;
-    FERRY_AUTOFREE char *took =
-        r->ended_us ? ferry_asprintf("%.3f s", (double)(r->ended_us - r->started_us) / 1e6) : NULL;
+    FERRY_AUTOFREE char *took = ui_took_text(r);
     FERRY_AUTOFREE char *outage = r->n_outages ? ferry_asprintf("%.1f ms", worst) : NULL;
     enum ui_style style = r->state == FERRY_TXN_COMMITTED ? UI_PLAIN
                           : r->state == FERRY_TXN_UNDONE  ? UI_DIM

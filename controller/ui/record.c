@@ -15,6 +15,13 @@ void ui_hands_text(const struct ui *ui, const struct ferry_hand *hands, size_t n
     ui_table_print(table);
 }
 
+char *ui_took_text(const struct ferry_txn_record *r)
+{
+    if (!r->ended_us || r->ended_us < r->started_us)
+        return NULL;
+    return ferry_asprintf("%.3f s", (double)(r->ended_us - r->started_us) / 1e6);
+}
+
 void ui_outages_text(const struct ui *ui, const struct ferry_txn_record *r, FILE *f)
 {
     (void)ui;

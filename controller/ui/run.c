@@ -376,8 +376,9 @@ static void report(const struct job *job, const struct ferry_plan *plan,
         printf(": %s %s %s\n", g->from ? g->from : "nowhere", ui_arrow(ui), g->to ? g->to : "nowhere");
     }
     ui_outages_text(ui, record, stdout);
-    if (record->ended_us)
-        printf("took %.3f s\n", (double)(record->ended_us - record->started_us) / 1e6);
+    FERRY_AUTOFREE char *took = ui_took_text(record);
+    if (took)
+        printf("took %s\n", took);
     report_end(job, record);
 }
 

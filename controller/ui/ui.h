@@ -195,6 +195,8 @@ void ui_group_label(const struct ui *ui, const struct ferry_group *g, FILE *f);
 /* ---- record.c ---- */
 void ui_record_text(const struct ui *ui, const struct ferry_txn_record *r, FILE *f);
 void ui_hands_text(const struct ui *ui, const struct ferry_hand *hands, size_t n, FILE *f);
+/* "0.016 s", malloc'd; NULL where it has not ended, or the clock was set back meanwhile. */
+char *ui_took_text(const struct ferry_txn_record *r);
 void ui_outages_text(const struct ui *ui, const struct ferry_txn_record *r, FILE *f);
 /* What became of a hook, with its output. */
 void ui_hook_text(const struct ui *ui, const struct ferry_txn_hook *h, FILE *f);

@@ -1,7 +1,9 @@
 """Every verb and option of the command line, every exit status, seen from outside."""
+import contextlib
 import json
 import os
 import re
+import sqlite3
 
 import pytest
 from clitool import FERRY, ROOT, Cli
@@ -397,6 +399,15 @@ def test_lab_refuses_what_it_cannot_build(cli):
     error = cli.error("lab", "up", cli.topology, rc=4)
     assert error["rule"] in ("no-netns", "root")
     cli.run("lab", "up", "missing.json", rc=65)
+
+
+def test_a_clock_that_was_set_back(cli):
+    """What ended before it began took nobody knows how long."""
+    cli.move("recovery")
+    with contextlib.closing(sqlite3.connect(os.path.join(cli.state_dir, "journal.db"))) as db, db:
+        db.execute("UPDATE txn SET ended_us = started_us - 7200000000")
+    row = cli.run("history").stdout.splitlines()[1].split()
+    assert row[1:3] == ["committed", "apply"] and row[4] == "-"
 
 
 def test_history_and_show(cli):
