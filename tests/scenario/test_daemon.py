@@ -20,6 +20,7 @@ from clitool import FERRY, Cli, World
 from daemontool import FERRYD, Daemon, until
 
 pytestmark = pytest.mark.skipif(not FERRY or not FERRYD, reason="$FERRY or $FERRYD is not set")
+BREAKER = os.path.join(os.path.dirname(FERRYD or ""), "..", "..", "tests", "crash", "libbreaker.so")
 FULL = pytest.mark.skipif(not os.environ.get("FERRY_TEST_FULL"),
                           reason="waits long; FERRY_TEST_FULL=1; by default tests/netns/test_daemon_lab.py waits")
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
@@ -464,6 +465,65 @@ def test_a_refused_reconciliation_is_said_once(world):
         time.sleep(1)  # some polls
         assert d.log().count("cannot reconcile") == 1
         assert len(world.app()["attached"]) == 2
+
+
+def test_what_another_topology_left_is_let_be(world):
+    """Same names, another network: the debt is not its own, and the daemon does not run in circles over it."""
+    world.lose("edge-primary")
+    world.disaster()
+    world.back("edge-primary")
+    os.unlink(world.sim_file("edge-primary"))
+    with open(world.topology, encoding="utf-8") as f:
+        text = f.read()
+    with open(world.topology, "w", encoding="utf-8") as f:
+        f.write(text.replace('"three-site"', '"another"').replace('"home": "primary"', '"home": "recovery"'))
+    with daemon(world, "--poll", "1h") as d:
+        read = d.read_once().ask("watch")["read"]
+        until("its rest", lambda: (time.sleep(1.1), d.ask("watch")["read"])[1] == d.ask("watch")["read"], 60)
+        read = d.ask("watch")["read"]
+        time.sleep(1.5)
+        assert d.ask("watch")["read"] == read, "it reads the routers all the time"
+        assert world.debts() == [("edge-primary", "app")]
+    world.run("audit", "verify")
+
+
+def told_to_die(world, n):
+    """ferryd, which dies at its n-th write; False: it had nothing more to write."""
+    log = world.path(f"breaker.{n}")
+    env = {"LD_PRELOAD": BREAKER, "BREAKER_KINDS": "write,sync,name,open", "BREAKER_AT": str(n), "BREAKER_HOW": "before",
+           "BREAKER_LOG": log, "BREAKER_PROGRAM": "ferryd"}
+    argv = [FERRYD, "-t", world.topology, "--state-dir", world.state_dir, "--socket", world.env["FERRY_SOCKET"], "--poll",
+            "200ms", "--readiness", "0s"]
+    with subprocess.Popen(argv, env=dict(world.env, **env), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            until("its death, or its work", lambda: process.poll() is not None or in_line(world))
+        finally:
+            process.kill()
+    with open(log, encoding="ascii", errors="replace") as f:
+        return "fired" in f.read()
+
+
+@pytest.mark.skipif(not os.path.exists(BREAKER), reason=f"{BREAKER} is not built")
+def test_killed_at_its_writes_while_it_delivers(world):
+    """Somebody reads all the while.  The new site is never cut off, and what is called delivered was."""
+    world.lose("edge-primary")
+    world.disaster()
+    world.back("edge-primary")
+    shutil.copytree(world.state_dir, world.path("before"))
+    step, n = (1, 1) if os.environ.get("FERRY_TEST_FULL") else (45, 20)
+    while told_to_die(world, n):
+        assert n < 2000, "it writes for ever"
+        assert "edge-recovery" in world.best("edge-third")["end"]
+        assert world.debts() or world.app()["attached"] == ["edge-recovery"]
+        world.run("audit", "verify")
+        with daemon(world):
+            until("all in line", lambda: in_line(world))
+        world.run("audit", "verify")
+        assert {t["state"] for t in world.json("history")["transactions"] if t["kind"] == "reconcile"} <= {"committed", "undone"}
+        shutil.rmtree(world.state_dir)
+        shutil.copytree(world.path("before"), world.state_dir)
+        n += step
+    assert n > 200, "it wrote less than that?"
 
 
 # ---- Drift and readiness ----
