@@ -22,6 +22,22 @@ bool ferry_addr_equal(const struct ferry_addr *a, const struct ferry_addr *b)
     return ferry_addr_compare(a, b) == 0;
 }
 
+bool ferry_addr_next(struct ferry_addr *a)
+{
+    for (size_t i = ferry_addr_bits(a->family) / 8; i-- > 0;)
+        if (++a->bytes[i])
+            return true;
+    return false;
+}
+
+bool ferry_addr_previous(struct ferry_addr *a)
+{
+    for (size_t i = ferry_addr_bits(a->family) / 8; i-- > 0;)
+        if (a->bytes[i]--)
+            return true;
+    return false;
+}
+
 int ferry_addr_parse(const char *text, struct ferry_addr *ret, struct ferry_err *err)
 {
     struct ferry_addr a = {.family = strchr(text, ':') ? AF_INET6 : AF_INET};

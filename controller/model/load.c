@@ -206,8 +206,10 @@ static void load_sites(struct ferry_loader *l, uint32_t array)
 
 static void load_head(struct ferry_loader *l)
 {
-    static const char *const keys[] = {"ferry", "name",  "ecmp",   "sites",     "routers", "links", "subnets",
-                                       "lab",   "rules", "budget", "hold-down", "hooks",   NULL};
+    static const char *const keys[] = {
+        "ferry",  "name",        "ecmp",     "sites",     "routers", "links",   "subnets",
+        "lab",    "rules",       "budget",   "hold-down", "hooks",   "servers", "logical-networks",
+        "clouds", "vm-networks", "mappings", "workloads", NULL};
     int64_t version = 0;
     if (ferry_json_keys(l->doc, FERRY_JSON_ROOT, keys, &l->err) < 0 && ferry_load_full(l))
         return;
@@ -243,6 +245,7 @@ static void load_document(struct ferry_loader *l)
     ferry_load_check_doubles(l);
     (void)!ferry_json_opt(l->doc, FERRY_JSON_ROOT, "lab", FERRY_JSON_OBJECT, &lab, &l->err);
     ferry_load_lab(l, lab);
+    ferry_load_networks(l);
     ferry_load_rules(l);
 }
 

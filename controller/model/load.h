@@ -1,5 +1,5 @@
 /* What the parts of the topology loader share: load.c (document, sites), load_routers.c, load_links.c,
- * load_subnets.c, load_lab.c.  Each part reads one section after those that it refers to, reports what it
+ * load_subnets.c, load_networks.c, load_workloads.c, load_lab.c.  Each part reads one section after those that it refers to, reports what it
  * finds through ferry_json_error and goes on; a finding anywhere means that the topology is thrown away.
  *
  * SPDX-License-Identifier: MIT */
@@ -51,6 +51,8 @@ void ferry_load_table(struct ferry_loader *l, uint32_t object, uint32_t *ret);
 bool ferry_load_address(struct ferry_loader *l, uint32_t v, struct ferry_prefix *ret);
 /* A plain unicast address; false after a finding. */
 bool ferry_load_plain_address(struct ferry_loader *l, uint32_t v, struct ferry_addr *ret);
+/* A prefix that can be somebody's subnet: no host bits, not the default route, nothing special; false after a finding. */
+bool ferry_load_prefix(struct ferry_loader *l, uint32_t v, struct ferry_prefix *ret);
 /* The broadcast address of an IPv4 network of at most 30 bits. */
 bool ferry_load_is_broadcast(const struct ferry_prefix *p);
 /* The network's own address (in IPv6: its subnet-router anycast address), where it has one. */
@@ -63,6 +65,8 @@ void ferry_load_subnets(struct ferry_loader *l, uint32_t array);
 /* After the subnets: only a gateway's address may be on two routers. */
 void ferry_load_check_doubles(struct ferry_loader *l);
 void ferry_load_lab(struct ferry_loader *l, uint32_t object);
+/* Networks, mappings, machines: after the subnets. */
+void ferry_load_networks(struct ferry_loader *l);
 /* The safety rules and the hooks. */
 void ferry_load_rules(struct ferry_loader *l);
 

@@ -41,23 +41,31 @@ static bool check_prefix(struct ferry_loader *l, uint32_t v, const char *text, c
     return true;
 }
 
-static bool load_prefix(struct ferry_loader *l, uint32_t object, uint32_t index)
+bool ferry_load_prefix(struct ferry_loader *l, uint32_t v, struct ferry_prefix *ret)
 {
-    struct ferry_prefix p;
     struct ferry_err why;
     const char *text = NULL;
-    if (ferry_json_need_string(l->doc, object, "prefix", &text, &l->err) < 0)
+    if (ferry_json_string(l->doc, v, &text, &l->err) < 0)
         return false;
-    uint32_t v = ferry_json_get(l->doc, object, "prefix");
-    if (ferry_prefix_parse(text, &p, &why) < 0) {
+    if (ferry_prefix_parse(text, ret, &why) < 0) {
         ferry_json_error(l->doc, v, &l->err, "%s", why.text);
         return false;
     }
-    if (!check_prefix(l, v, text, &p))
+    return check_prefix(l, v, text, ret);
+}
+
+static bool load_prefix(struct ferry_loader *l, uint32_t object, uint32_t index)
+{
+    char text[FERRY_PREFIX_STRLEN];
+    struct ferry_prefix p;
+    uint32_t v;
+    if (ferry_json_need(l->doc, object, "prefix", FERRY_JSON_STRING, &v, &l->err) < 0 ||
+        !ferry_load_prefix(l, v, &p))
         return false;
     uint32_t first = ferry_map_add(&l->prefixes, ferry_json_arena(l->doc, &p, sizeof p), sizeof p, index);
     if (first != FERRY_MAP_NONE)
-        ferry_json_error(l->doc, v, &l->err, "%s is subnet '%s' already", text, l->t->subnets[first].name);
+        ferry_json_error(l->doc, v, &l->err, "%s is subnet '%s' already", ferry_prefix_text(&p, text),
+                         l->t->subnets[first].name);
     l->t->subnets[index].prefix = p;
     return true;
 }

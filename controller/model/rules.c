@@ -87,6 +87,8 @@ const struct ferry_rule ferry_rules[] = {
     {"precheck", "every driver says that it can do what is planned", ROUTER, 0},
     {"probe-before", "what is moved answers before it moves", NULL, 0},
     {"probe-vantage", "somebody can send the probes", ROUTER, 0},
+    {"reserved", "an address of a network is reserved for one machine",
+     "two machines cannot have one address", 0},
     {"root", "the lab needs root", LAB, 0},
     {"routing", "a router learns and announces as the topology says", PROOF, 0},
     {"same-machine", "two routers are two machines", DOCUMENT, 0},

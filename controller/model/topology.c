@@ -2,7 +2,7 @@
  * Without an index (a topology that was put together by hand) lookups walk the arrays.
  *
  * SPDX-License-Identifier: MIT */
-#include <ferry/topology.h>
+#include <ferry/networks.h>
 
 #include "base/mem.h"
 #include "model/topology_index.h"
@@ -112,6 +112,7 @@ void ferry_topology_free(struct ferry_topology *t)
     free(t->subnets);
     free(t->lab_hosts);
     ferry_hooks_clear(&t->hooks);
+    ferry_networks_free(t->networks);
     free(t->name);
     free(t);
 }

@@ -4,7 +4,7 @@
  * the journal that the line (or the environment) names.  "<files>" asks the shell for file names.
  *
  * SPDX-License-Identifier: MIT */
-#include "ui/ui.h"
+#include "ui/networks.h"
 
 #include "base/mem.h"
 #include <string.h>
@@ -128,6 +128,41 @@ static void offer_pairs(const struct line *l, const struct ferry_topology *t)
     }
 }
 
+/* "NAME=" for each name, then what may stand behind it. */
+static void offer_behind(const struct line *l, const char *name, const struct ferry_networks *n,
+                         const char *nowhere)
+{
+    size_t len = strlen(name);
+    if (!strchr(l->current, '=')) {
+        FERRY_AUTOFREE char *half = ferry_asprintf("%s=", name);
+        offer(l, half);
+        return;
+    }
+    if (strncmp(l->current, name, len) != 0 || l->current[len] != '=')
+        return;
+    for (size_t i = 0; i <= n->n_networks; i++) {
+        FERRY_AUTOFREE char *whole =
+            ferry_asprintf("%s=%s", name, i < n->n_networks ? n->networks[i].name : nowhere);
+        offer(l, whole);
+    }
+}
+
+static void offer_networks(const struct line *l, const char *what, const struct ferry_networks *n)
+{
+    for (size_t i = 0; n && i < n->n_networks; i++) {
+        if (strcmp(what, "NETWORK") == 0)
+            offer(l, n->networks[i].name);
+        if (strcmp(what, "NETWORK=NETWORK") == 0)
+            offer_behind(l, n->networks[i].name, n, "none");
+    }
+    for (size_t i = 0; n && i < n->n_workloads; i++) {
+        if (strcmp(what, "MACHINE") == 0)
+            offer(l, n->workloads[i].name);
+        if (strcmp(what, "MACHINE=NETWORK") == 0)
+            offer_behind(l, n->workloads[i].name, n, "disconnected");
+    }
+}
+
 static void offer_names(struct ui *ui, const struct line *l, const char *what)
 {
     FERRY_CLEANUP(ui_topology_cleanup) struct ferry_topology *t = NULL;
@@ -135,6 +170,7 @@ static void offer_names(struct ui *ui, const struct line *l, const char *what)
         return;
     if (strcmp(what, "SUBNET=SITE") == 0)
         offer_pairs(l, t);
+    offer_networks(l, what, t->networks);
     for (size_t i = 0; strcmp(what, "SITE") == 0 && i < t->n_sites; i++)
         offer(l, t->sites[i].name);
     for (size_t i = 0; strcmp(what, "ROUTER") == 0 && i < t->n_routers; i++)
@@ -267,6 +303,8 @@ static void offer_argument(struct ui *ui, const struct line *l)
         puts("<files>");
     else if (strcmp(verb, "help") == 0 && n == 0)
         offer_verbs(l);
+    else if (strcmp(verb, "addresses") == 0)
+        offer_names(ui, l, "MACHINE");
     else if (one_of(verb, of_transactions) && n == 0)
         offer_transactions(ui, l);
     else if (one_of(verb, of_files) && n == 0)

@@ -1,6 +1,6 @@
 /* From the command line to a plan: which subnets go where, from which state; topology, fleet and proof.
  * SPDX-License-Identifier: MIT */
-#include "ui/ui.h"
+#include "ui/networks.h"
 
 #include "base/mem.h"
 #include "watch/paths.h"
@@ -242,6 +242,34 @@ int ui_find_router(struct ui *ui, const struct ferry_topology *t, const char *na
     for (size_t k = 0; k < t->n_routers; k++)
         names[k] = t->routers[k].name;
     return unknown(ui, "router", name, names, t->n_routers);
+}
+
+int ui_find_network(struct ui *ui, const struct ferry_networks *n, const char *name, uint32_t *ret)
+{
+    size_t count = n ? n->n_networks : 0;
+    uint32_t i = n ? ferry_networks_network(n, name) : FERRY_NONE;
+    if (i != FERRY_NONE) {
+        *ret = i;
+        return 0;
+    }
+    FERRY_AUTOFREE const char **names = ferry_calloc(count + 1, sizeof *names);
+    for (size_t k = 0; k < count; k++)
+        names[k] = n->networks[k].name;
+    return unknown(ui, "network", name, names, count);
+}
+
+int ui_find_machine(struct ui *ui, const struct ferry_networks *n, const char *name, uint32_t *ret)
+{
+    size_t count = n ? n->n_workloads : 0;
+    uint32_t i = n ? ferry_networks_workload(n, name) : FERRY_NONE;
+    if (i != FERRY_NONE) {
+        *ret = i;
+        return 0;
+    }
+    FERRY_AUTOFREE const char **names = ferry_calloc(count + 1, sizeof *names);
+    for (size_t k = 0; k < count; k++)
+        names[k] = n->workloads[k].name;
+    return unknown(ui, "machine", name, names, count);
 }
 
 static int parse_pair(struct ui *ui, const struct ferry_topology *t, const char *option, const char *text,

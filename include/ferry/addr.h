@@ -26,6 +26,9 @@ uint8_t ferry_addr_bits(uint8_t family);
 bool ferry_addr_equal(const struct ferry_addr *a, const struct ferry_addr *b);
 /* By family, then bytes: <0, 0, >0. */
 int ferry_addr_compare(const struct ferry_addr *a, const struct ferry_addr *b);
+/* One further, one back; false where that leads around the family's ends. */
+bool ferry_addr_next(struct ferry_addr *a);
+bool ferry_addr_previous(struct ferry_addr *a);
 /* Strict text forms (inet_pton): no leading zeros, no zone, no shorthand.  -FERRY_EINPUT. */
 int ferry_addr_parse(const char *text, struct ferry_addr *ret, struct ferry_err *err) FERRY_MUST_CHECK;
 /* RFC 5952 for IPv6.  Returns buf; "none" without family. */

@@ -122,6 +122,7 @@ struct ferry_topology {
     uint32_t budget_withdrawals, budget_percent; /* 0: no limit */
     uint32_t hold_down_s;                        /* 0: none */
     struct ferry_hooks hooks;
+    struct ferry_networks *networks; /* ferry/networks.h; NULL: the file says nothing of them */
     size_t n_sites, n_routers, n_links, n_subnets, n_lab_hosts;
     struct ferry_topology_index *index; /* the model's own: makes lookups quick; may be NULL */
 };

@@ -11,7 +11,7 @@ from clitool import FERRY, ROOT, Cli
 pytestmark = pytest.mark.skipif(not FERRY, reason="FERRY names no program")
 
 VERBS = ["validate", "status", "plan", "prove", "apply", "confirm", "extend", "resume", "retry", "skip", "rollback", "recover",
-         "reconcile", "drill", "trace", "history", "show", "audit", "rules", "lab", "version", "help"]
+         "reconcile", "drill", "trace", "history", "show", "audit", "rules", "networks", "addresses", "lab", "version", "help"]
 ESCAPE = "\033["
 
 

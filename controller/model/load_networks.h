@@ -1,0 +1,23 @@
+/* What the loaders of networks and of machines share; see load.h.  SPDX-License-Identifier: MIT */
+#ifndef FERRY_MODEL_LOAD_NETWORKS_H
+#define FERRY_MODEL_LOAD_NETWORKS_H
+
+#include <ferry/networks.h>
+
+#include "model/load.h"
+
+struct ferry_network_loader {
+    struct ferry_loader *l;
+    struct ferry_networks *n;
+    struct ferry_map servers, logical, clouds, networks, workloads; /* by name */
+};
+
+/* Every value under `one` (a value) or `many` (an array of them), which exclude each other; malloc'd, NULL where there are none. */
+uint32_t *ferry_load_one_or_many(struct ferry_loader *l, uint32_t object, const char *one, const char *many,
+                                 size_t *ret_n);
+/* The name of the next thing of a section, noted in its map; "?" after a finding. */
+char *ferry_load_new_name(struct ferry_loader *l, uint32_t object, struct ferry_map *map, uint32_t index,
+                          const char *what);
+void ferry_load_workloads(struct ferry_network_loader *nl, uint32_t array);
+
+#endif

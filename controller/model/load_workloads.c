@@ -1,0 +1,224 @@
+/* Loads the machines of a topology and their NICs: "workloads"; see load_networks.h.  SPDX-License-Identifier: MIT */
+#include "model/load_networks.h"
+
+#include "base/mem.h"
+
+#include <string.h>
+
+#define NICS_MAX 64
+
+/* A machine with one NIC may say at once what else its NIC would say. */
+#define NIC_KEYS "network", "subnet", "address", "addresses", "assignment", "replica"
+
+struct machines {
+    struct ferry_network_loader *nl;
+    struct ferry_map addresses; /* machines by VM network and address */
+};
+
+/* By name; without a name the one that the first address lies in, else the first. */
+static uint32_t load_subnet(struct ferry_loader *l, uint32_t object, const struct ferry_vm_network *network,
+                            const struct ferry_addr *first)
+{
+    const char *name = NULL;
+    if (ferry_json_opt_string(l->doc, object, "subnet", &name, &l->err) < 0)
+        return FERRY_NONE;
+    for (uint32_t i = 0; i < network->n_subnets; i++) {
+        const struct ferry_network_subnet *s = &network->subnets[i];
+        if (name && strcmp(s->name, name) == 0)
+            return i;
+        for (size_t j = 0; !name && first && j < s->n_prefixes; j++)
+            if (ferry_prefix_contains(&s->prefixes[j], first))
+                return i;
+    }
+    if (!name)
+        return 0;
+    ferry_json_error(l->doc, ferry_json_get(l->doc, object, "subnet"), &l->err,
+                     "network '%s' has no subnet '%.80s'", network->name, name);
+    return FERRY_NONE;
+}
+
+static void check_address(struct machines *m, uint32_t v, const struct ferry_nic *nic,
+                          const struct ferry_addr *a, uint32_t workload)
+{
+    struct ferry_loader *l = m->nl->l;
+    const struct ferry_vm_network *network = &m->nl->n->networks[nic->network];
+    const struct ferry_network_subnet *subnet = &network->subnets[nic->subnet];
+    const struct ferry_prefix *in = NULL;
+    char text[FERRY_ADDR_STRLEN];
+    struct {
+        uint32_t network;
+        struct ferry_addr a;
+    } key;
+    for (size_t i = 0; i < subnet->n_prefixes && !in; i++)
+        if (ferry_prefix_contains(&subnet->prefixes[i], a))
+            in = &subnet->prefixes[i];
+    struct ferry_prefix with = {*a, in ? in->len : 0};
+    ferry_addr_text(a, text);
+    if (!in)
+        ferry_json_error(l->doc, v, &l->err, "%s is not in subnet '%s' of network '%s'", text, subnet->name,
+                         network->name);
+    else if (ferry_load_is_network(&with) || ferry_load_is_broadcast(&with))
+        ferry_json_error(l->doc, v, &l->err, "%s is the %s address of subnet '%s'", text,
+                         ferry_load_is_network(&with) ? "network's own" : "broadcast", subnet->name);
+    memset(&key, 0, sizeof key); /* padding too: it is hashed */
+    key.network = nic->network;
+    key.a = *a;
+    uint32_t other =
+        ferry_map_add(&m->addresses, ferry_json_arena(l->doc, &key, sizeof key), sizeof key, workload);
+    if (other != FERRY_MAP_NONE)
+        ferry_json_error(l->doc, v, &l->err, "machine '%s' has %s in network '%s' already",
+                         m->nl->n->workloads[other].name, text, network->name);
+}
+
+static void load_addresses(struct machines *m, uint32_t object, struct ferry_nic *nic, uint32_t workload)
+{
+    struct ferry_loader *l = m->nl->l;
+    size_t n;
+    FERRY_AUTOFREE uint32_t *list = ferry_load_one_or_many(l, object, "address", "addresses", &n);
+    FERRY_AUTOFREE uint32_t *at = ferry_calloc(n, sizeof *at);
+    nic->addresses = ferry_calloc(n, sizeof *nic->addresses);
+    for (size_t i = 0; i < n; i++)
+        if (ferry_load_plain_address(l, list[i], &nic->addresses[nic->n_addresses]))
+            at[nic->n_addresses++] = list[i];
+    if (list && n == 0 && nic->assignment == FERRY_ASSIGN_STATIC &&
+        ferry_json_get(l->doc, object, "addresses") == FERRY_JSON_NONE)
+        ferry_json_error(l->doc, object, &l->err, "'address' is missing: without one it is \"dhcp\"");
+    if (nic->network == FERRY_NONE || m->nl->n->networks[nic->network].n_subnets == 0)
+        return;
+    nic->subnet = load_subnet(l, object, &m->nl->n->networks[nic->network],
+                              nic->n_addresses ? &nic->addresses[0] : NULL);
+    for (size_t i = 0; i < nic->n_addresses && nic->subnet != FERRY_NONE; i++)
+        check_address(m, at[i], nic, &nic->addresses[i], workload);
+}
+
+static void load_assignment(struct ferry_loader *l, uint32_t object, struct ferry_nic *nic)
+{
+    const char *text = "static";
+    if (ferry_json_opt_string(l->doc, object, "assignment", &text, &l->err) < 0)
+        return;
+    if (strcmp(text, "dhcp") == 0)
+        nic->assignment = FERRY_ASSIGN_DHCP;
+    else if (strcmp(text, "static") != 0)
+        ferry_json_error(l->doc, ferry_json_get(l->doc, object, "assignment"), &l->err,
+                         "'%.40s' is neither static nor dhcp", text);
+}
+
+/* "disconnected", or the VM network that the replica was moved to. */
+static void load_replica(struct ferry_network_loader *nl, uint32_t object, struct ferry_nic *nic)
+{
+    const char *text = NULL;
+    nic->replica.network = FERRY_NONE;
+    if (ferry_json_opt_string(nl->l->doc, object, "replica", &text, &nl->l->err) < 0 || !text)
+        return;
+    nic->replica.state = FERRY_REPLICA_DISCONNECTED;
+    if (strcmp(text, "disconnected") == 0)
+        return;
+    nic->replica.state = FERRY_REPLICA_MOVED;
+    nic->replica.network = ferry_load_reference(nl->l, object, "replica", &nl->networks, "VM network");
+}
+
+/* A protected machine's network is one of its cloud's: of its server, and where the cloud says any, of its logical networks. */
+static void check_cloud(struct ferry_network_loader *nl, uint32_t object, uint32_t index,
+                        const struct ferry_nic *nic)
+{
+    struct ferry_loader *l = nl->l;
+    if (index == FERRY_NONE || nic->network == FERRY_NONE)
+        return;
+    const struct ferry_cloud *cloud = &nl->n->clouds[index];
+    const struct ferry_vm_network *network = &nl->n->networks[nic->network];
+    bool associated = cloud->n_logical == 0;
+    for (size_t i = 0; i < cloud->n_logical; i++)
+        associated = associated || cloud->logical[i] == network->logical;
+    uint32_t v = ferry_json_get(l->doc, object, "network");
+    if (cloud->server != network->server)
+        ferry_json_error(l->doc, v, &l->err, "network '%s' is not on the server of cloud '%s'", network->name,
+                         cloud->name);
+    else if (!associated && network->logical != FERRY_NONE)
+        ferry_json_error(l->doc, v, &l->err,
+                         "network '%s' is on logical network '%s', which is not associated with cloud '%s'",
+                         network->name, nl->n->logical[network->logical].name, cloud->name);
+}
+
+static void load_nic(struct machines *m, uint32_t object, uint32_t workload, struct ferry_nic *nic)
+{
+    struct ferry_network_loader *nl = m->nl;
+    nic->subnet = FERRY_NONE;
+    nic->network = ferry_load_reference(nl->l, object, "network", &nl->networks, "VM network");
+    load_assignment(nl->l, object, nic);
+    load_addresses(m, object, nic, workload);
+    load_replica(nl, object, nic);
+    check_cloud(nl, object, nl->n->workloads[workload].cloud, nic);
+}
+
+static void load_nics(struct machines *m, uint32_t array, uint32_t index)
+{
+    static const char *const keys[] = {"name", NIC_KEYS, NULL};
+    FERRY_CLEANUP(ferry_map_clear) struct ferry_map names = {0};
+    struct ferry_loader *l = m->nl->l;
+    struct ferry_workload *w = &m->nl->n->workloads[index];
+    uint32_t n = ferry_json_count(l->doc, array);
+    if (n == 0 || n > NICS_MAX) {
+        ferry_json_error(l->doc, array, &l->err, "a machine has 1 to %d NICs", NICS_MAX);
+        return;
+    }
+    w->nics = ferry_calloc(n, sizeof *w->nics);
+    FERRY_JSON_EACH(l->doc, array, v)
+    {
+        if (ferry_load_full(l))
+            return;
+        if (ferry_json_want(l->doc, v, FERRY_JSON_OBJECT, &l->err) < 0)
+            continue;
+        (void)!ferry_json_keys(l->doc, v, keys, &l->err);
+        struct ferry_nic *nic = &w->nics[w->n_nics];
+        nic->name = ferry_load_new_name(l, v, &names, (uint32_t)w->n_nics++, "a NIC");
+        load_nic(m, v, index, nic);
+    }
+}
+
+static void load_workload(struct machines *m, uint32_t v, uint32_t index)
+{
+    static const char *const keys[] = {"name", "cloud", "nics", NIC_KEYS, NULL};
+    static const char *const of_nic[] = {NIC_KEYS};
+    struct ferry_loader *l = m->nl->l;
+    struct ferry_workload *w = &m->nl->n->workloads[index];
+    uint32_t array = FERRY_JSON_NONE;
+    w->cloud = FERRY_NONE;
+    if (ferry_json_want(l->doc, v, FERRY_JSON_OBJECT, &l->err) < 0)
+        return;
+    (void)!ferry_json_keys(l->doc, v, keys, &l->err);
+    w->name = ferry_load_new_name(l, v, &m->nl->workloads, index, "a machine");
+    if (ferry_json_get(l->doc, v, "cloud") != FERRY_JSON_NONE)
+        w->cloud = ferry_load_reference(l, v, "cloud", &m->nl->clouds, "cloud");
+    if (ferry_json_opt(l->doc, v, "nics", FERRY_JSON_ARRAY, &array, &l->err) < 0)
+        return;
+    if (array == FERRY_JSON_NONE) {
+        w->nics = ferry_calloc(w->n_nics = 1, sizeof *w->nics);
+        w->nics[0].name = ferry_strdup("nic0");
+        load_nic(m, v, index, &w->nics[0]);
+        return;
+    }
+    for (size_t i = 0; i < FERRY_COUNT(of_nic); i++) {
+        uint32_t member = ferry_json_get(l->doc, v, of_nic[i]);
+        if (member != FERRY_JSON_NONE)
+            ferry_json_error_key(l->doc, member, &l->err, "'%s' and 'nics' exclude each other", of_nic[i]);
+    }
+    load_nics(m, array, index);
+}
+
+static void clear(struct machines *m)
+{
+    ferry_map_clear(&m->addresses);
+}
+
+void ferry_load_workloads(struct ferry_network_loader *nl, uint32_t array)
+{
+    FERRY_CLEANUP(clear) struct machines m = {.nl = nl};
+    struct ferry_networks *n = nl->n;
+    n->workloads = ferry_calloc(ferry_json_count(nl->l->doc, array), sizeof *n->workloads);
+    FERRY_JSON_EACH(nl->l->doc, array, v)
+    {
+        if (ferry_load_full(nl->l))
+            return;
+        load_workload(&m, v, (uint32_t)n->n_workloads++);
+    }
+}

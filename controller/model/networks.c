@@ -1,0 +1,173 @@
+/* The rules of networks and mappings, as pure functions; see ferry/networks.h.  Addresses are networks_addresses.c.
+ * SPDX-License-Identifier: MIT */
+#include <ferry/networks.h>
+
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const char *ferry_assignment_name(enum ferry_assignment assignment)
+{
+    return assignment == FERRY_ASSIGN_DHCP ? "dhcp" : "static";
+}
+
+/* ---- The end. ---- */
+
+static void free_network(struct ferry_vm_network *network)
+{
+    for (size_t i = 0; i < network->n_subnets; i++) {
+        free(network->subnets[i].name);
+        free(network->subnets[i].prefixes);
+    }
+    free(network->subnets);
+    free(network->pool);
+    free(network->dhcp);
+    free(network->name);
+}
+
+static void free_workload(struct ferry_workload *w)
+{
+    for (size_t i = 0; i < w->n_nics; i++) {
+        free(w->nics[i].name);
+        free(w->nics[i].addresses);
+    }
+    free(w->nics);
+    free(w->name);
+}
+
+void ferry_networks_free(struct ferry_networks *n)
+{
+    if (!n)
+        return;
+    for (size_t i = 0; i < n->n_servers; i++) {
+        free(n->servers[i].name);
+        free(n->servers[i].sites);
+    }
+    for (size_t i = 0; i < n->n_logical; i++)
+        free(n->logical[i].name);
+    for (size_t i = 0; i < n->n_clouds; i++) {
+        free(n->clouds[i].name);
+        free(n->clouds[i].logical);
+    }
+    for (size_t i = 0; i < n->n_networks; i++)
+        free_network(&n->networks[i]);
+    for (size_t i = 0; i < n->n_workloads; i++)
+        free_workload(&n->workloads[i]);
+    free(n->servers);
+    free(n->logical);
+    free(n->clouds);
+    free(n->networks);
+    free(n->mappings);
+    free(n->workloads);
+    free(n);
+}
+
+uint32_t ferry_networks_network(const struct ferry_networks *n, const char *name)
+{
+    for (uint32_t i = 0; i < n->n_networks; i++)
+        if (strcmp(n->networks[i].name, name) == 0)
+            return i;
+    return FERRY_NONE;
+}
+
+uint32_t ferry_networks_workload(const struct ferry_networks *n, const char *name)
+{
+    for (uint32_t i = 0; i < n->n_workloads; i++)
+        if (strcmp(n->workloads[i].name, name) == 0)
+            return i;
+    return FERRY_NONE;
+}
+
+/* ---- Which targets are available. ---- */
+
+static bool is_associated(const struct ferry_cloud *cloud, uint32_t logical)
+{
+    for (size_t i = 0; i < cloud->n_logical; i++)
+        if (cloud->logical[i] == logical)
+            return true;
+    return false;
+}
+
+enum ferry_available ferry_network_available(const struct ferry_networks *n, uint32_t cloud, uint32_t target)
+{
+    uint32_t by = n->clouds[cloud].protected_by;
+    if (by == FERRY_NONE)
+        return FERRY_CLOUD_UNPROTECTED;
+    if (n->clouds[by].server != n->networks[target].server)
+        return FERRY_OTHER_SERVER;
+    return is_associated(&n->clouds[by], n->networks[target].logical) ? FERRY_AVAILABLE
+                                                                      : FERRY_LOGICAL_UNASSOCIATED;
+}
+
+void ferry_network_available_text(const struct ferry_networks *n, uint32_t cloud, uint32_t target,
+                                  char ret[static 256])
+{
+    const struct ferry_vm_network *network = &n->networks[target];
+    const struct ferry_cloud *by =
+        n->clouds[cloud].protected_by == FERRY_NONE ? NULL : &n->clouds[n->clouds[cloud].protected_by];
+    ret[0] = '\0';
+    switch (ferry_network_available(n, cloud, target)) {
+    case FERRY_AVAILABLE:
+        break;
+    case FERRY_CLOUD_UNPROTECTED:
+        snprintf(ret, 256, "no cloud protects %s", n->clouds[cloud].name);
+        break;
+    case FERRY_OTHER_SERVER:
+        snprintf(ret, 256, "%s is on server %s, %s on %s", network->name, n->servers[network->server].name,
+                 by->name, n->servers[by->server].name);
+        break;
+    case FERRY_LOGICAL_UNASSOCIATED:
+        snprintf(ret, 256, "its logical network %s is not associated with %s",
+                 n->logical[network->logical].name, by->name);
+        break;
+    }
+}
+
+bool ferry_cloud_uses(const struct ferry_networks *n, uint32_t cloud, uint32_t network)
+{
+    if (n->clouds[cloud].server != n->networks[network].server)
+        return false;
+    if (is_associated(&n->clouds[cloud], n->networks[network].logical))
+        return true;
+    for (size_t i = 0; i < n->n_workloads; i++)
+        for (size_t j = 0; n->workloads[i].cloud == cloud && j < n->workloads[i].n_nics; j++)
+            if (n->workloads[i].nics[j].network == network)
+                return true;
+    return false;
+}
+
+bool ferry_network_mappable(const struct ferry_networks *n, uint32_t source, uint32_t target)
+{
+    return source != target && n->networks[source].site != n->networks[target].site;
+}
+
+/* ---- Where a machine is connected. ---- */
+
+uint32_t ferry_network_subnet(const struct ferry_networks *n, uint32_t source, uint32_t subnet,
+                              uint32_t target)
+{
+    const struct ferry_vm_network *from = &n->networks[source], *to = &n->networks[target];
+    for (uint32_t i = 0; i < to->n_subnets; i++)
+        if (strcmp(to->subnets[i].name, from->subnets[subnet].name) == 0)
+            return i;
+    return 0;
+}
+
+uint32_t ferry_network_failback(const struct ferry_networks *n, uint32_t source, uint32_t target,
+                                const struct ferry_replica *replica, enum ferry_failback *ret_why)
+{
+    bool moved = replica->state == FERRY_REPLICA_MOVED && replica->network != target;
+    uint32_t at = moved ? replica->network : target;
+    uint32_t mapped = at == FERRY_NONE ? FERRY_NONE : n->networks[at].mapped;
+    *ret_why = FERRY_FAILBACK_MAPPED;
+    if (replica->state == FERRY_REPLICA_DISCONNECTED)
+        *ret_why = FERRY_FAILBACK_DISCONNECTED;
+    else if (!moved && (mapped == FERRY_NONE || mapped == source))
+        *ret_why = FERRY_FAILBACK_SOURCE;
+    else if (mapped == FERRY_NONE)
+        *ret_why = FERRY_FAILBACK_UNMAPPED;
+    return *ret_why == FERRY_FAILBACK_SOURCE   ? source
+           : *ret_why == FERRY_FAILBACK_MAPPED ? mapped
+                                               : FERRY_NONE;
+}

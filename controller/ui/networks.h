@@ -1,0 +1,40 @@
+/* What the verbs `networks` and `addresses` share.  SPDX-License-Identifier: MIT */
+#ifndef FERRY_UI_NETWORKS_H
+#define FERRY_UI_NETWORKS_H
+
+#include "ui/ui.h"
+
+#include <ferry/reservation.h>
+
+/* Indices by name; -FERRY_EUSAGE with the nearest one.  `n` may be NULL. */
+int ui_find_network(struct ui *ui, const struct ferry_networks *n, const char *name, uint32_t *ret);
+int ui_find_machine(struct ui *ui, const struct ferry_networks *n, const char *name, uint32_t *ret);
+
+/* ---- networks_json.c ---- */
+
+/* May machines of `cloud` fail over to `target`? */
+struct ui_target {
+    uint32_t cloud, target;
+    bool available;
+    char why[256]; /* it is not */
+};
+struct ui_targets {
+    struct ui_target *v;
+    size_t n;
+};
+struct json_object *ui_networks_json(const struct ferry_topology *t, const struct ui_targets *answers,
+                                     struct json_object *warnings);
+
+/* ---- addresses_show.c ---- */
+
+struct ui_addresses {
+    const struct ferry_topology *t;
+    bool failback;
+    struct ferry_address_rows rows; /* those to show */
+    struct json_object *warnings;   /* an array of texts */
+};
+void ui_addresses_table(const struct ui *ui, const struct ui_addresses *a);
+void ui_addresses_csv(const struct ui_addresses *a);
+struct json_object *ui_addresses_json(const struct ui_addresses *a);
+
+#endif
