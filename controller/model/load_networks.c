@@ -163,7 +163,11 @@ static bool load_ends(struct ferry_loader *l, uint32_t v, struct ferry_range *re
         ferry_json_error(l->doc, v, &l->err, "'%.80s' is no range: FIRST-LAST, or one address", text);
         return false;
     }
-    if (ret->first.family != ret->last.family || ferry_addr_compare(&ret->first, &ret->last) > 0) {
+    if (ret->first.family != ret->last.family) {
+        ferry_json_error(l->doc, v, &l->err, "%s is of two families", text);
+        return false;
+    }
+    if (ferry_addr_compare(&ret->first, &ret->last) > 0) {
         ferry_json_error(l->doc, v, &l->err, "%s does not go upwards", text);
         return false;
     }

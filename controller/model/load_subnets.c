@@ -56,16 +56,15 @@ bool ferry_load_prefix(struct ferry_loader *l, uint32_t v, struct ferry_prefix *
 
 static bool load_prefix(struct ferry_loader *l, uint32_t object, uint32_t index)
 {
-    char text[FERRY_PREFIX_STRLEN];
+    const char *text = NULL;
     struct ferry_prefix p;
     uint32_t v;
     if (ferry_json_need(l->doc, object, "prefix", FERRY_JSON_STRING, &v, &l->err) < 0 ||
         !ferry_load_prefix(l, v, &p))
         return false;
     uint32_t first = ferry_map_add(&l->prefixes, ferry_json_arena(l->doc, &p, sizeof p), sizeof p, index);
-    if (first != FERRY_MAP_NONE)
-        ferry_json_error(l->doc, v, &l->err, "%s is subnet '%s' already", ferry_prefix_text(&p, text),
-                         l->t->subnets[first].name);
+    if (first != FERRY_MAP_NONE && ferry_json_string(l->doc, v, &text, &l->err) == 0)
+        ferry_json_error(l->doc, v, &l->err, "%s is subnet '%s' already", text, l->t->subnets[first].name);
     l->t->subnets[index].prefix = p;
     return true;
 }

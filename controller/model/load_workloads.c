@@ -96,9 +96,10 @@ static void load_assignment(struct ferry_loader *l, uint32_t object, struct ferr
     const char *text = "static";
     if (ferry_json_opt_string(l->doc, object, "assignment", &text, &l->err) < 0)
         return;
-    if (strcmp(text, "dhcp") == 0)
-        nic->assignment = FERRY_ASSIGN_DHCP;
-    else if (strcmp(text, "static") != 0)
+    if (strcmp(text, "static") == 0)
+        return;
+    nic->assignment = FERRY_ASSIGN_DHCP;
+    if (strcmp(text, "dhcp") != 0)
         ferry_json_error(l->doc, ferry_json_get(l->doc, object, "assignment"), &l->err,
                          "'%.40s' is neither static nor dhcp", text);
 }

@@ -7,11 +7,65 @@
  * SPDX-License-Identifier: MIT */
 #include "fuzz.h"
 
+#include <ferry/networks.h>
 #include <ferry/plan.h>
 #include <ferry/prove.h>
 #include <string.h>
 
 enum { INPUT_MOST = 16 * 1024, ROUTERS_MOST = 16, BITS = 4 };
+
+static bool is_one(uint32_t index, size_t n)
+{
+    return index == FERRY_NONE || index < n;
+}
+
+static void check_networks(const struct ferry_networks *n, size_t n_sites)
+{
+    for (uint32_t i = 0; i < n->n_clouds; i++) {
+        FUZZ_CHECK(n->clouds[i].server < n->n_servers && is_one(n->clouds[i].protected_by, n->n_clouds));
+        for (uint32_t k = 0; k < n->n_networks; k++) {
+            char why[256];
+            ferry_network_available_text(n, i, k, why);
+            FUZZ_CHECK(!why[0] == (ferry_network_available(n, i, k) == FERRY_AVAILABLE));
+            (void)ferry_cloud_uses(n, i, k);
+        }
+    }
+    for (uint32_t i = 0; i < n->n_networks; i++) {
+        const struct ferry_vm_network *v = &n->networks[i];
+        FUZZ_CHECK(ferry_networks_network(n, v->name) == i && v->n_subnets);
+        FUZZ_CHECK(v->site < n_sites && v->server < n->n_servers && v->logical < n->n_logical);
+        FUZZ_CHECK(is_one(v->mapped, n->n_networks));
+        FUZZ_CHECK(v->mapped == FERRY_NONE || ferry_network_mappable(n, i, v->mapped));
+    }
+}
+
+/* No address of a network is given to two NICs, nor one that somebody has there; and what is given is the pool's, or the
+ * machine's own. */
+static void check_addresses(const struct ferry_topology *t, bool failback)
+{
+    struct ferry_address_rows rows;
+    ferry_networks_addresses(t, failback, NULL, 0, &rows);
+    for (size_t i = 0; i < rows.n; i++) {
+        const struct ferry_address_row *row = &rows.v[i];
+        const struct ferry_nic *nic = &t->networks->workloads[row->workload].nics[row->nic];
+        FUZZ_CHECK(nic->network < t->networks->n_networks);
+        FUZZ_CHECK(is_one(row->network, t->networks->n_networks));
+        if (!row->after.family)
+            continue;
+        const struct ferry_vm_network *v = &t->networks->networks[row->network];
+        FUZZ_CHECK(ferry_network_subnet_has(&v->subnets[row->subnet], &row->after));
+        FUZZ_CHECK(row->why == FERRY_ADDRESS_OWN || ferry_ranges_contain(v->pool, v->n_pool, &row->after));
+        for (size_t k = 0; k < rows.n; k++) {
+            const struct ferry_address_row *other = &rows.v[k];
+            const struct ferry_nic *owner = &t->networks->workloads[other->workload].nics[other->nic];
+            if (k != i && other->network == row->network)
+                FUZZ_CHECK(!ferry_addr_equal(&other->after, &row->after));
+            if (row->why != FERRY_ADDRESS_OWN && owner->network == row->network)
+                FUZZ_CHECK(!ferry_addr_equal(&other->own, &row->after));
+        }
+    }
+    ferry_address_rows_clear(&rows);
+}
 
 static void check_end(const struct ferry_topology *t, const struct ferry_end *e)
 {
@@ -103,6 +157,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     } else {
         FUZZ_CHECK(!findings.n);
         check_references(t);
+        if (t->networks) {
+            check_networks(t->networks, t->n_sites);
+            check_addresses(t, false);
+            check_addresses(t, true);
+        }
         for (uint32_t s = 0; s < t->n_subnets && s < 2 && t->n_routers <= ROUTERS_MOST; s++)
             for (uint32_t site = 0; site < t->n_sites && site < 4; site++)
                 check_moves(t, s, site);
