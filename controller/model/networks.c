@@ -171,3 +171,51 @@ uint32_t ferry_network_failback(const struct ferry_networks *n, uint32_t source,
            : *ret_why == FERRY_FAILBACK_MAPPED ? mapped
                                                : FERRY_NONE;
 }
+
+/* ---- Which routes follow. ---- */
+
+static bool has_prefix(const struct ferry_network_subnet *subnet, const struct ferry_prefix *p)
+{
+    for (size_t i = 0; i < subnet->n_prefixes; i++)
+        if (ferry_prefix_equal(&subnet->prefixes[i], p))
+            return true;
+    return false;
+}
+
+void ferry_network_moves_add(const struct ferry_topology *t, uint32_t network,
+                             struct ferry_network_moves *ret)
+{
+    const struct ferry_networks *n = t->networks;
+    const struct ferry_vm_network *from = &n->networks[network];
+    char text[FERRY_PREFIX_STRLEN];
+    for (uint32_t s = 0; from->mapped != FERRY_NONE && s < from->n_subnets; s++)
+        for (size_t i = 0; i < from->subnets[s].n_prefixes; i++) {
+            struct ferry_network_move move = {.network = network,
+                                              .subnet = s,
+                                              .prefix = from->subnets[s].prefixes[i],
+                                              .target = from->mapped,
+                                              .routed = FERRY_NONE,
+                                              .follows = FERRY_FOLLOWS_READDRESSED};
+            move.target_subnet = ferry_network_subnet(n, network, s, from->mapped);
+            if (has_prefix(&n->networks[from->mapped].subnets[move.target_subnet], &move.prefix)) {
+                move.routed = ferry_topology_subnet(t, ferry_prefix_text(&move.prefix, text));
+                move.follows = move.routed == FERRY_NONE ? FERRY_FOLLOWS_UNROUTED : FERRY_FOLLOWS_ROUTED;
+            }
+            FERRY_GROW(ret->v, ret->n);
+            ret->v[ret->n++] = move;
+        }
+}
+
+void ferry_network_moves_clear(struct ferry_network_moves *moves)
+{
+    free(moves->v);
+    *moves = (struct ferry_network_moves){0};
+}
+
+bool ferry_network_moves_along(const struct ferry_networks *n, const struct ferry_network_move *move,
+                               const struct ferry_nic *nic)
+{
+    const struct ferry_vm_network *network = &n->networks[nic->network];
+    return network->site == n->networks[move->network].site &&
+           has_prefix(&network->subnets[nic->subnet], &move->prefix);
+}

@@ -10,6 +10,19 @@
 int ui_find_network(struct ui *ui, const struct ferry_networks *n, const char *name, uint32_t *ret);
 int ui_find_machine(struct ui *ui, const struct ferry_networks *n, const char *name, uint32_t *ret);
 
+/* ---- select_network.c: from a network's mapping to moves ---- */
+
+struct ui_moves {
+    struct ferry_move *v;
+    size_t n;
+};
+void ui_moves_add(struct ui_moves *m, struct ferry_move move);
+void ui_moves_clear(struct ui_moves *m);
+/* The moves that follow from the mappings of these networks; on stderr what each prefix does, and which machines go along.
+ * -FERRY_EUSAGE: unknown, not mapped, or one subnet to two sites. */
+int ui_network_moves(struct ui *ui, const struct ferry_topology *t, char *const *networks, size_t n,
+                     struct ui_moves *moves);
+
 /* ---- networks_json.c ---- */
 
 /* May machines of `cloud` fail over to `target`? */

@@ -152,9 +152,9 @@ static int make(struct ui *ui, const struct plan_options *o, struct ferry_plan *
     FERRY_CLEANUP(ui_fleet_cleanup) struct ferry_fleet *fleet = NULL;
     struct ferry_fleet_config config = ui_fleet_config(ui);
     if (!ui_selection_given(&o->selection))
-        return ferry_error(
-            &ui->err, FERRY_EUSAGE,
-            "plan: nothing to plan: give --move SUBNET=SITE, --evacuate SITE --to SITE or --failback");
+        return ferry_error(&ui->err, FERRY_EUSAGE,
+                           "plan: nothing to plan: give --move SUBNET=SITE, --evacuate SITE --to SITE, "
+                           "--failback or --network NETWORK");
     if (ui->json && o->format != FORMAT_NONE && o->format != FORMAT_JSON)
         return ferry_error(&ui->err, FERRY_EUSAGE, "plan: --json and --format %s exclude each other",
                            o->format == FORMAT_TEXT ? "text" : "native");
@@ -207,6 +207,7 @@ const struct ui_verb ui_verb_plan = {
                 "  ferry -t site.json plan --move app=recovery\n"
                 "  ferry -t site.json plan --move app=recovery --move 10.8.0.0/16=third --out move.plan\n"
                 "  ferry -t site.json plan --evacuate primary --to recovery --format native\n"
+                "  ferry -t site.json plan --network VMNetwork1-NewYork\n"
                 "  ferry -t site.json plan --failback --reverse\n"
                 "  ferry -t site.json plan --offline --active app=recovery --move app=primary --json\n\n"
                 "Exit status: 0, also where there is nothing to do; with --detailed-exitcode 2 where there "

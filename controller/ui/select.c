@@ -15,7 +15,8 @@ enum {
     KEY_OFFLINE,
     KEY_ACTIVE,
     KEY_UNREACHABLE,
-    KEY_ATTEST
+    KEY_ATTEST,
+    KEY_NETWORK
 };
 
 static const struct argp_option options[] = {
@@ -24,6 +25,9 @@ static const struct argp_option options[] = {
     {"evacuate", KEY_EVACUATE, "SITE", 0, "Move every subnet that is active there (with --to)", 1},
     {"to", KEY_TO, "SITE", 0, "Where --evacuate moves to", 1},
     {"failback", KEY_FAILBACK, NULL, 0, "Move home every subnet that is away from home", 1},
+    {"network", KEY_NETWORK, "NETWORK", 0,
+     "Move what follows from this VM network's mapping: its subnets that keep their addresses; several times",
+     1},
     {"mode", KEY_MODE, "MODE", 0,
      "planned: every router answers (default); disaster: the old site is lost, and fenced off first", 1},
     {"unreachable", KEY_UNREACHABLE, "ROUTER", 0,
@@ -56,8 +60,8 @@ static int finish(struct ui_selection *s)
         return ui_usage(s->ui, "--evacuate needs --to SITE");
     if (s->to && !s->evacuate)
         return ui_usage(s->ui, "--to goes with --evacuate SITE");
-    if ((s->n_moves > 0) + (s->evacuate != NULL) + s->failback > 1)
-        return ui_usage(s->ui, "--move, --evacuate and --failback exclude each other");
+    if ((s->n_moves > 0) + (s->evacuate != NULL) + s->failback + (s->n_networks > 0) > 1)
+        return ui_usage(s->ui, "--move, --evacuate, --failback and --network exclude each other");
     if ((s->n_unreachable || s->attest) && !(s->mode && strcmp(s->mode, "disaster") == 0))
         return ui_usage(s->ui, "%s goes with --mode disaster", s->attest ? "--attest" : "--unreachable");
     if (s->n_actives && !s->offline)
@@ -83,6 +87,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_ATTEST:
         return once(s, &s->attest, "--attest", arg);
+    case KEY_NETWORK:
+        FERRY_GROW(s->networks, s->n_networks);
+        s->networks[s->n_networks++] = arg;
+        return 0;
     case KEY_EVACUATE:
         return once(s, &s->evacuate, "--evacuate", arg);
     case KEY_TO:
@@ -115,7 +123,7 @@ const struct argp ui_offline_argp = {.options = offline_options, .parser = parse
 
 bool ui_selection_given(const struct ui_selection *s)
 {
-    return s->n_moves || s->evacuate || s->failback;
+    return s->n_moves || s->evacuate || s->failback || s->n_networks;
 }
 
 void ui_selection_clear(struct ui_selection *s)
@@ -123,8 +131,9 @@ void ui_selection_clear(struct ui_selection *s)
     free(s->moves);
     free(s->actives);
     free(s->unreachable);
-    s->moves = s->actives = s->unreachable = NULL;
-    s->n_moves = s->n_actives = s->n_unreachable = 0;
+    free(s->networks);
+    s->moves = s->actives = s->unreachable = s->networks = NULL;
+    s->n_moves = s->n_actives = s->n_unreachable = s->n_networks = 0;
 }
 
 /* ---- cleanups ---- */
@@ -198,7 +207,7 @@ int ui_journal_look(struct ui *ui, struct ferry_journal **ret)
     return r;
 }
 
-static int unknown(struct ui *ui, const char *what, const char *name, const char *const *names, size_t n)
+int ui_unknown(struct ui *ui, const char *what, const char *name, const char *const *names, size_t n)
 {
     const char *near = ui_nearest(name, names, n);
     return ferry_error(&ui->err, FERRY_EUSAGE, "unknown %s '%s'%s%s%s", what, name,
@@ -215,7 +224,7 @@ int ui_find_subnet(struct ui *ui, const struct ferry_topology *t, const char *na
     FERRY_AUTOFREE const char **names = ferry_calloc(t->n_subnets + 1, sizeof *names);
     for (size_t k = 0; k < t->n_subnets; k++)
         names[k] = t->subnets[k].name;
-    return unknown(ui, "subnet", name, names, t->n_subnets);
+    return ui_unknown(ui, "subnet", name, names, t->n_subnets);
 }
 
 int ui_find_site(struct ui *ui, const struct ferry_topology *t, const char *name, uint32_t *ret)
@@ -228,7 +237,7 @@ int ui_find_site(struct ui *ui, const struct ferry_topology *t, const char *name
     FERRY_AUTOFREE const char **names = ferry_calloc(t->n_sites + 1, sizeof *names);
     for (size_t k = 0; k < t->n_sites; k++)
         names[k] = t->sites[k].name;
-    return unknown(ui, "site", name, names, t->n_sites);
+    return ui_unknown(ui, "site", name, names, t->n_sites);
 }
 
 int ui_find_router(struct ui *ui, const struct ferry_topology *t, const char *name, uint32_t *ret)
@@ -241,35 +250,7 @@ int ui_find_router(struct ui *ui, const struct ferry_topology *t, const char *na
     FERRY_AUTOFREE const char **names = ferry_calloc(t->n_routers + 1, sizeof *names);
     for (size_t k = 0; k < t->n_routers; k++)
         names[k] = t->routers[k].name;
-    return unknown(ui, "router", name, names, t->n_routers);
-}
-
-int ui_find_network(struct ui *ui, const struct ferry_networks *n, const char *name, uint32_t *ret)
-{
-    size_t count = n ? n->n_networks : 0;
-    uint32_t i = n ? ferry_networks_network(n, name) : FERRY_NONE;
-    if (i != FERRY_NONE) {
-        *ret = i;
-        return 0;
-    }
-    FERRY_AUTOFREE const char **names = ferry_calloc(count + 1, sizeof *names);
-    for (size_t k = 0; k < count; k++)
-        names[k] = n->networks[k].name;
-    return unknown(ui, "network", name, names, count);
-}
-
-int ui_find_machine(struct ui *ui, const struct ferry_networks *n, const char *name, uint32_t *ret)
-{
-    size_t count = n ? n->n_workloads : 0;
-    uint32_t i = n ? ferry_networks_workload(n, name) : FERRY_NONE;
-    if (i != FERRY_NONE) {
-        *ret = i;
-        return 0;
-    }
-    FERRY_AUTOFREE const char **names = ferry_calloc(count + 1, sizeof *names);
-    for (size_t k = 0; k < count; k++)
-        names[k] = n->workloads[k].name;
-    return unknown(ui, "machine", name, names, count);
+    return ui_unknown(ui, "router", name, names, t->n_routers);
 }
 
 static int parse_pair(struct ui *ui, const struct ferry_topology *t, const char *option, const char *text,
@@ -292,24 +273,8 @@ static int parse_pair(struct ui *ui, const struct ferry_topology *t, const char 
 
 /* ---- the state and the moves ---- */
 
-struct moves {
-    struct ferry_move *v;
-    size_t n;
-};
-
-static void moves_clear(struct moves *m)
-{
-    free(m->v);
-}
-
-static void moves_add(struct moves *m, struct ferry_move move)
-{
-    FERRY_GROW(m->v, m->n);
-    m->v[m->n++] = move;
-}
-
 static int named_moves(struct ui *ui, const struct ui_selection *s, const struct ferry_topology *t,
-                       struct moves *moves)
+                       struct ui_moves *moves)
 {
     for (size_t i = 0; i < s->n_moves; i++) {
         struct ferry_move move;
@@ -320,14 +285,14 @@ static int named_moves(struct ui *ui, const struct ui_selection *s, const struct
             if (moves->v[k].subnet == move.subnet)
                 return ferry_error(&ui->err, FERRY_EUSAGE, "--move: subnet %s stands twice",
                                    t->subnets[move.subnet].name);
-        moves_add(moves, move);
+        ui_moves_add(moves, move);
     }
     return 0;
 }
 
 /* --evacuate and --failback look at where subnets are. */
 static int found_moves(struct ui *ui, const struct ui_selection *s, const struct ferry_live *live,
-                       struct moves *moves)
+                       struct ui_moves *moves)
 {
     const struct ferry_topology *t = live->topology;
     uint32_t from = FERRY_NONE, to = FERRY_NONE;
@@ -347,9 +312,9 @@ static int found_moves(struct ui *ui, const struct ui_selection *s, const struct
                                 "%s is attached at two sites; see `ferry status`, and `ferry reconcile`",
                                 subnet->name);
         if (s->evacuate && at == from)
-            moves_add(moves, (struct ferry_move){live->subnets[i], to});
+            ui_moves_add(moves, (struct ferry_move){live->subnets[i], to});
         if (s->failback && at != subnet->home && at != FERRY_NONE)
-            moves_add(moves, (struct ferry_move){live->subnets[i], subnet->home});
+            ui_moves_add(moves, (struct ferry_move){live->subnets[i], subnet->home});
     }
     return 0;
 }
@@ -393,10 +358,12 @@ static int rested(struct ui *ui, const struct ferry_topology *t, struct ferry_ov
 int ui_plan_select(struct ui *ui, const struct ui_selection *s, const struct ferry_topology *t,
                    struct ferry_fleet *fleet, struct ferry_plan **ret)
 {
-    FERRY_CLEANUP(moves_clear) struct moves moves = {0};
+    FERRY_CLEANUP(ui_moves_clear) struct ui_moves moves = {0};
     FERRY_CLEANUP(ui_pool_cleanup) struct ferry_pool *pool = ferry_pool_new();
     FERRY_CLEANUP(live_cleanup) struct ferry_live *live = NULL;
     int r = named_moves(ui, s, t, &moves);
+    if (r == 0 && s->n_networks)
+        r = ui_network_moves(ui, t, s->networks, s->n_networks, &moves);
     if (r < 0)
         return r;
     bool search = s->evacuate || s->failback;

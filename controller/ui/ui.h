@@ -144,7 +144,8 @@ struct ui_selection {
     char **moves;       /* "SUBNET=SITE" */
     char **actives;     /* "SUBNET=SITE" */
     char **unreachable; /* routers */
-    size_t n_moves, n_actives, n_unreachable;
+    char **networks;    /* VM networks that fail over */
+    size_t n_moves, n_actives, n_unreachable, n_networks;
     const char *evacuate, *to, *mode, *attest;
     bool failback, offline;
     struct ferry_overrides *overrides; /* the caller's; may be NULL */
@@ -166,6 +167,8 @@ struct ferry_fleet_config ui_fleet_config(struct ui *ui);
 int ui_journal_look(struct ui *ui, struct ferry_journal **ret);
 /* Opens it, makes it where there is none; what is written is this process's and this verb's deed. */
 int ui_journal_open(struct ui *ui, struct ferry_journal **ret);
+/* -FERRY_EUSAGE: "unknown WHAT 'name'", with the nearest of `names`. */
+int ui_unknown(struct ui *ui, const char *what, const char *name, const char *const *names, size_t n);
 /* Indices by what stands on the command line; -FERRY_EUSAGE with the nearest name. */
 int ui_find_subnet(struct ui *ui, const struct ferry_topology *t, const char *name, uint32_t *ret);
 int ui_find_site(struct ui *ui, const struct ferry_topology *t, const char *name, uint32_t *ret);

@@ -133,6 +133,34 @@ enum ferry_failback {
 uint32_t ferry_network_failback(const struct ferry_networks *n, uint32_t source, uint32_t target,
                                 const struct ferry_replica *replica, enum ferry_failback *ret_why);
 
+/* ---- Which routes follow. ---- */
+
+enum ferry_follows {
+    FERRY_FOLLOWS_ROUTED,      /* its addresses are retained: the routed subnet moves to the target's site */
+    FERRY_FOLLOWS_READDRESSED, /* the target's subnet has other addresses: no route changes */
+    FERRY_FOLLOWS_UNROUTED,    /* its addresses are retained, but no routed subnet has that prefix */
+};
+/* What a failover of a network means for one prefix of one of its subnets. */
+struct ferry_network_move {
+    uint32_t network, subnet; /* of the source */
+    struct ferry_prefix prefix;
+    uint32_t target, target_subnet;
+    enum ferry_follows follows;
+    uint32_t routed; /* of FERRY_FOLLOWS_ROUTED: the topology's subnet */
+};
+struct ferry_network_moves {
+    struct ferry_network_move *v; /* in the order of the file */
+    size_t n;
+};
+/* Of a mapped network; nothing for an unmapped one.  Adds to what is in `ret`. */
+void ferry_network_moves_add(const struct ferry_topology *t, uint32_t network,
+                             struct ferry_network_moves *ret);
+void ferry_network_moves_clear(struct ferry_network_moves *moves);
+/* Whether a NIC is in the way of such a move: it is at the source's site, and one of its subnet's prefixes is the one that
+ * moves; whatever its own network is, its addresses go along. */
+bool ferry_network_moves_along(const struct ferry_networks *n, const struct ferry_network_move *move,
+                               const struct ferry_nic *nic);
+
 /* ---- Addresses. ---- */
 
 /* Whether the DHCP ranges of the target's subnet cover those of the source's; false with the first part that they do not. */

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/mem.h"
 #include <ferry/networks.h>
 #include <string.h>
 
@@ -220,6 +221,54 @@ static void failback_without_a_mapping_of_the_target_leads_to_the_source_network
     ferry_topology_free(t);
 }
 
+/* ---- Which routes follow. ---- */
+
+static void subnets_that_keep_their_addresses_move_and_others_do_not(void **state)
+{
+    struct ferry_topology *t = load(EXAMPLE);
+    FERRY_CLEANUP(ferry_network_moves_clear) struct ferry_network_moves moves = {0};
+    (void)state;
+    ferry_network_moves_add(t, network(t, "VMNetwork1-NewYork"), &moves);
+    assert_int_equal(moves.n, 3); /* apps, web, batch */
+    assert_int_equal(moves.v[0].follows, FERRY_FOLLOWS_ROUTED);
+    assert_int_equal(moves.v[0].routed, ferry_topology_subnet(t, "apps"));
+    assert_int_equal(moves.v[1].follows, FERRY_FOLLOWS_ROUTED);
+    assert_int_equal(moves.v[1].routed, ferry_topology_subnet(t, "web"));
+    assert_int_equal(moves.v[2].follows, FERRY_FOLLOWS_READDRESSED);
+    ferry_network_moves_add(t, network(t, "VMNetwork2-NewYork"), &moves); /* not mapped */
+    assert_int_equal(moves.n, 3);
+    ferry_topology_free(t);
+}
+
+static void a_prefix_that_nothing_routes_is_named(void **state)
+{
+    struct ferry_topology *t = load(FERRY_SOURCE_DIR "/tests/fixtures/topology/valid/networks.json");
+    FERRY_CLEANUP(ferry_network_moves_clear) struct ferry_network_moves moves = {0};
+    (void)state;
+    ferry_network_moves_add(t, network(t, "e"), &moves);
+    assert_int_equal(moves.n, 3); /* two prefixes of a, one of b */
+    assert_int_equal(moves.v[0].follows, FERRY_FOLLOWS_UNROUTED);
+    assert_int_equal(moves.v[1].follows, FERRY_FOLLOWS_UNROUTED);
+    assert_int_equal(moves.v[2].follows, FERRY_FOLLOWS_READDRESSED);
+    ferry_topology_free(t);
+}
+
+static void every_machine_of_the_site_in_that_subnet_moves_along(void **state)
+{
+    struct ferry_topology *t = load(EXAMPLE);
+    const struct ferry_networks *n = t->networks;
+    FERRY_CLEANUP(ferry_network_moves_clear) struct ferry_network_moves moves = {0};
+    (void)state;
+    ferry_network_moves_add(t, network(t, "VMNetwork1-NewYork"), &moves);
+    for (size_t i = 0; i < n->n_workloads; i++) {
+        const char *name = n->workloads[i].name;
+        bool apps = strcmp(name, "VM1") == 0 || strcmp(name, "VM3") == 0 || strcmp(name, "VM5") == 0;
+        assert_int_equal(ferry_network_moves_along(n, &moves.v[0], &n->workloads[i].nics[0]),
+                         apps); /* VM7 is in Chicago */
+    }
+    ferry_topology_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -239,6 +288,9 @@ int main(void)
         cmocka_unit_test(failback_row_4_a_changed_mapping_leads_to_the_network_mapped_now),
         cmocka_unit_test(failback_of_a_replica_on_a_mapped_network_follows_that_mapping),
         cmocka_unit_test(failback_without_a_mapping_of_the_target_leads_to_the_source_network),
+        cmocka_unit_test(subnets_that_keep_their_addresses_move_and_others_do_not),
+        cmocka_unit_test(a_prefix_that_nothing_routes_is_named),
+        cmocka_unit_test(every_machine_of_the_site_in_that_subnet_moves_along),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

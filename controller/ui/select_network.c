@@ -1,0 +1,127 @@
+/* --network: the moves that follow from a VM network's mapping, and which machines they take along.
+ * SPDX-License-Identifier: MIT */
+#include "ui/networks.h"
+
+#include "base/mem.h"
+#include <string.h>
+
+int ui_find_network(struct ui *ui, const struct ferry_networks *n, const char *name, uint32_t *ret)
+{
+    size_t count = n ? n->n_networks : 0;
+    uint32_t i = n ? ferry_networks_network(n, name) : FERRY_NONE;
+    if (i != FERRY_NONE) {
+        *ret = i;
+        return 0;
+    }
+    FERRY_AUTOFREE const char **names = ferry_calloc(count + 1, sizeof *names);
+    for (size_t k = 0; k < count; k++)
+        names[k] = n->networks[k].name;
+    return ui_unknown(ui, "network", name, names, count);
+}
+
+int ui_find_machine(struct ui *ui, const struct ferry_networks *n, const char *name, uint32_t *ret)
+{
+    size_t count = n ? n->n_workloads : 0;
+    uint32_t i = n ? ferry_networks_workload(n, name) : FERRY_NONE;
+    if (i != FERRY_NONE) {
+        *ret = i;
+        return 0;
+    }
+    FERRY_AUTOFREE const char **names = ferry_calloc(count + 1, sizeof *names);
+    for (size_t k = 0; k < count; k++)
+        names[k] = n->workloads[k].name;
+    return ui_unknown(ui, "machine", name, names, count);
+}
+
+void ui_moves_add(struct ui_moves *m, struct ferry_move move)
+{
+    FERRY_GROW(m->v, m->n);
+    m->v[m->n++] = move;
+}
+
+void ui_moves_clear(struct ui_moves *m)
+{
+    free(m->v);
+}
+
+/* "VM1, VM3" of the machines that go along; NULL: none. */
+static char *machines_along(const struct ferry_networks *n, const struct ferry_network_move *move)
+{
+    char *list = NULL;
+    for (size_t i = 0; i < n->n_workloads; i++) {
+        const struct ferry_workload *w = &n->workloads[i];
+        bool along = false;
+        for (size_t k = 0; k < w->n_nics; k++)
+            along = along || ferry_network_moves_along(n, move, &w->nics[k]);
+        if (!along)
+            continue;
+        char *longer = ferry_asprintf("%s%s%s", list ? list : "", list ? ", " : "", w->name);
+        free(list);
+        list = longer;
+    }
+    return list;
+}
+
+static void say(const struct ui *ui, const struct ferry_topology *t, const struct ferry_network_move *move)
+{
+    const struct ferry_networks *n = t->networks;
+    const struct ferry_vm_network *from = &n->networks[move->network], *to = &n->networks[move->target];
+    char prefix[FERRY_PREFIX_STRLEN];
+    ferry_prefix_text(&move->prefix, prefix);
+    FERRY_AUTOFREE char *along = move->follows == FERRY_FOLLOWS_ROUTED ? machines_along(n, move) : NULL;
+    switch (move->follows) {
+    case FERRY_FOLLOWS_ROUTED:
+        ui_note(ui, "%s, %s %s: subnet %s moves to %s; machines that move along: %s", from->name,
+                from->subnets[move->subnet].name, prefix, t->subnets[move->routed].name,
+                t->sites[to->site].name, along ? along : "none");
+        break;
+    case FERRY_FOLLOWS_READDRESSED:
+        ui_note(ui, "%s, %s %s: %s, subnet %s, has other addresses: no route changes", from->name,
+                from->subnets[move->subnet].name, prefix, to->name, to->subnets[move->target_subnet].name);
+        break;
+    case FERRY_FOLLOWS_UNROUTED:
+        ui_warn(ui, "%s, %s %s: the topology routes no such subnet: nothing moves", from->name,
+                from->subnets[move->subnet].name, prefix);
+        break;
+    }
+}
+
+/* Two networks may share a subnet: once, where both lead to one site. */
+static int add_move(struct ui *ui, const struct ferry_topology *t, const struct ferry_network_move *move,
+                    struct ui_moves *moves)
+{
+    uint32_t to = t->networks->networks[move->target].site;
+    for (size_t i = 0; i < moves->n; i++) {
+        if (moves->v[i].subnet != move->routed)
+            continue;
+        return moves->v[i].to == to
+                   ? 0
+                   : ferry_error(&ui->err, FERRY_EUSAGE, "--network: subnet %s would go to %s and to %s",
+                                 t->subnets[move->routed].name, t->sites[moves->v[i].to].name,
+                                 t->sites[to].name);
+    }
+    ui_moves_add(moves, (struct ferry_move){move->routed, to});
+    return 0;
+}
+
+int ui_network_moves(struct ui *ui, const struct ferry_topology *t, char *const *networks, size_t n,
+                     struct ui_moves *moves)
+{
+    FERRY_CLEANUP(ferry_network_moves_clear) struct ferry_network_moves list = {0};
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        uint32_t network;
+        r = ui_find_network(ui, t->networks, networks[i], &network);
+        if (r == 0 && t->networks->networks[network].mapped == FERRY_NONE)
+            r = ferry_error(&ui->err, FERRY_EUSAGE, "--network: %s is not mapped, so nothing follows",
+                            networks[i]);
+        if (r == 0)
+            ferry_network_moves_add(t, network, &list);
+    }
+    for (size_t i = 0; r == 0 && i < list.n; i++) {
+        say(ui, t, &list.v[i]);
+        if (list.v[i].follows == FERRY_FOLLOWS_ROUTED)
+            r = add_move(ui, t, &list.v[i], moves);
+    }
+    return r;
+}
