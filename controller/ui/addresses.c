@@ -209,25 +209,6 @@ static void warn(struct ui_addresses *a, char *text)
     free(text);
 }
 
-/* "DHCP addresses are not managed": whether the other site's server can lease the same ones is looked at here. */
-static void check_dhcp(struct ui_addresses *a, const struct ferry_address_row *row)
-{
-    const struct ferry_networks *n = a->t->networks;
-    const struct ferry_vm_network *to = &n->networks[row->network];
-    const struct ferry_nic *nic = &n->workloads[row->workload].nics[row->nic];
-    const struct ferry_vm_network *from = &n->networks[nic->network];
-    struct ferry_range missing;
-    char text[FERRY_RANGE_STRLEN];
-    if (to == from)
-        return;
-    if (!from->n_dhcp)
-        warn(a, ferry_asprintf("%s names no DHCP range: whether %s leases the same cannot be checked",
-                               from->name, to->name));
-    else if (!ferry_dhcp_covers(from, nic->subnet, to, row->subnet, &missing))
-        warn(a, ferry_asprintf("DHCP of %s (subnet %s) does not lease %s, which that of %s does", to->name,
-                               to->subnets[row->subnet].name, ferry_range_text(&missing, text), from->name));
-}
-
 /* Each pair of subnets once. */
 static void check_all_dhcp(struct ui_addresses *a)
 {
@@ -241,8 +222,9 @@ static void check_all_dhcp(struct ui_addresses *a)
             again = a->rows.v[k].why == FERRY_ADDRESS_DHCP && other->network == nic->network &&
                     other->subnet == nic->subnet && a->rows.v[k].network == row->network;
         }
-        if (!again)
-            check_dhcp(a, row);
+        char *gap = again ? NULL : ui_dhcp_gap(n, nic, row->network, row->subnet);
+        if (gap)
+            warn(a, gap);
     }
 }
 

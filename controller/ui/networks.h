@@ -23,6 +23,10 @@ void ui_moves_clear(struct ui_moves *m);
 int ui_network_moves(struct ui *ui, const struct ferry_topology *t, char *const *networks, size_t n,
                      struct ui_moves *moves);
 
+/* What the DHCP of a NIC's target subnet does not lease, or that it cannot be known; NULL: nothing to say.  malloc'd. */
+char *ui_dhcp_gap(const struct ferry_networks *n, const struct ferry_nic *nic, uint32_t target,
+                  uint32_t subnet);
+
 /* ---- networks_json.c ---- */
 
 /* May machines of `cloud` fail over to `target`? */

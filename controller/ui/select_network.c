@@ -86,6 +86,40 @@ static void say(const struct ui *ui, const struct ferry_topology *t, const struc
     }
 }
 
+char *ui_dhcp_gap(const struct ferry_networks *n, const struct ferry_nic *nic, uint32_t target,
+                  uint32_t subnet)
+{
+    const struct ferry_vm_network *from = &n->networks[nic->network], *to = &n->networks[target];
+    struct ferry_range missing;
+    char text[FERRY_RANGE_STRLEN];
+    if (to == from)
+        return NULL;
+    if (!from->n_dhcp)
+        return ferry_asprintf("%s names no DHCP range: whether %s leases the same cannot be checked",
+                              from->name, to->name);
+    if (ferry_dhcp_covers(from, nic->subnet, to, subnet, &missing))
+        return NULL;
+    return ferry_asprintf("DHCP of %s (subnet %s) does not lease %s, which that of %s does", to->name,
+                          to->subnets[subnet].name, ferry_range_text(&missing, text), from->name);
+}
+
+/* Where a machine of the subnet has its address by DHCP. */
+static void check_dhcp(const struct ui *ui, const struct ferry_networks *n,
+                       const struct ferry_network_move *move)
+{
+    for (size_t i = 0; i < n->n_workloads; i++)
+        for (size_t k = 0; k < n->workloads[i].n_nics; k++) {
+            const struct ferry_nic *nic = &n->workloads[i].nics[k];
+            if (nic->assignment != FERRY_ASSIGN_DHCP || nic->network != move->network ||
+                nic->subnet != move->subnet)
+                continue;
+            FERRY_AUTOFREE char *gap = ui_dhcp_gap(n, nic, move->target, move->target_subnet);
+            if (gap)
+                ui_warn(ui, "%s", gap);
+            return;
+        }
+}
+
 /* Two networks may share a subnet: once, where both lead to one site. */
 static int add_move(struct ui *ui, const struct ferry_topology *t, const struct ferry_network_move *move,
                     struct ui_moves *moves)
@@ -120,6 +154,8 @@ int ui_network_moves(struct ui *ui, const struct ferry_topology *t, char *const 
     }
     for (size_t i = 0; r == 0 && i < list.n; i++) {
         say(ui, t, &list.v[i]);
+        if (i == 0 || list.v[i].subnet != list.v[i - 1].subnet || list.v[i].network != list.v[i - 1].network)
+            check_dhcp(ui, t->networks, &list.v[i]);
         if (list.v[i].follows == FERRY_FOLLOWS_ROUTED)
             r = add_move(ui, t, &list.v[i], moves);
     }

@@ -339,6 +339,7 @@ def test_a_plan_follows_from_the_mapping_and_says_who_moves_along(cli):
     done = cli.run("plan", "--network", "VMNetwork1-NewYork")
     assert "apps 192.168.1.0/24: subnet apps moves to chicago; machines that move along: VM1, VM3, VM5\n" in done.stderr
     assert "batch 192.168.4.0/24: VMNetwork1-Chicago, subnet web, has other addresses: no route changes\n" in done.stderr
+    assert "warning: DHCP of VMNetwork1-Chicago (subnet apps) does not lease 192.168.1.150-192.168.1.199" in done.stderr
     by_hand = cli.json("plan", "--move", "apps=chicago", "--move", "web=chicago")
     assert cli.json("plan", "--network", "VMNetwork1-NewYork") == by_hand
 
@@ -414,6 +415,7 @@ def test_a_topology_without_networks(tmp_path):
     ("ferry addresses VM", ["VM1", "VM3", "VM4", "VM5", "VM6", "VM7", "VM8"]),
     ("ferry addresses --replica VM1=d", ["VM1=disconnected"]),
     ("ferry addresses --map VMNetwork2-Chicago", ["VMNetwork2-Chicago="]),
+    ("ferry plan --network VMNetwork1-C", ["VMNetwork1-Chicago"]),
     ("ferry addresses --network VMNetwork1-C", ["VMNetwork1-Chicago"]),
 ])
 def test_completion(cli, line, expected):
