@@ -220,7 +220,9 @@ static void failback_gives_a_machine_its_own_address(void **state)
 
 static struct ferry_reservation reservation(const char *workload, const char *own, const char *address)
 {
-    struct ferry_reservation r = {.workload = (char *)(uintptr_t)workload, .nic = "nic0", .network = "to"};
+    struct ferry_reservation r = {.workload = (char *)(uintptr_t)workload,
+                                  .nic = (char *)(uintptr_t) "nic0",
+                                  .network = (char *)(uintptr_t) "to"};
     struct ferry_err err;
     assert_int_equal(ferry_addr_parse(own, &r.own, &err), 0);
     assert_int_equal(ferry_addr_parse(address, &r.address, &err), 0);
@@ -367,6 +369,43 @@ static void no_address_of_a_network_is_given_twice(void **state)
     }
 }
 
+/* Each machine has reserved what another one would get, going round: all of it is given, and nothing twice. */
+static void reservations_hold_whatever_they_are(void **state)
+{
+    (void)state;
+    for (seed = 1; seed < 100; seed++) {
+        uint64_t kept = seed;
+        FERRY_AUTOFREE char *machines = random_machines();
+        struct ferry_topology *t =
+            make(NETWORK("from", "se", "\"subnets\": [" SUBNET("a", "10.1.0.0/24") "]") ", " NETWORK(
+                     "to", "sw",
+                     "\"subnets\": [" SUBNET("a", "10.1.0.0/24") "], \"pool\": [\"10.1.0.4-10.1.0.26\"]"),
+                 machines);
+        FERRY_CLEANUP(ferry_address_rows_clear) struct ferry_address_rows before = {0}, rows = {0};
+        struct ferry_reservation list[32];
+        size_t at[32], n = 0;
+        ferry_networks_addresses(t, false, NULL, 0, &before);
+        for (size_t i = 0; i < before.n; i++)
+            if (before.v[i].after.family)
+                at[n++] = i;
+        for (size_t i = 0; i < n; i++)
+            list[i] =
+                (struct ferry_reservation){.workload = t->networks->workloads[before.v[at[i]].workload].name,
+                                           .nic = (char *)(uintptr_t) "nic0",
+                                           .network = (char *)(uintptr_t) "to",
+                                           .own = before.v[at[i]].own,
+                                           .address = before.v[at[(i + 1) % n]].after};
+        ferry_networks_addresses(t, false, list, n, &rows);
+        for (size_t i = 0; i < n; i++) {
+            assert_int_equal(rows.v[at[i]].why, FERRY_ADDRESS_RESERVED);
+            assert_false(rows.v[at[i]].stale);
+            assert_true(ferry_addr_equal(&rows.v[at[i]].after, &before.v[at[(i + 1) % n]].after));
+        }
+        ferry_topology_free(t);
+        seed = kept;
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -389,6 +428,7 @@ int main(void)
         cmocka_unit_test(the_targets_dhcp_range_covers_the_sources),
         cmocka_unit_test(what_it_does_not_cover_is_named),
         cmocka_unit_test(no_address_of_a_network_is_given_twice),
+        cmocka_unit_test(reservations_hold_whatever_they_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
