@@ -3,7 +3,8 @@
  *  D1. Before the first write it is armed on all of them, and each has answered that it is.
  *  D2. Deadlines are set so that a router which attaches the subnet at the undo never comes to it before one that
  *      detaches it: it is told last, and later by as long as the others took to hear of theirs.  Confirmed is in the
- *      opposite order: who is cut off in the middle of it has the subnet nowhere, never twice.
+ *      opposite order: who is cut off in the middle of it has the subnet nowhere, never twice.  Routers that exchange
+ *      subnets have no such order: refused.
  *  D3. Stages of the undo are `guard_s` apart, which is more than deadlines of two routers differ.
  *  D4. No stage begins with less than LOW_S left: what it sends has arrived before an undo begins.
  *  D5. A transaction has not ended while a router that was told to arm has not answered that it is disarmed: its undo would fall
@@ -262,9 +263,40 @@ static int refuse_without(const struct ferry_txn *txn, struct ferry_err *err)
     return 0;
 }
 
+/* A router that takes a subnet up in its undo, or one that lets it go (`back` false), and does the other to another subnet. */
+static uint32_t crossing(const struct ferry_txn *txn, uint32_t group, bool back)
+{
+    const struct ferry_plan *plan = txn->plan;
+    for (size_t s = 0; s < plan->n_stages; s++)
+        for (size_t i = 0; i < plan->stages[s].n_changes; i++) {
+            const struct ferry_change *c = &plan->stages[s].changes[i];
+            if (c->group == group && is_place(c) && !!c->before == back && txn->dead.roles[c->router] == BOTH)
+                return c->router;
+        }
+    return FERRY_NONE;
+}
+
+/* D2 has no order for them. */
+static int refuse_crossing(const struct ferry_txn *txn, struct ferry_err *err)
+{
+    const struct ferry_plan *plan = txn->plan;
+    for (uint32_t g = 0; g < plan->n_groups; g++) {
+        uint32_t old = crossing(txn, g, true), new = crossing(txn, g, false);
+        if (old != FERRY_NONE && new != FERRY_NONE)
+            return ferry_refuse(
+                err, "dead-man",
+                "%s and %s each take up one subnet and let go of another: where only one of them heard a "
+                "confirm, the "
+                "undo of the other would put %s at two sites; move one subnet after the other",
+                plan->routers[old].name, plan->routers[new].name, plan->groups[g].subnets[0].name);
+    }
+    return 0;
+}
+
 int ferry_txn_deadman_check(const struct ferry_txn *txn, struct ferry_err *err)
 {
-    return txn->dead.on ? refuse_without(txn, err) : 0;
+    int r = txn->dead.on ? refuse_without(txn, err) : 0;
+    return r < 0 || !txn->dead.on ? r : refuse_crossing(txn, err);
 }
 
 /* What stays armed would bring the past back into a later transaction: a person must know. */
