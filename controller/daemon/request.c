@@ -22,6 +22,7 @@ struct work {
     uint64_t client;
     struct ferry_wire_request request;
     char user[64];
+    bool trusted;             /* it may write */
     struct ferry_actor actor; /* on whose behalf the journal is written */
     struct ferryd_site *site; /* STATUS, READINESS */
     char *reply;
@@ -48,6 +49,17 @@ static struct json_object *hello(const struct ferryd *d)
 
 /* ---- On a worker. ---- */
 
+/* What hooks have printed is for those who might have run them. */
+static void withhold_output(struct ferry_unfinished *u)
+{
+    for (size_t i = 0; i < u->records.n; i++)
+        for (size_t k = 0; k < u->records.v[i]->n_hooks; k++) {
+            struct ferry_txn_hook *h = &u->records.v[i]->hooks[k];
+            free(FERRY_STEAL(h->output));
+            free(FERRY_STEAL(h->undo_output));
+        }
+}
+
 static int status(const struct work *w, struct json_object **ret, struct ferry_err *err)
 {
     FERRY_CLEANUP(ferry_status_clear) struct ferry_status s;
@@ -55,6 +67,8 @@ static int status(const struct work *w, struct json_object **ret, struct ferry_e
     int r = ferry_status_read(&s, w->site->fleet, err);
     if (r == 0)
         r = ferry_unfinished_read(&w->d->env, w->d->state_dir, &s.unfinished, err);
+    if (r == 0 && !w->trusted)
+        withhold_output(&s.unfinished);
     if (r == 0)
         *ret = ferry_status_json(&s);
     return r;
@@ -172,6 +186,7 @@ static void hand_over(struct ferryd_client *client, const struct ferry_wire_requ
     *w = (struct work){
         .job = {.work = work, .done = done}, .d = d, .client = client->serial, .request = *request};
     memcpy(w->user, client->user, sizeof w->user);
+    w->trusted = client->may_write;
     w->actor = client->actor;
     snprintf(w->actor.command, sizeof w->actor.command, "%s", ferry_wire_verb_name(request->verb));
     w->site = writes ? NULL : ferryd_site_ref(d->site);

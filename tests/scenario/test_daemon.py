@@ -323,6 +323,25 @@ def test_root_and_the_group_may_write_others_not(cli, mode):
     assert "confirm by nobody" in journal
 
 
+@ROOT_ONLY
+def test_what_a_hook_printed_is_not_for_strangers(cli):
+    with open(cli.topology, encoding="utf-8") as f:
+        document = json.load(f)
+    document["hooks"] = {"before-prepare": [{"run": ["/bin/sh", "-c", "echo word; exit 1"], "on-failure": "pause"}]}
+    with open(cli.topology, "w", encoding="utf-8") as f:
+        json.dump(document, f)
+    nobody = pwd.getpwnam("nobody")
+    for up in (cli.directory, os.path.dirname(cli.directory), os.path.dirname(os.path.dirname(cli.directory))):
+        os.chmod(up, 0o755)
+    requests = [dict(REQUEST, request="status")]
+    with daemon(cli, "--socket-mode", "0666") as d:
+        cli.run("apply", "--move", "app=recovery", "--yes", rc=7)
+        stranger, = as_user(f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups", path=d.socket, requests=requests)
+        owner, = as_user(path=d.socket, requests=requests)
+    outputs = [r["result"]["unfinished"][0]["paused"]["hook"]["output"] for r in (stranger, owner)]
+    assert outputs == [None, "word\n"]
+
+
 # ---- Deadlines and recovery ----
 
 
