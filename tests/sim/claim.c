@@ -7,8 +7,9 @@
  *  C2. stuck: said so, and every key of the plan that is not at its first value is among the hands.
  *  C3. A router to which a stranger or a restart came after the process had begun is set aside: nobody can know what came after the
  *      last reading.  At the end, when all is quiet, nobody is set aside.
- *
  *  C4. What a stranger puts under a key of the plan is not Ferry's to take away: it may still be there.
+ *  C5. Where the power took the end of an earlier move out of the journal (its rollback journal came back), that move is recovered once
+ *      more: its end is the beginning of this one.
  *
  * SPDX-License-Identifier: MIT */
 #include "sim.h"
@@ -84,6 +85,7 @@ void claim_plan(struct world *w, const struct ferry_plan *plan)
             for (size_t k = 0; k < plan->groups[plan->stages[s].changes[i].group].n_subnets; k++)
                 add_change(w, plan, s, &plan->stages[s].changes[i], k);
     w->planned = true;
+    memcpy(w->plan_id, plan->id, sizeof w->plan_id);
     walk_begin_move(w);
     world_leave(was);
 }
@@ -171,6 +173,11 @@ void claim_check(struct world *w, const struct ferry_txn_record *record, bool qu
         return;
     }
     unsigned where = claim_where(w, why, sizeof why);
+    if (strcmp(record->plan_id, w->plan_id) != 0) { /* C5 */
+        if (!(where & AT_PRE))
+            violation(w, "said %s of an earlier move, but %s", ferry_txn_state_name(state), why);
+        return;
+    }
     if (state == FERRY_TXN_COMMITTED && !(where & AT_POST))
         violation(w, "said committed, but %s", why);
     if (state == FERRY_TXN_UNDONE && !(where & AT_PRE))

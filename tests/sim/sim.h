@@ -192,6 +192,7 @@ struct world {
     bool limit;   /* a known limit of the dead-man was met in this move; see walk.c */
     bool meddled; /* a stranger or a restart has changed something in this move */
     bool planned; /* pre, post and keys are known */
+    char plan_id[65];
     struct ferry_arena plan_memory;
     struct planned *plan, *strangers; /* strangers: what they have overwritten, in order */
     size_t n_plan, n_strangers;
