@@ -221,9 +221,9 @@ static int judge(const struct ferry_txn *txn, unsigned roles, enum ferry_deadman
     return result;
 }
 
-/* D2, D3: tells all routers the same deadline. */
-static int tell(struct ferry_txn *txn, enum ferry_deadman_verb verb, unsigned seconds, bool later,
-                const struct undo *undos, struct ferry_err *err)
+/* D2: tells all routers the same deadline. */
+static int tell_once(struct ferry_txn *txn, enum ferry_deadman_verb verb, unsigned seconds, bool later,
+                     const struct undo *undos, struct ferry_err *err)
 {
     uint64_t began, took = UINT64_MAX;
     int r = 0;
@@ -247,6 +247,21 @@ static int tell(struct ferry_txn *txn, enum ferry_deadman_verb verb, unsigned se
     }
     if (r)
         txn->dead.until_us = 0; /* not known of all of them */
+    return r;
+}
+
+/* D3: once more where an answer was so late that a router which attaches one subnet, and carries packets of another, would undo its part
+ * of that one after its turn.  Whoever is slow each time is let be: its order (D2) holds. */
+static int tell(struct ferry_txn *txn, enum ferry_deadman_verb verb, unsigned seconds, bool later,
+                const struct undo *undos, struct ferry_err *err)
+{
+    int r = tell_once(txn, verb, seconds, later, undos, err);
+    for (int try = 1; !r && try < TRIES; try++) {
+        uint64_t began = txn->dead.until_us - 1000000ull * seconds;
+        if (txn->env->monotonic_us(txn->env->ctx) - began <= SKEW_US)
+            break;
+        r = tell_once(txn, FERRY_DEADMAN_EXTEND, seconds, true, NULL, err);
+    }
     return r;
 }
 
