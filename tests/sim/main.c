@@ -192,7 +192,7 @@ static void show(const struct options *options, const struct shape_list *list, c
            "restarts\n",
            (unsigned long long)c->walks, (unsigned long long)c->whole_checks, (unsigned long long)c->claims,
            (unsigned long long)c->excused);
-    printf("known limits of the dead-man: packets in circles to a subnet that is nowhere, %llu times\n",
+    printf("known limits of the dead-man: packets in circles, or lost until the undo is whole, %llu times\n",
            (unsigned long long)c->limits);
     printf("trace %016llx\n", (unsigned long long)c->trace);
     printf("violations: %llu\n", (unsigned long long)c->violations);

@@ -268,6 +268,10 @@ static void ask_service(struct world *w, uint32_t s)
     w->counts->whole_checks++;
     for (uint32_t r = 0; r < w->n_routers; r++)
         if (w->routers[r].served[s] && !arrives(w, r, s, known)) {
+            if (w->limit) {
+                w->counts->limits++;
+                return;
+            }
             violation(w, "%s has lost %s outside of detach and attach", w->topology->routers[r].name,
                       w->topology->subnets[s].name);
             return;
