@@ -227,7 +227,7 @@ int ferry_frr_check(struct ferry_driver *driver, struct ferry_op *ops, size_t n,
         if (result < 0)
             ferry_op_why(&ops[i], "%s: %s", ferry_prefix_text(&ops[i].prefix, prefix), why.text);
     }
-    if (ferry_frr_warm(d, &why) < 0)
+    if (ferry_frr_warm(d, FERRY_FRR_WRITERS, &why) < 0)
         ferry_log(d->env, FERRY_LOG_DEBUG, "%s: no vtysh waits: %s", d->router, why.text);
     return 0;
 }

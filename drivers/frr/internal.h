@@ -99,8 +99,8 @@ void ferry_frr_forget(struct ferry_frr *d);
 /* Asks the kept shell (router/frr.sh, verb frr_hand): one line, its whole answer. */
 int ferry_frr_hand(struct ferry_frr *d, const char *line, char **ret, size_t *ret_n,
                    struct ferry_err *err) FERRY_MUST_CHECK;
-/* Starts `vtysh -f` for the files that could come, where fewer wait than one stage needs. */
-int ferry_frr_warm(struct ferry_frr *d, struct ferry_err *err) FERRY_MUST_CHECK;
+/* Starts `vtysh -f` for the files that could come, until `wanted` of them wait (S4 of session.c). */
+int ferry_frr_warm(struct ferry_frr *d, size_t wanted, struct ferry_err *err) FERRY_MUST_CHECK;
 /* Gives lines to vtysh -f as one file; what they do can be seen before vtysh has ended.  -FERRY_EIO: not sent.
  * -FERRY_EUNKNOWN: perhaps. */
 int ferry_frr_write_start(struct ferry_frr *d, const struct ferry_frr_text *lines,

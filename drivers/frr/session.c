@@ -6,8 +6,9 @@
  *  S2. An answer is what stands between two lines with a nonce that only this question has.  What does not begin and
  *      end so is no answer: the process is killed, and a new one is asked once.
  *  S3. Lines are sent to a writer once.  Whether it took them or not, they are never sent again here.
- *  S4. Writers are started in one go, ahead, and again only when fewer are left than a stage needs: one that is started
- *      between detach and attach is not there in time, and takes the processor from those that work.
+ *  S4. Writers are started ahead, enough for an outage and the stage before it, and again only when fewer are left than a
+ *      stage needs; in an outage only where none is left: one that is started between detach and attach is not there in
+ *      time, and takes the processor from those that work.
  *  S5. A question may be asked ahead, so that several travel together.  Its answer counts only within the slot that asked
  *      (ferry_frr_forget), and not once lines were sent since: it is never older than what it is taken to say.
  *
@@ -268,7 +269,7 @@ static bool waits(const struct ferry_frr *d, size_t i, uint64_t now)
 }
 
 /* S4. */
-int ferry_frr_warm(struct ferry_frr *d, struct ferry_err *err)
+int ferry_frr_warm(struct ferry_frr *d, size_t wanted, struct ferry_err *err)
 {
     uint64_t now = d->env->monotonic_us(d->env->ctx);
     size_t n = 0;
@@ -276,9 +277,10 @@ int ferry_frr_warm(struct ferry_frr *d, struct ferry_err *err)
         drop(&d->wrote);
     for (size_t i = 0; i < FERRY_FRR_WRITERS; i++)
         n += waits(d, i, now);
-    for (size_t i = 0; i < FERRY_FRR_WRITERS && n < FERRY_FRR_FILES; i++) {
+    for (size_t i = 0; i < FERRY_FRR_WRITERS && n < wanted; i++) {
         if (waits(d, i, now))
             continue;
+        n++;
         drop(&d->writer[i]);
         int result = open_process(d, "frr_write", &d->writer[i], err);
         if (result < 0)

@@ -6,8 +6,8 @@
  *  T4. The configuration changes before vtysh ends, RIB and kernel about 10 ms later: those are asked again until the
  *      deadline.  What the configuration has and the RIB not is neither done nor undone: UNKNOWN.
  *  T5. Of addresses the effect is looked for at once; where the configuration then has all that was sent, what vtysh still
- *      says, and its end, change nothing.  The kernel is asked, not FRR, which has its work to do.  Not where a protocol is
- *      told: its lines take effect one by one, and not all are compared.
+ *      says, and its end, change nothing.  The kernel is asked, not FRR, which has its work to do.  Not of a file that tells a
+ *      protocol: its lines take effect one by one, and not all are compared.
  *  T6. Where FRR's RIB has what the lines make of the configuration, that is not read again here (predict.c).
  *
  * SPDX-License-Identifier: MIT */
@@ -15,7 +15,7 @@
 
 #include <stdio.h>
 
-enum { SETTLE_US = 3000000, PAUSE_US = 1000, MANY = 16 };
+enum { SETTLE_US = 3000000, PAUSE_US = 1000, MANY = 16, LAST_TURN = 3 };
 
 static uint32_t table_of(const struct ferry_frr_slot *slot)
 {
@@ -123,13 +123,27 @@ static int write_one(struct ferry_frr_apply *a, struct ferry_frr_slot *slot, str
     return result;
 }
 
-/* Announcements first: redistribution looks at its prefix-list in the moment in which an address changes. */
+/* What goes first: withdrawals, and prefix-lists, which redistribution looks at in the moment in which an address changes.
+ * What is announced anew goes last: bgpd takes longer over a `network` than zebra over the address, and outages end with
+ * the address. */
+static unsigned turn(const struct ferry_frr_apply *a, const struct ferry_frr_slot *slot)
+{
+    switch (slot->key.kind) {
+    case FERRY_KIND_ANNOUNCEMENT:
+        return slot->now && !a->d->config.prefix_list ? LAST_TURN : 0;
+    case FERRY_KIND_ROUTE:
+        return 1;
+    case FERRY_KIND_GATEWAY:
+        break;
+    }
+    return 2;
+}
+
 static int gather(const struct ferry_frr_apply *a, struct ferry_frr_files *files, struct ferry_err *err)
 {
-    static const enum ferry_kind order[] = {FERRY_KIND_ANNOUNCEMENT, FERRY_KIND_ROUTE, FERRY_KIND_GATEWAY};
-    for (size_t k = 0; k < FERRY_COUNT(order); k++)
+    for (unsigned now = 0; now <= LAST_TURN; now++)
         for (size_t i = 0; i < a->n_slots; i++)
-            if (a->slots[i].key.kind == order[k] && changes(&a->slots[i])) {
+            if (turn(a, &a->slots[i]) == now && changes(&a->slots[i])) {
                 int result = slot_lines(a->d, &a->slots[i], files, err);
                 if (result < 0)
                     return result;
@@ -261,12 +275,13 @@ static int say_and_look(struct ferry_frr_apply *a, const struct ferry_frr_text *
     return result ? result : looked(a, err);
 }
 
-/* Whether the lines are about addresses, and about nothing that a protocol makes of them. */
-static bool about_addresses(const struct ferry_frr_apply *a)
+/* Whether the lines of the last file are about addresses, and none of them tells a protocol: all that does stands in the
+ * first. */
+static bool about_addresses(const struct ferry_frr_apply *a, size_t last)
 {
     bool about = false;
     for (size_t i = 0; i < a->n_slots; i++) {
-        if (a->slots[i].key.kind == FERRY_KIND_ANNOUNCEMENT)
+        if (a->slots[i].key.kind == FERRY_KIND_ANNOUNCEMENT && changes(&a->slots[i]) && !last)
             return false;
         about |= changes(&a->slots[i]) && connected(&a->slots[i]);
     }
@@ -276,13 +291,14 @@ static bool about_addresses(const struct ferry_frr_apply *a)
 static int write_all(struct ferry_frr_apply *a, struct ferry_err *err)
 {
     FERRY_CLEANUP(ferry_frr_files_clear) struct ferry_frr_files files = {0};
-    bool complaint = false, done, at_once = about_addresses(a);
+    bool complaint = false, done;
     size_t last = FERRY_FRR_FILES - 1;
     int result = gather(a, &files, err);
     for (size_t i = 0; i < a->n_slots; i++)
         a->slots[i].written = changes(&a->slots[i]);
     while (last && !files.file[last].n)
         last--;
+    bool at_once = about_addresses(a, last);
     for (size_t f = 0; f < last && !result && !complaint; f++)
         result = say(a, &files.file[f], &complaint, err);
     if (!result && !complaint && files.file[last].n) {

@@ -4,7 +4,8 @@
  * address, a space and an interface.  Three changes in
  * turns, each way: add PREFIX by GATEWAY, swap it to OTHER, remove it.  The clock of `vtysh -f` ends when its process
  * has ended and the kernel has said that the route is as wanted; the clock of apply() when it returns, which is after
- * its own read-back, and the kernel must have said so before: an apply that returns earlier is a failure here.
+ * its own read-back, and the kernel must have said so before: an apply that returns earlier is a failure here.  Before each
+ * change both ways rest: meanwhile the driver starts the vtysh that will wait for lines, as it does while a plan is checked.
  * Prints one line of JSON, medians and worst in milliseconds.
  *
  * SPDX-License-Identifier: MIT */
@@ -23,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_ROUNDS = 200, SETTLE_MS = 30000 };
+enum { MAX_ROUNDS = 200, SETTLE_MS = 30000, REST_MS = 500 };
 
 enum change { ADD, SWAP, REMOVE, CHANGES };
 static const char *const change_names[CHANGES] = {"add", "swap", "remove"};
@@ -53,6 +54,12 @@ __attribute__((noreturn)) static void fail(const char *what)
 {
     fprintf(stderr, "bench-frr-route: %s\n", what);
     exit(1);
+}
+
+/* Between two changes: neither way pays for what the one before left to FRR and to itself. */
+static void rest(void)
+{
+    usleep(REST_MS * 1000);
 }
 
 /* ---- What the kernel says ---- */
@@ -233,11 +240,15 @@ int main(int argc, char **argv)
         fail(err.text);
     double opened = now_ms() - start;
     for (int round = 0; round < rounds; round++)
-        for (enum change c = ADD; c < CHANGES; c++)
+        for (enum change c = ADD; c < CHANGES; c++) {
+            rest();
             floor_times.done[c][round] = by_vtysh(&b, c, &floor_times.gone[c][round]);
+        }
     for (int round = 0; round < rounds; round++)
-        for (enum change c = ADD; c < CHANGES; c++)
+        for (enum change c = ADD; c < CHANGES; c++) {
+            rest();
             driver_times.done[c][round] = by_driver(&b, c, &driver_times.gone[c][round]);
+        }
     ferry_driver_frr.close(driver);
     unlink(b.file);
     printf("{\"open\": %.1f, ", opened);
