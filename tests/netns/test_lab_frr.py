@@ -106,7 +106,7 @@ def test_static(tmp_path, clean):
         boot_id = lab.enter(primary, "cat", "/proc/sys/kernel/random/boot_id").stdout
         lab.reboot(primary)
         assert lab.enter(primary, "cat", "/proc/sys/kernel/random/boot_id").stdout != boot_id
-        until("the baseline to be back", lambda: status(lab, rc=(0, 1))[0]["baseline"])
+        until("the baseline to be back", lambda: status(lab, rc=(0, 1))[0]["baseline"], pause=0.5)
         down(lab)
 
 
@@ -122,7 +122,7 @@ def status_of_changes(lab, third):
     assert lab.enter(third, "sh", "-c", "/usr/sbin/sshd -f /run/lab/ssh/sshd_config").returncode == 0
     assert lab.enter(third, "sh", "-c", "kill -9 $(cat /run/frr/staticd.pid)").returncode == 0
     assert status(lab, rc=1)[1][third]["daemons_up"] == 3
-    until("FRR to start it again", lambda: status(lab, rc=(0, 1))[0]["baseline"], 20)
+    until("FRR to start it again", lambda: status(lab, rc=(0, 1))[0]["baseline"], 20, pause=0.5)
     assert_up(lab)
 
 
