@@ -110,16 +110,20 @@ def test_refuses_a_foreign_namespace(tmp_path, clean):
 def test_leaves_a_namespace_that_was_made_anew(tmp_path, clean):
     with Lab("three-site", tmp_path) as lab:
         foreign = lab.router("edge-third")
+        was = os.stat(f"/run/netns/{foreign}").st_ino
         ip("netns", "del", foreign)
-        # An inode can be used again at once; a second namespace in between makes the new one's differ.
-        ip("netns", "add", foreign + "-other")
-        ip("netns", "add", foreign)
+        others = []  # an inode can be used again at once, here or by a lab beside: more of them until it is another
+        while not others or os.stat(f"/run/netns/{foreign}").st_ino == was:
+            others.append(f"{foreign}-{len(others)}")
+            ip("netns", "del", foreign, check=False)
+            ip("netns", "add", others[-1])
+            ip("netns", "add", foreign)
         try:
             lab.down()
-            assert namespaces() == sorted(clean + [foreign, foreign + "-other"])
+            assert namespaces() == sorted(clean + [foreign, *others])
         finally:
-            ip("netns", "del", foreign)
-            ip("netns", "del", foreign + "-other")
+            for name in (foreign, *others):
+                ip("netns", "del", name, check=False)
 
 
 def test_processes_are_reported_and_live_on(tmp_path, clean):
