@@ -1,5 +1,5 @@
 /* What the parts of the topology loader share: load.c (document, sites), load_routers.c, load_links.c,
- * load_subnets.c, load_networks.c, load_workloads.c, load_lab.c.  Each part reads one section after those that it refers to, reports what it
+ * load_subnets.c, load_networks.c, load_workloads.c, load_recovery.c, load_lab.c.  Each part reads one section after those that it refers to, reports what it
  * finds through ferry_json_error and goes on; a finding anywhere means that the topology is thrown away.
  *
  * SPDX-License-Identifier: MIT */
@@ -69,5 +69,7 @@ void ferry_load_lab(struct ferry_loader *l, uint32_t object);
 void ferry_load_networks(struct ferry_loader *l);
 /* The safety rules and the hooks. */
 void ferry_load_rules(struct ferry_loader *l);
+/* After networks and subnets. */
+void ferry_load_recovery(struct ferry_loader *l);
 
 #endif

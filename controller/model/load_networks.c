@@ -325,10 +325,24 @@ static void load_network_site(struct ferry_network_loader *nl, uint32_t v, struc
         ferry_json_error(l->doc, at, &l->err, "server '%s' is not of that site", server->name);
 }
 
+static void load_move(struct ferry_loader *l, uint32_t object, struct ferry_vm_network *network)
+{
+    const char *text = NULL;
+    if (ferry_json_opt_string(l->doc, object, "move", &text, &l->err) < 0 || !text)
+        return;
+    for (enum ferry_move_kind kind = FERRY_MOVE_SUBNET; ferry_move_kind_name(kind); kind++)
+        if (strcmp(ferry_move_kind_name(kind), text) == 0) {
+            network->move = kind;
+            return;
+        }
+    ferry_json_error(l->doc, ferry_json_get(l->doc, object, "move"), &l->err,
+                     "'%.40s' is none of subnet-failover, stretched, change-address", text);
+}
+
 static void load_network(struct ferry_network_loader *nl, uint32_t v, uint32_t index)
 {
-    static const char *const keys[] = {"name", "logical-network", "server", "site", "subnets", "pool", "dhcp",
-                                       NULL};
+    static const char *const keys[] = {
+        "name", "logical-network", "server", "site", "subnets", "pool", "dhcp", "move", NULL};
     struct ferry_loader *l = nl->l;
     struct ferry_vm_network *network = &nl->n->networks[index];
     network->logical = network->server = network->site = network->mapped = FERRY_NONE;
@@ -345,6 +359,7 @@ static void load_network(struct ferry_network_loader *nl, uint32_t v, uint32_t i
     load_network_subnets(l, v, network);
     load_ranges(l, v, network, false);
     load_ranges(l, v, network, true);
+    load_move(l, v, network);
 }
 
 /* ---- Mappings. ---- */

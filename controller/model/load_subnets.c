@@ -252,9 +252,24 @@ static void load_probe(struct ferry_loader *l, uint32_t object, struct ferry_sub
                          ferry_prefix_text(&subnet->prefix, prefix));
 }
 
+/* A stretched one lives at two sites or more: it has a gateway at each. */
+static void load_stretched(struct ferry_loader *l, uint32_t object, struct ferry_subnet *subnet)
+{
+    uint32_t v = ferry_json_get(l->doc, object, "stretched");
+    bool elsewhere = false;
+    if (ferry_json_opt_bool(l->doc, object, "stretched", &subnet->stretched, &l->err) < 0 ||
+        !subnet->stretched)
+        return;
+    for (size_t i = 0; i < subnet->n_gateways; i++)
+        elsewhere = elsewhere || l->t->routers[subnet->gateways[i].router].site != subnet->home;
+    if (!elsewhere)
+        ferry_json_error(l->doc, v, &l->err, "a stretched subnet has gateways at two sites or more");
+}
+
 static void load_subnet(struct ferry_loader *l, uint32_t object, uint32_t index)
 {
-    static const char *const keys[] = {"name", "prefix", "home", "table", "gateways", "probe", NULL};
+    static const char *const keys[] = {"name",     "prefix", "home",      "table",
+                                       "gateways", "probe",  "stretched", NULL};
     struct ferry_subnet *subnet = &l->t->subnets[index];
     subnet->name = ferry_strdup("?"); /* where it has none that can be shown */
     if (ferry_json_want(l->doc, object, FERRY_JSON_OBJECT, &l->err) < 0)
@@ -273,8 +288,10 @@ static void load_subnet(struct ferry_loader *l, uint32_t object, uint32_t index)
     ferry_load_table(l, object, &subnet->table);
     if (prefix_known)
         load_probe(l, object, subnet);
-    if (load_gateways(l, object, subnet, prefix_known) && subnet->home != FERRY_NONE)
+    if (load_gateways(l, object, subnet, prefix_known) && subnet->home != FERRY_NONE) {
         check_home(l, object, subnet);
+        load_stretched(l, object, subnet);
+    }
 }
 
 void ferry_load_subnets(struct ferry_loader *l, uint32_t array)

@@ -178,16 +178,19 @@ static void load_nics(struct machines *m, uint32_t array, uint32_t index)
 
 static void load_workload(struct machines *m, uint32_t v, uint32_t index)
 {
-    static const char *const keys[] = {"name", "cloud", "nics", NIC_KEYS, NULL};
+    static const char *const keys[] = {"name", "cloud", "ready", "nics", NIC_KEYS, NULL};
     static const char *const of_nic[] = {NIC_KEYS};
     struct ferry_loader *l = m->nl->l;
     struct ferry_workload *w = &m->nl->n->workloads[index];
     uint32_t array = FERRY_JSON_NONE;
+    bool ready = true;
     w->cloud = FERRY_NONE;
     if (ferry_json_want(l->doc, v, FERRY_JSON_OBJECT, &l->err) < 0)
         return;
     (void)!ferry_json_keys(l->doc, v, keys, &l->err);
     w->name = ferry_load_new_name(l, v, &m->nl->workloads, index, "a machine");
+    (void)!ferry_json_opt_bool(l->doc, v, "ready", &ready, &l->err);
+    w->not_ready = !ready;
     if (ferry_json_get(l->doc, v, "cloud") != FERRY_JSON_NONE)
         w->cloud = ferry_load_reference(l, v, "cloud", &m->nl->clouds, "cloud");
     if (ferry_json_opt(l->doc, v, "nics", FERRY_JSON_ARRAY, &array, &l->err) < 0)

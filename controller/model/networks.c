@@ -12,6 +12,14 @@ const char *ferry_assignment_name(enum ferry_assignment assignment)
     return assignment == FERRY_ASSIGN_DHCP ? "dhcp" : "static";
 }
 
+const char *ferry_move_kind_name(enum ferry_move_kind kind)
+{
+    static const char *const names[] = {[FERRY_MOVE_SUBNET] = "subnet-failover",
+                                        [FERRY_MOVE_STRETCHED] = "stretched",
+                                        [FERRY_MOVE_CHANGE_ADDRESS] = "change-address"};
+    return (unsigned)kind < FERRY_COUNT(names) ? names[kind] : NULL;
+}
+
 /* ---- The end. ---- */
 
 static void free_network(struct ferry_vm_network *network)
@@ -197,7 +205,8 @@ void ferry_network_moves_add(const struct ferry_topology *t, uint32_t network,
                                               .routed = FERRY_NONE,
                                               .follows = FERRY_FOLLOWS_READDRESSED};
             move.target_subnet = ferry_network_subnet(n, network, s, from->mapped);
-            if (has_prefix(&n->networks[from->mapped].subnets[move.target_subnet], &move.prefix)) {
+            if (from->move != FERRY_MOVE_CHANGE_ADDRESS &&
+                has_prefix(&n->networks[from->mapped].subnets[move.target_subnet], &move.prefix)) {
                 move.routed = ferry_topology_subnet(t, ferry_prefix_text(&move.prefix, text));
                 move.follows = move.routed == FERRY_NONE ? FERRY_FOLLOWS_UNROUTED : FERRY_FOLLOWS_ROUTED;
             }

@@ -20,6 +20,7 @@ const char *ferry_address_why_name(enum ferry_address_why why)
         [FERRY_ADDRESS_KEPT] = "kept",
         [FERRY_ADDRESS_OWN] = "own",
         [FERRY_ADDRESS_RESERVED] = "reserved",
+        [FERRY_ADDRESS_ASSIGNED] = "assigned",
         [FERRY_ADDRESS_OUTSIDE] = "outside-pool",
         [FERRY_ADDRESS_TAKEN] = "taken",
         [FERRY_ADDRESS_EXHAUSTED] = "exhausted",
@@ -279,7 +280,7 @@ static void use_reservation(struct assigner *as, struct ferry_address_row *row,
     bool holds = strcmp(r->network, as->n->networks[row->network].name) == 0 &&
                  pool_has(as, row, &r->address) && !holder_of(as, row->network, &r->address);
     if (holds)
-        give(as, row, &r->address, FERRY_ADDRESS_RESERVED);
+        give(as, row, &r->address, r->assigned_by[0] ? FERRY_ADDRESS_ASSIGNED : FERRY_ADDRESS_RESERVED);
     row->stale = !holds;
 }
 
@@ -331,7 +332,7 @@ static void assign(struct assigner *as, const struct ferry_reservation *reservat
         const struct ferry_reservation *r = done[i] ? NULL : reservation_of(as, &reserved, row);
         if (r)
             use_reservation(as, row, r);
-        done[i] = done[i] || row->why == FERRY_ADDRESS_RESERVED;
+        done[i] = done[i] || row->why == FERRY_ADDRESS_RESERVED || row->why == FERRY_ADDRESS_ASSIGNED;
     }
     for (size_t i = 0; i < as->rows.n; i++)
         if (!done[i]) {

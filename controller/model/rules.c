@@ -79,6 +79,7 @@ const struct ferry_rule ferry_rules[] = {
     {"not-awaiting", "only what awaits a confirmation is confirmed", ORDER, 0},
     {"not-committed", "only what is committed is rolled back", ORDER, 0},
     {"not-paused", "only what is paused is resumed, retried or skipped", ORDER, 0},
+    {"not-ready", "every machine of a subnet that moves as a whole is ready to move", NULL, 0},
     {"nothing-to-undo", "a rollback needs something to roll back", ORDER, 0},
     {"packages", "the lab's programs are installed", LAB, 0},
     {"pause", "a pause is passed by the verb that fits it, and never without a way back", ORDER, 0},

@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: MIT */
 #include <ferry/networks.h>
+#include <ferry/recovery.h>
 
 #include "base/mem.h"
 #include "model/topology_index.h"
@@ -113,6 +114,7 @@ void ferry_topology_free(struct ferry_topology *t)
     free(t->lab_hosts);
     ferry_hooks_clear(&t->hooks);
     ferry_networks_free(t->networks);
+    ferry_recovery_plans_free(t->recovery);
     free(t->name);
     free(t);
 }

@@ -81,9 +81,9 @@ static int check_sites(struct ferry_work *work, struct ferry_err *err)
         node->is_old = node->stack && node->stack->entries[0]->type == FERRY_GATEWAY;
         if (!node->is_old)
             continue;
-        if (first == FERRY_NONE)
-            first = v;
-        else if (t->routers[v].site != t->routers[first].site && !work->reconcile)
+        if (first == FERRY_NONE || (work->stretched && t->routers[first].site == work->class->to))
+            first = v; /* of a stretched one: a site that is to be left, where there is one */
+        else if (t->routers[v].site != t->routers[first].site && !work->reconcile && !work->stretched)
             return ferry_refuse(err, "two-sites", "%s is attached at two sites: %s (%s) and %s (%s)",
                                 work->subject, t->routers[first].name, t->sites[t->routers[first].site].name,
                                 t->routers[v].name, t->sites[t->routers[v].site].name);

@@ -34,6 +34,7 @@ static void mix_subnet(struct key *key, const struct ferry_subnet *subnet, uint3
     mix(key, subnet->prefix.addr.family);
     mix(key, to);
     mix(key, subnet->table);
+    mix(key, subnet->stretched);
     for (size_t i = 0; i < subnet->n_gateways; i++)
         mix(key, (uint64_t)subnet->gateways[i].router << 1 | (subnet->gateways[i].via.family != 0));
 }
@@ -41,7 +42,7 @@ static void mix_subnet(struct key *key, const struct ferry_subnet *subnet, uint3
 static bool same_subnet(const struct ferry_subnet *a, const struct ferry_subnet *b)
 {
     if (a->prefix.addr.family != b->prefix.addr.family || a->table != b->table ||
-        a->n_gateways != b->n_gateways)
+        a->stretched != b->stretched || a->n_gateways != b->n_gateways)
         return false;
     for (size_t i = 0; i < a->n_gateways; i++)
         if (a->gateways[i].router != b->gateways[i].router ||

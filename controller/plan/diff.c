@@ -399,7 +399,9 @@ int ferry_work_diff(struct ferry_work *work, struct ferry_plan *plan, uint32_t g
             continue;
         }
         emit_protocol(&d, v);
-        if (node->is_old)
+        if (work->stretched && (node->is_old || node->is_new))
+            r = ferry_work_stretch_gateway(work, plan, group, v, ret, err);
+        else if (node->is_old)
             r = diff_old_gateway(&d, v, err);
         else if (node->critical)
             r = diff_critical(&d, v, err);

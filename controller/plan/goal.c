@@ -195,7 +195,7 @@ static void find_mid(struct ferry_work *work)
 static bool changes(const struct ferry_work *work, uint32_t v)
 {
     const struct ferry_node *node = &work->nodes[v];
-    if (node->is_old)
+    if (node->is_old || (work->stretched && node->is_new))
         return false;
     if (node->critical)
         return !same_way(work->whole[v], work->old[v]);
@@ -236,6 +236,16 @@ static int find_rounds(struct ferry_work *work, struct ferry_err *err)
     return 0;
 }
 
+/* A stretched subnet is taken up at the new gateways before anybody's way changes: they deliver from then on. */
+static void attach_first(struct ferry_work *work)
+{
+    for (uint32_t v = 0; v < work->n; v++)
+        if (work->nodes[v].is_new) {
+            work->old[v] = work->nodes[v].fresh;
+            work->nodes[v].delivers = true;
+        }
+}
+
 int ferry_work_goal(struct ferry_work *work, struct ferry_err *err)
 {
     const struct ferry_entry *const *fresh;
@@ -261,10 +271,16 @@ int ferry_work_goal(struct ferry_work *work, struct ferry_err *err)
         ferry_work_fence(work);
         return 0;
     }
+    if (work->stretched)
+        attach_first(work);
     r = find_whole(work, err);
     if (r < 0)
         return r;
-    find_critical(work);
+    if (!work->stretched)
+        find_critical(work);
     find_mid(work);
-    return find_rounds(work, err);
+    r = find_rounds(work, err);
+    if (r == 0 && work->stretched)
+        ferry_work_stretch_rounds(work);
+    return r;
 }

@@ -84,6 +84,7 @@ static void work_init(struct ferry_work *work, const struct making *m, struct fe
     work->reconcile = strcmp(m->terms->mode, "reconcile") == 0;
     work->fence = m->whole && !work->reconcile;
     work->subnet = &live->topology->subnets[moves[class->moves[0]].subnet];
+    work->stretched = work->subnet->stretched && !work->fence && !work->reconcile;
     work->nodes = ferry_calloc(n, sizeof *work->nodes);
     work->old = ferry_calloc(n, sizeof *work->old);
     work->whole = ferry_calloc(n, sizeof *work->whole);
@@ -127,6 +128,7 @@ static void add_group(struct ferry_plan *plan, const struct ferry_work *work, co
         .id = ferry_asprintf("g%zu", plan->n_groups),
         .from = class->from == FERRY_NONE ? NULL : ferry_strdup(work->t->sites[class->from].name),
         .to = ferry_strdup(work->t->sites[class->to].name),
+        .stretched = work->stretched,
         .subnets = ferry_calloc(class->n_moves, sizeof *group->subnets),
         .initial = ferry_calloc(work->n, sizeof *group->initial),
         .covers = ferry_calloc(work->n, sizeof *group->covers)};
@@ -264,9 +266,11 @@ static int work_out(struct making *m, struct ferry_plan *plan, struct ferry_work
         return 1;
     }
     r = ferry_work_lost(work, plan, err);
+    if (r == 0 && work->stretched)
+        r = ferry_work_stretch(work, plan, err);
     if (r == 0)
         r = ferry_work_goal(work, err);
-    if (r == 0 && !work->fence)
+    if (r == 0 && !work->fence && !work->stretched)
         r = ferry_work_foretell(work, plan, err);
     return r == 0 && work->reconcile && ferry_work_idle(work) ? 1 : r;
 }
@@ -299,16 +303,19 @@ static void cleanup_plan(struct ferry_plan **plan)
 
 /* The topology's, and what to say of them.  A reconciliation moves nothing: whoever is served is served all the while, and
  * programs that stop and start machines would cut just that. */
-static void add_hooks(struct ferry_plan *plan, const struct ferry_topology *t)
+static void add_hooks(struct ferry_plan *plan, const struct ferry_hooks *hooks)
 {
-    if (!plan->n_stages || strcmp(plan->mode, "reconcile") == 0)
+    bool paused = false; /* subnets are attached nowhere for a while */
+    if (ferry_plan_is_empty(plan) || strcmp(plan->mode, "reconcile") == 0)
         return;
-    plan->hooks = ferry_hooks_copy(&t->hooks);
+    for (size_t i = 0; i < plan->n_groups; i++)
+        paused |= !plan->groups[i].stretched;
+    plan->hooks = ferry_hooks_copy(hooks);
     for (size_t i = 0; i < plan->hooks.n; i++) {
         const struct ferry_hook *h = &plan->hooks.v[i];
         FERRY_AUTOFREE char *program = h->run ? ferry_argv_text(h->run) : NULL;
         const char *what = program ? program : h->pause;
-        if (what && ferry_boundary_in_outage(h->at))
+        if (what && paused && ferry_boundary_in_outage(h->at))
             ferry_plan_warn(plan, "hook %s: %s: the subnets are attached nowhere while it lasts%s",
                             ferry_boundary_name(h->at), what, h->pause ? ", until a person goes on" : "");
         if (h->run && !h->undo)
@@ -365,7 +372,13 @@ int ferry_plan_make_on(const struct ferry_live *live, const struct ferry_move *m
     if (r < 0)
         return r;
     add_stages(plan, &m.list);
-    add_hooks(plan, t);
+    for (size_t i = 0; i < terms->n_addresses; i++)
+        ferry_plan_add_address(plan, &terms->addresses[i]);
+    for (size_t i = 0; i < terms->n_warnings; i++)
+        ferry_plan_warn(plan, "%s", terms->warnings[i]);
+    add_hooks(plan, terms->hooks ? terms->hooks : &t->hooks);
+    if (strcmp(plan->mode, "reconcile") != 0)
+        ferry_plan_say_machines(plan, t);
     r = ferry_plan_obey(plan, t, overrides, err);
     if (r < 0)
         return r;

@@ -121,6 +121,8 @@ int ferry_plan_obey(const struct ferry_plan *plan, const struct ferry_topology *
     int r = last_site(plan, overrides, err);
     if (r == 0 && t)
         r = budget(plan, t, overrides, err);
+    if (r == 0 && t && strcmp(plan->mode, "reconcile") != 0) /* that moves nothing */
+        r = ferry_plan_ready(plan, t, overrides, err);
     if (r == 0 && t && t->rules & FERRY_NO_FOREIGN)
         r = no_foreign(plan, overrides, err);
     if (r == 0 && t && t->rules & FERRY_COVERING_ROUTE)

@@ -50,6 +50,11 @@ static void free_strings(char **v, size_t n)
     free(v);
 }
 
+bool ferry_plan_is_empty(const struct ferry_plan *plan)
+{
+    return !plan->n_stages && !plan->n_addresses;
+}
+
 bool ferry_plan_has_lost(const struct ferry_plan *plan)
 {
     bool any = false;
@@ -73,6 +78,9 @@ void ferry_plan_free(struct ferry_plan *plan)
         free_group(&plan->groups[i]);
     for (size_t i = 0; i < plan->n_stages; i++)
         free(plan->stages[i].changes);
+    for (size_t i = 0; i < plan->n_addresses; i++)
+        ferry_plan_address_clear(&plan->addresses[i]);
+    free(plan->addresses);
     free_strings(plan->warnings, plan->n_warnings);
     ferry_hooks_clear(&plan->hooks);
     ferry_overrides_clear(&plan->overrides);
@@ -118,7 +126,8 @@ struct ferry_op ferry_plan_op(const struct ferry_plan *plan, const struct ferry_
                           .table = change->table,
                           .metric = change->metric,
                           .before = change->before,
-                          .after = change->after};
+                          .after = change->after,
+                          .stretched = plan->groups[change->group].stretched};
     if (change->kind != FERRY_KIND_GATEWAY)
         return op;
     const struct ferry_plan_gateway *g = find_gateway(s, change->router);

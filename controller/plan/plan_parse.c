@@ -418,9 +418,9 @@ static void place_others(struct ferry_plan *plan)
 
 static int parse_head(struct parsing *p, const char **ret_id, struct ferry_err *err)
 {
-    static const char *const known[] = {"ferry",     "kind",     "id",     "mode",   "attest", "topology",
-                                        "routers",   "lost",     "groups", "stages", "debts",  "hooks",
-                                        "overrides", "warnings", "proof",  NULL};
+    static const char *const known[] = {"ferry",   "kind",      "id",       "mode",   "attest", "topology",
+                                        "routers", "lost",      "groups",   "stages", "debts",  "addresses",
+                                        "hooks",   "overrides", "warnings", "proof",  NULL};
     const char *kind, *mode = "planned", *attest = NULL;
     int64_t version;
     int r = ferry_json_want(p->doc, FERRY_JSON_ROOT, FERRY_JSON_OBJECT, err);
@@ -577,6 +577,8 @@ static int parse_document(struct parsing *p, bool *ret_id_matches, struct ferry_
         r = parse_debts(p, err);
     if (r == 0)
         place_others(p->plan);
+    if (r == 0)
+        r = parse_addresses(p, err);
     if (r == 0)
         r = parse_hooks(p, err);
     if (r == 0)

@@ -41,6 +41,8 @@ int parse_entry(struct parsing *p, uint32_t v, const struct parse_key *key, cons
                 struct ferry_err *err) FERRY_MUST_CHECK;
 /* "groups" of the document; the routers are known (plan_parse_group.c). */
 int parse_groups(struct parsing *p, struct ferry_err *err) FERRY_MUST_CHECK;
+/* "addresses" of the document (plan_address.c). */
+int parse_addresses(struct parsing *p, struct ferry_err *err) FERRY_MUST_CHECK;
 /* A router's holdings: an array of entries with different keys. */
 int parse_stack(struct parsing *p, uint32_t v, const struct ferry_stack **ret,
                 struct ferry_err *err) FERRY_MUST_CHECK;

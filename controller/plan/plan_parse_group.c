@@ -164,7 +164,8 @@ static int parse_site(struct parsing *p, uint32_t v, const char *key, char **ret
 
 static int parse_group_head(struct parsing *p, uint32_t v, struct ferry_group *group, struct ferry_err *err)
 {
-    static const char *const known[] = {"id", "from", "to", "subnets", "initial", "covers", NULL};
+    static const char *const known[] = {"id",      "from",    "to",     "stretched",
+                                        "subnets", "initial", "covers", NULL};
     const char *id;
     uint32_t at;
     int r = ferry_json_want(p->doc, v, FERRY_JSON_OBJECT, err);
@@ -181,7 +182,9 @@ static int parse_group_head(struct parsing *p, uint32_t v, struct ferry_group *g
         FERRY_MAP_NONE)
         return ferry_json_error(p->doc, at, err, "there is a group '%s' already", id);
     r = parse_site(p, v, "from", &group->from, err);
-    return r < 0 ? r : parse_site(p, v, "to", &group->to, err);
+    if (r == 0)
+        r = parse_site(p, v, "to", &group->to, err);
+    return r < 0 ? r : ferry_json_opt_bool(p->doc, v, "stretched", &group->stretched, err);
 }
 
 static int parse_group(struct parsing *p, uint32_t v, struct ferry_err *err)

@@ -90,6 +90,7 @@ static void reverse_group(const struct ferry_group *from, const struct ferry_sta
     *to = (struct ferry_group){.id = ferry_strdup(from->id),
                                .from = ferry_strdup(from->to),
                                .to = ferry_strdup(from->from),
+                               .stretched = from->stretched,
                                .subnets = ferry_calloc(from->n_subnets, sizeof *to->subnets),
                                .n_subnets = from->n_subnets,
                                .initial = ferry_calloc(n_routers, sizeof *to->initial),
@@ -146,6 +147,7 @@ int ferry_plan_reverse(const struct ferry_plan *plan, struct ferry_plan **ret, s
                       &undo->groups[g]);
     free(states.v);
     reverse_stages(plan, undo);
+    ferry_plan_reverse_addresses(plan, undo);
     undo->hooks = ferry_hooks_reverse(&plan->hooks);
     ferry_overrides_merge(&undo->overrides, &plan->overrides); /* what was known there is still so */
     ferry_plan_seal(undo);

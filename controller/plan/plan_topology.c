@@ -126,6 +126,11 @@ static int fit_group(struct ferry_plan *plan, struct ferry_group *g, const struc
                                 sites[i]);
     for (size_t i = 0; r == 0 && i < g->n_subnets; i++)
         r = fit_subnet(plan, &g->subnets[i], t, err);
+    for (size_t i = 0; r == 0 && g->stretched && i < g->n_subnets; i++)
+        if (!t->subnets[ferry_topology_subnet(t, g->subnets[i].name)].stretched)
+            return ferry_refuse(err, "topology",
+                                "the plan takes %s for stretched, which the topology does not",
+                                g->subnets[i].name);
     for (uint32_t v = 0; r == 0 && v < plan->n_routers; v++)
         r = fit_stack(plan, v, g->initial[v], t, err);
     return r;
@@ -192,9 +197,9 @@ static int fit_hooks(struct ferry_plan *plan, const struct ferry_topology *t, st
 {
     struct ferry_hooks back = ferry_hooks_reverse(&t->hooks);
     bool undo = !strcmp(plan->mode, "undo");
-    if (!plan->hooks.n && plan->n_stages)
+    if (!plan->hooks.n && !ferry_plan_is_empty(plan))
         plan->hooks = ferry_hooks_copy(undo ? &back : &t->hooks);
-    bool same = !plan->n_stages || ferry_hooks_equal(&plan->hooks, undo ? &back : &t->hooks);
+    bool same = ferry_plan_is_empty(plan) || ferry_hooks_equal(&plan->hooks, undo ? &back : &t->hooks);
     ferry_hooks_clear(&back);
     return same ? 0
                 : ferry_refuse(err, "topology", "the plan's hooks are not those of the topology; plan again");
@@ -217,6 +222,8 @@ int ferry_plan_fit(struct ferry_plan *plan, const struct ferry_topology *t, stru
     for (size_t i = 0; r == 0 && i < plan->n_stages; i++)
         for (size_t k = 0; r == 0 && k < plan->stages[i].n_changes; k++)
             r = fit_change(plan, &plan->stages[i].changes[k], t, err);
+    if (r == 0)
+        r = ferry_plan_fit_addresses(plan, t, err);
     if (r == 0)
         r = fit_hooks(plan, t, err);
     if (r == 0)

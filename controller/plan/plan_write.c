@@ -390,6 +390,11 @@ static void write_group(struct out *o, const struct ferry_plan *plan, const stru
     member(o, "id", g->id);
     member(o, "from", g->from);
     member(o, "to", g->to);
+    if (g->stretched) {
+        key(o, "stretched");
+        item(o);
+        puts_(o, "true");
+    }
     key(o, "subnets");
     open_(o, "[", false);
     for (size_t i = 0; i < g->n_subnets; i++)
@@ -532,6 +537,29 @@ static void write_debts(struct out *o, const struct ferry_plan *plan)
     close_(o, "]");
 }
 
+static void write_addresses(struct out *o, const struct ferry_plan *plan)
+{
+    char text[FERRY_ADDR_STRLEN];
+    if (!plan->n_addresses)
+        return;
+    key(o, "addresses");
+    open_(o, "[", false);
+    for (size_t i = 0; i < plan->n_addresses; i++) {
+        const struct ferry_plan_address *a = &plan->addresses[i];
+        open_(o, "{", true);
+        member(o, "machine", a->machine);
+        member(o, "nic", a->nic);
+        member(o, "own", ferry_addr_text(&a->own, text));
+        member(o, "network", a->network);
+        member(o, "before", ferry_addr_text(&a->before, text));
+        member(o, "network_after", a->network_after);
+        member(o, "after", ferry_addr_text(&a->after, text));
+        member(o, "reason", a->reason);
+        close_(o, "}");
+    }
+    close_(o, "]");
+}
+
 /* `whole`: with id and proof. */
 static void write_plan(struct out *o, const struct ferry_plan *plan, bool whole)
 {
@@ -561,6 +589,7 @@ static void write_plan(struct out *o, const struct ferry_plan *plan, bool whole)
     close_(o, "]");
     write_stages(o, plan);
     write_debts(o, plan);
+    write_addresses(o, plan);
     write_hooks(o, &plan->hooks);
     write_overrides(o, &plan->overrides);
     key(o, "warnings");

@@ -8,6 +8,8 @@
  *   goal.c    where every router forwards before, in the middle and after
  *   order.c   in how few rounds one forwarding becomes another
  *   diff.c    the changes of every router, each with its stage
+ *   machines.c  whom a subnet takes along
+ *   stretch.c subnets that live at several sites at once
  *   fence.c   where routers are lost: what it takes to do without them, and what they owe
  *   back.c    a router that came back lets go of what has moved on without it
  *   graph.c   next-hop graphs
@@ -47,6 +49,8 @@ uint32_t ferry_rounds(const struct ferry_edges *old, const struct ferry_edges *t
                       uint32_t *round);
 
 /* ---- One class at work. ---- */
+
+struct ferry_slotted_list; /* below */
 
 /* Subnets with equal columns; the first one stands for all. */
 struct ferry_class {
@@ -89,6 +93,7 @@ struct ferry_work {
     bool fence;     /* routers are lost: whoever changes drops first, all at once (fence.c) */
     bool exclusive; /* ... and one of them may be attached at another site */
     bool reconcile; /* the subnet stays where it is */
+    bool stretched; /* new gateways are attached first, nothing is dropped (stretch.c) */
     const struct ferry_subnet *subnet; /* the first of the class */
     struct ferry_class *class;
     struct ferry_pool *pool; /* the plan's */
@@ -115,6 +120,15 @@ int ferry_work_foretell(struct ferry_work *work, struct ferry_plan *plan,
                         struct ferry_err *err) FERRY_MUST_CHECK;
 /* Refuses what no fence makes safe; says what is done without (fence.c).  After ferry_work_check. */
 int ferry_work_lost(struct ferry_work *work, struct ferry_plan *plan, struct ferry_err *err) FERRY_MUST_CHECK;
+/* Refuses what cannot be done without a pause; says what stretching costs (stretch.c).  After ferry_work_check. */
+int ferry_work_stretch(struct ferry_work *work, struct ferry_plan *plan,
+                       struct ferry_err *err) FERRY_MUST_CHECK;
+/* Shifts the rounds, so that the new gateways are attached before the first.  After ferry_work_goal. */
+void ferry_work_stretch_rounds(struct ferry_work *work);
+/* The changes of a gateway that is left, or taken up. */
+int ferry_work_stretch_gateway(struct ferry_work *work, struct ferry_plan *plan, uint32_t group,
+                               uint32_t router, struct ferry_slotted_list *ret,
+                               struct ferry_err *err) FERRY_MUST_CHECK;
 /* Marks who has to drop first. */
 void ferry_work_fence(struct ferry_work *work);
 /* Adds what is owed; `whole` knows the ways through lost routers too. */
@@ -160,11 +174,24 @@ int ferry_work_detach(struct ferry_work *work, struct ferry_plan *plan, uint32_t
 int ferry_work_lay_drop(struct ferry_work *work, struct ferry_plan *plan, uint32_t group, uint32_t router,
                         struct ferry_slotted_list *ret, struct ferry_err *err) FERRY_MUST_CHECK;
 
+/* Warns, for each subnet that moves as a whole, of the machines that move along: all of them (machines.c). */
+void ferry_plan_say_machines(struct ferry_plan *plan, const struct ferry_topology *t);
+/* Rule not-ready: none of them may not be ready to. */
+int ferry_plan_ready(const struct ferry_plan *plan, const struct ferry_topology *t,
+                     struct ferry_overrides *overrides, struct ferry_err *err) FERRY_MUST_CHECK;
+
 /* Appends to plan->warnings. */
 void ferry_plan_warn(struct ferry_plan *plan, const char *fmt, ...) FERRY_PRINTF(2, 3);
 /* The stack after a change; all interned in `pool`. */
 const struct ferry_stack *ferry_change_apply(struct ferry_pool *pool, const struct ferry_stack *stack,
                                              const struct ferry_change *change);
+/* plan_address.c: addresses of machines in a plan. */
+void ferry_plan_address_clear(struct ferry_plan_address *address);
+/* Appends those of `plan`, with before and after swapped. */
+void ferry_plan_reverse_addresses(const struct ferry_plan *plan, struct ferry_plan *ret);
+/* Refuses what the topology does not have (rule topology). */
+int ferry_plan_fit_addresses(const struct ferry_plan *plan, const struct ferry_topology *t,
+                             struct ferry_err *err) FERRY_MUST_CHECK;
 /* A text that lives as long as the plan. */
 const char *ferry_plan_string(struct ferry_plan *plan, char *owned);
 

@@ -158,9 +158,17 @@ static const struct prove_slot *origin_slot(const struct prover *p, uint32_t rou
     return best;
 }
 
+static bool stretched(const struct prover *p)
+{
+    return p->plan->groups[p->class->group].stretched;
+}
+
+/* A stretched subnet is at two sites on purpose; nothing else about it is excepted. */
 static void check_two_sites(struct prover *p)
 {
     size_t n = 0;
+    if (stretched(p))
+        return;
     FERRY_AUTOFREE uint32_t *at = ferry_calloc(p->plan->n_routers, sizeof *at);
     for (uint32_t r = 0; r < p->plan->n_routers; r++)
         if (origin_slot(p, r))
@@ -393,15 +401,16 @@ struct course {
     bool *dropped_at_end;      /* [router]: some packets end in a drop of Ferry's own at the end */
     uint32_t *first_held, *last_held; /* [router]: boundaries; PROVE_NONE: never; 0 is the initial state */
     bool *must_prepare, *must_settle, *may_fall;
+    bool *must_always; /* of a stretched subnet, in every stage */
     bool announced_at_first;
 };
 
 static struct course course_new(size_t n)
 {
-    bool *flags = ferry_calloc(8 * n, sizeof *flags);
+    bool *flags = ferry_calloc(9 * n, sizeof *flags);
     uint32_t *held = ferry_calloc(2 * n, sizeof *held);
     return (struct course){flags,    flags + n,     flags + 2 * n, flags + 3 * n, flags + 4 * n, held,
-                           held + n, flags + 5 * n, flags + 6 * n, flags + 7 * n, false};
+                           held + n, flags + 5 * n, flags + 6 * n, flags + 7 * n, flags + 8 * n, false};
 }
 
 static void course_free(struct course *c)
@@ -507,6 +516,7 @@ static void rehearse(struct prover *p, struct prove_graph *g, struct course *c)
         memcpy(c->prepared, c->at_end, g->n * sizeof *c->prepared);
     for (uint32_t r = 0; r < g->n; r++) {
         bool kept = c->at_first[r] && (!p->undo || c->at_end[r]);
+        c->must_always[r] = kept;
         c->must_prepare[r] = kept || (p->undo && c->prepared[r]);
         c->must_settle[r] = kept || (!p->undo && c->attached[r]);
     }
@@ -536,6 +546,9 @@ static size_t check_left(const struct prover *p, uint32_t rank, const char *what
         if (prove_stale(p, r) && slot_at_first(p, r, rank)) /* another plan's business */
             continue;
         n++;
+        if (p->undo && group->stretched &&
+            slot_at_first(p, r, rank)) /* it was at both before the move, too */
+            continue;
         if (!group->to || strcmp(prove_site(p->plan, p->class->group, r), group->to) != 0) {
             add_router(bad, r);
             finding(bad, "%s%s %s", bad->text[0] ? ", " : "", name_of(p, r), what);
@@ -589,6 +602,7 @@ static int check_class(struct prover *p, struct prove_graph *g, struct course *c
         enum ferry_phase phase = p->plan->n_stages ? p->plan->stages[s].phase : FERRY_PREPARE;
         p->must = phase == FERRY_PREPARE         ? c->must_prepare
                   : phase == FERRY_SETTLE        ? c->must_settle
+                  : stretched(p)                 ? c->must_always
                   : p->reconcile && !p->attaches ? c->at_first
                                                  : NULL;
         p->may_fall = c->may_fall;

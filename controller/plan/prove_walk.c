@@ -105,6 +105,8 @@ static bool attached_anew(const struct walk *w, uint64_t mask)
 static bool attached_twice(const struct walk *w, uint64_t mask)
 {
     const char *site = NULL;
+    if (w->p->plan->groups[w->p->class->group].stretched)
+        return false;
     if (w->p->reconcile)
         return attached_anew(w, mask);
     for (uint32_t r = 0; r < w->n; r++) {

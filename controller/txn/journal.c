@@ -403,6 +403,8 @@ int ferry_journal_begin(struct ferry_journal *journal, struct ferry_txn_record *
     if (!rc)
         rc = ferry_journal_put_debts(journal, record, seq, err); /* D1 of journal_debt.c */
     if (!rc)
+        rc = ferry_journal_put_assignments(journal, record, seq, err); /* B1 of journal_assignment.c */
+    if (!rc)
         rc = audit_begin(journal, record, err);
     crash_point(journal, "journal-begin-commit");
     rc = finish(journal, rc, "make the plan durable", err);

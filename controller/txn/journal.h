@@ -58,7 +58,14 @@ int ferry_journal_begin(struct ferry_journal *journal, struct ferry_txn_record *
 int ferry_journal_save(struct ferry_journal *journal, const struct ferry_txn_record *record,
                        struct ferry_journal_events *events, const char *crash_point,
                        struct ferry_err *err) FERRY_MUST_CHECK;
-/* What the plan's lost routers owe, within the SQLite transaction of begin (journal_debt.c). */
+/* Which addresses it gives, within the SQLite transaction of begin (journal_assignment.c). */
+int ferry_journal_put_assignments(struct ferry_journal *journal, const struct ferry_txn_record *record,
+                                  int64_t seq, struct ferry_err *err) FERRY_MUST_CHECK;
+/* -FERRY_EDRIFT where a machine is not at the address that the plan finds; -FERRY_EREFUSED (rule reserved) where somebody else
+ * has one that it gives.  With the lock. */
+int ferry_journal_refuse_addresses(struct ferry_journal *journal, const struct ferry_plan *plan,
+                                   struct ferry_err *err) FERRY_MUST_CHECK;
+/* What the plan's lost routers owe, likewise (journal_debt.c). */
 int ferry_journal_put_debts(struct ferry_journal *journal, const struct ferry_txn_record *record, int64_t seq,
                             struct ferry_err *err) FERRY_MUST_CHECK;
 /* With the lock held: nothing is owed any more by this router for this prefix. */

@@ -133,7 +133,8 @@ static bool is_odd(const struct work *w, uint32_t subnet, bool *ret_two_sites)
         odd |= drops(held(w, r, subnet));
         if (!draws(held(w, r, subnet)))
             continue;
-        *ret_two_sites |= site != FERRY_NONE && site != w->t->routers[r].site;
+        *ret_two_sites |=
+            site != FERRY_NONE && site != w->t->routers[r].site && !w->t->subnets[subnet].stretched;
         site = w->t->routers[r].site;
     }
     return odd || *ret_two_sites;

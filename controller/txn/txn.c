@@ -306,6 +306,8 @@ int ferry_txn_begin(struct ferry_journal *journal, struct ferry_fleet *fleet, st
         r = obey(txn, options, err);
     if (!r)
         r = ferry_journal_refuse_debts(journal, plan, txn->record.undoes, err);
+    if (!r)
+        r = ferry_journal_refuse_addresses(journal, plan, err);
     if (!r && options->confirm_within_s)
         ferry_txn_deadman_init(txn, options->confirm_within_s);
     if (!r)

@@ -6,6 +6,8 @@
  * Who announces a prefix draws its packets as if it were attached: it counts as attached here.
  *
  *  X1. DETACHED is only said of what was read as detached, after the last op that was sent to it.
+ *  X2. Groups of stretched subnets, and no others, are excepted: they live at several sites by what the topology says, and
+ *      ferry_plan_fit has held the plan against it.
  *
  * SPDX-License-Identifier: MIT */
 #include "txn/txn_engine.h"
@@ -87,6 +89,8 @@ uint32_t ferry_interlock_conflict(const struct ferry_interlock *lock, uint32_t g
                                   uint32_t router)
 {
     const struct ferry_plan_subnet *s = &lock->plan->groups[group].subnets[subnet];
+    if (lock->plan->groups[group].stretched) /* X2 */
+        return FERRY_NO_ROUTER;
     for (size_t k = 0; k < s->n_gateways; k++) {
         uint32_t other = s->gateways[k].gateway.router;
         if (lock->fenced && lock->plan->routers[other].lost)

@@ -246,6 +246,8 @@ static int look(struct ui *ui, const struct addresses_options *o, struct ui_addr
     int r = ui_journal_look(ui, &journal);
     if (r == 0 && journal)
         r = ferry_journal_reservations(journal, a->t->name, &reservations, &ui->err);
+    if (r == 0 && journal)
+        r = ferry_journal_assignments(journal, a->t, &reservations, &ui->err);
     if (r < 0)
         return r;
     ferry_networks_addresses(a->t, a->failback, reservations.v, reservations.n, &a->rows);

@@ -56,6 +56,8 @@ static char *address_text(const struct ui_addresses *a, const struct ferry_addre
         return ferry_strdup("its own address");
     case FERRY_ADDRESS_RESERVED:
         return ferry_strdup("reserved");
+    case FERRY_ADDRESS_ASSIGNED:
+        return ferry_strdup("assigned: a move has made it the machine's");
     case FERRY_ADDRESS_OUTSIDE:
         return ferry_asprintf("%s is not in the pool: the next free one", own);
     case FERRY_ADDRESS_TAKEN:
@@ -94,6 +96,7 @@ static enum ui_style style_of(const struct ferry_address_row *row)
     case FERRY_ADDRESS_KEPT:
     case FERRY_ADDRESS_OWN:
     case FERRY_ADDRESS_RESERVED:
+    case FERRY_ADDRESS_ASSIGNED:
     case FERRY_ADDRESS_DHCP:
         break;
     }

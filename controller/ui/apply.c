@@ -1,6 +1,6 @@
 /* `ferry apply` and `ferry drill`: a plan from a file or from options, run on the routers.
  * SPDX-License-Identifier: MIT */
-#include "ui/run.h"
+#include "ui/recovery.h"
 
 #include "base/mem.h"
 #include <string.h>
@@ -59,6 +59,10 @@ static int end(struct apply_options *o)
     bool given = ui_selection_given(&o->selection);
     if (o->file && given)
         return ui_usage(o->ui, "a PLAN and --move, --evacuate or --failback exclude each other");
+    if (o->selection.recovery && (o->confirm_s || o->hold_us))
+        return ui_usage(
+            o->ui, "--recovery-plan: its groups are transactions one after the other, and none can wait: "
+                   "no --confirm-within, no --hold");
     if (!o->file && !given)
         return ui_usage(o->ui, "what? A PLAN, --move SUBNET=SITE, --evacuate SITE --to SITE or --failback");
     return 0;
@@ -153,7 +157,7 @@ static int run(struct ui *ui, struct apply_options *o, const char *kind)
         r = ui_topology_load(ui, &t);
     if (r == 0)
         r = ferry_fleet_for_topology(&config, t, &fleet, &ui->err);
-    if (r == 0)
+    if (r == 0 && !o->selection.recovery)
         r = get_plan(ui, o, t, fleet, &plan);
     if (r < 0)
         return r;
@@ -169,7 +173,8 @@ static int run(struct ui *ui, struct apply_options *o, const char *kind)
         .overrides = &o->overrides.set,
         .pause_before = o->pause_before,
     };
-    return ui_run_plan(ui, fleet, plan, &how);
+    return o->selection.recovery ? ui_recovery_run(ui, &o->selection, t, fleet, &how)
+                                 : ui_run_plan(ui, fleet, plan, &how);
 }
 
 static void clear(void *opaque)

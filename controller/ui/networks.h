@@ -18,10 +18,24 @@ struct ui_moves {
 };
 void ui_moves_add(struct ui_moves *m, struct ferry_move move);
 void ui_moves_clear(struct ui_moves *m);
-/* The moves that follow from the mappings of these networks; on stderr what each prefix does, and which machines go along.
- * -FERRY_EUSAGE: unknown, not mapped, or one subnet to two sites. */
-int ui_network_moves(struct ui *ui, const struct ferry_topology *t, char *const *networks, size_t n,
+/* The moves that follow from the mappings of the networks that were named; on stderr what each prefix does, and which machines
+ * go along.  -FERRY_EUSAGE: unknown, not mapped, one subnet to two sites, or not as the network's "move" says. */
+int ui_network_moves(struct ui *ui, const struct ferry_topology *t, const struct ui_selection *s,
                      struct ui_moves *moves);
+
+/* ---- select_address.c: from a network's mapping to the addresses of its machines ---- */
+
+struct ui_readdressing {
+    struct ferry_plan_address *v; /* names belong to the topology, or to `reservations` */
+    size_t n;
+    char **warnings;
+    size_t n_warnings;
+    struct ferry_reservations reservations;
+};
+/* What the machines of these networks get by the rules and the journal; at a failback what they get back. */
+int ui_network_addresses(struct ui *ui, const struct ferry_topology *t, const struct ui_selection *s,
+                         struct ui_readdressing *ret);
+void ui_readdressing_clear(struct ui_readdressing *r);
 
 /* What the DHCP of a NIC's target subnet does not lease, or that it cannot be known; NULL: nothing to say.  malloc'd. */
 char *ui_dhcp_gap(const struct ferry_networks *n, const struct ferry_nic *nic, uint32_t target,

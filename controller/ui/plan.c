@@ -1,6 +1,6 @@
 /* `ferry plan`: computes, proves, prints and saves a plan; writes to no router.
  * SPDX-License-Identifier: MIT */
-#include "ui/ui.h"
+#include "ui/recovery.h"
 
 #include "base/mem.h"
 #include <errno.h>
@@ -135,7 +135,7 @@ static int print(struct ui *ui, const struct plan_options *o, const struct ferry
     if (format == FORMAT_NATIVE)
         return ui_plan_native(ui, plan, stdout);
     ui_plan_text(ui, plan, stdout);
-    if (!plan->n_stages || o->reverse)
+    if (ferry_plan_is_empty(plan) || o->reverse)
         return 0;
     if (o->selection.offline)
         printf("Planned offline: the routers may hold something else; plan from them before you apply.\n");
@@ -172,11 +172,45 @@ static int make(struct ui *ui, const struct plan_options *o, struct ferry_plan *
     return 0;
 }
 
+/* A recovery plan: a plan for each of its groups. */
+static int run_recovery(struct ui *ui, const struct plan_options *o)
+{
+    FERRY_CLEANUP(ui_topology_cleanup) struct ferry_topology *t = NULL;
+    FERRY_CLEANUP(ui_fleet_cleanup) struct ferry_fleet *fleet = NULL;
+    FERRY_CLEANUP(ui_recovery_clear) struct ui_recovery steps = {0};
+    struct ferry_fleet_config config = ui_fleet_config(ui);
+    bool any = false;
+    if (o->reverse)
+        return ferry_error(&ui->err, FERRY_EUSAGE, "plan: --reverse is of one plan, not of a recovery plan");
+    int r = ui_topology_load(ui, &t);
+    if (r == 0 && !o->selection.offline)
+        r = ferry_fleet_for_topology(&config, t, &fleet, &ui->err);
+    if (r == 0)
+        r = ui_recovery_select(ui, &o->selection, t, fleet, &steps);
+    if (r < 0)
+        return r;
+    FERRY_AUTOFREE char *document = ui_recovery_write(&steps);
+    if (o->out && (r = write_file(ui, o->out, document)) < 0)
+        return r;
+    if (ui->json || o->format == FORMAT_JSON)
+        fputs(document, stdout);
+    else if (o->format != FORMAT_NATIVE)
+        ui_recovery_text(ui, &steps, stdout);
+    for (size_t i = 0; r == 0 && i < steps.n; i++) {
+        any |= !ferry_plan_is_empty(steps.v[i].plan);
+        if (!ui->json && o->format == FORMAT_NATIVE)
+            r = ui_plan_native(ui, steps.v[i].plan, stdout);
+    }
+    return r < 0 ? r : o->detailed && any ? UI_DIFFERENT : UI_OK;
+}
+
 static int run(struct ui *ui, void *opaque)
 {
     struct plan_options *o = opaque;
     FERRY_CLEANUP(ui_plan_cleanup) struct ferry_plan *plan = NULL;
     int r = ui_overrides_check(ui, &o->overrides);
+    if (r == 0 && o->selection.recovery)
+        return run_recovery(ui, o);
     if (r == 0)
         r = make(ui, o, &plan);
     if (r < 0)
@@ -186,7 +220,7 @@ static int run(struct ui *ui, void *opaque)
         return r;
     if ((r = print(ui, o, plan, document)) < 0)
         return r;
-    return o->detailed && plan->n_stages ? UI_DIFFERENT : UI_OK;
+    return o->detailed && !ferry_plan_is_empty(plan) ? UI_DIFFERENT : UI_OK;
 }
 
 static void clear(void *opaque)

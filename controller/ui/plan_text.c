@@ -204,6 +204,27 @@ static void print_debts(const struct ui *ui, const struct ferry_plan *plan, FILE
                 plan->routers[plan->debts[i].router].name, plan->debts[i].why ? plan->debts[i].why : "");
 }
 
+static bool any_stretched(const struct ferry_plan *plan)
+{
+    bool any = false;
+    for (size_t i = 0; i < plan->n_groups; i++)
+        any |= plan->groups[i].stretched;
+    return any;
+}
+
+void ui_plan_addresses_text(const struct ui *ui, const struct ferry_plan *plan, FILE *f)
+{
+    char before[FERRY_ADDR_STRLEN], after[FERRY_ADDR_STRLEN];
+    for (size_t i = 0; i < plan->n_addresses; i++) {
+        const struct ferry_plan_address *a = &plan->addresses[i];
+        fprintf(f, "%s%saddress%s %s %s: %s (%s) %s %s (%s)  %s# %s%s\n", i ? "" : "\n",
+                ui_style(ui, f, UI_BOLD), ui_reset(ui, f), a->machine, a->nic,
+                ferry_addr_text(&a->before, before), a->network, ui_arrow(ui),
+                ferry_addr_text(&a->after, after), a->network_after, ui_style(ui, f, UI_DIM), a->reason,
+                ui_reset(ui, f));
+    }
+}
+
 void ui_plan_text(const struct ui *ui, const struct ferry_plan *plan, FILE *f)
 {
     fprintf(f, "Plan %.12s, topology %s, mode %s\n", plan->id, plan->topology_name, plan->mode);
@@ -214,20 +235,28 @@ void ui_plan_text(const struct ui *ui, const struct ferry_plan *plan, FILE *f)
         print_stage(ui, plan, i, f);
     }
     print_hooks(ui, plan, plan->n_stages, f);
+    ui_plan_addresses_text(ui, plan, f);
     print_overrides(ui, plan, f);
     print_debts(ui, plan, f);
     for (size_t i = 0; i < plan->n_warnings; i++)
         fprintf(f, "%s%swarning:%s %s\n", i ? "" : "\n", ui_style(ui, f, UI_YELLOW), ui_reset(ui, f),
                 plan->warnings[i]);
-    if (!plan->n_stages) {
+    if (ferry_plan_is_empty(plan)) {
         fprintf(f, "Nothing to do: everything is where it shall be.\n");
         return;
     }
+    if (!plan->n_stages) {
+        fprintf(f, "\n%sPlan:%s %zu address%s; no route changes.\n", ui_style(ui, f, UI_BOLD),
+                ui_reset(ui, f), plan->n_addresses, plan->n_addresses == 1 ? "" : "es");
+        return;
+    }
     if (plan->proof_states)
-        fprintf(f,
-                "\nProven: no loop, no router without the subnet outside of the hand-over, never two sites, "
-                "in all %s "
-                "transient states.\n",
-                plan->proof_states);
+        fprintf(
+            f,
+            "\nProven: no loop, no router without the subnet outside of the hand-over, never two sites%s, "
+            "in all %s "
+            "transient states.\n",
+            any_stretched(plan) ? " (stretched subnets excepted: those are lost at no moment)" : "",
+            plan->proof_states);
     print_counts(ui, plan, f);
 }

@@ -82,6 +82,8 @@ void ui_record_text(const struct ui *ui, const struct ferry_txn_record *r, FILE 
         fprintf(f, "\nhooks\n");
     for (size_t i = 0; i < r->n_hooks; i++)
         ui_hook_text(ui, &r->hooks[i], f);
+    if (r->plan)
+        ui_plan_addresses_text(ui, r->plan, f);
     for (size_t i = 0; r->plan && i < r->plan->n_stages; i++) {
         fprintf(f, "\nstage %zu/%zu %s\n", i + 1, r->plan->n_stages,
                 ferry_phase_name(r->plan->stages[i].phase));

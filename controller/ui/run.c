@@ -134,18 +134,28 @@ static int show_drift(struct ui *ui, const struct ferry_hand *drift, size_t n, i
     return r;
 }
 
-static int nothing(const struct ui *ui, const struct ferry_plan *plan)
+/* To whoever collects them, or to stdout. */
+static void say_json(const struct ui_run *how, struct json_object *doc)
+{
+    if (how->document)
+        *how->document = doc;
+    else
+        ui_print_json(doc);
+}
+
+static int nothing(const struct ui *ui, const struct ferry_plan *plan, const struct ui_run *how)
 {
     if (!ui->json)
         return printf("Nothing to do: everything is where it shall be.\n"), UI_OK;
     struct json_object *doc = json_object_new_object();
     json_object_object_add(doc, "nothing_to_do", json_object_new_boolean(true));
     json_object_object_add(doc, "plan", json_object_new_string(plan->id));
-    ui_print_json(doc);
+    say_json(how, doc);
     return UI_OK;
 }
 
-static int dry_run(struct ui *ui, struct ferry_fleet *fleet, struct ferry_plan *plan)
+static int dry_run(struct ui *ui, struct ferry_fleet *fleet, struct ferry_plan *plan,
+                   const struct ui_run *how)
 {
     struct ferry_hand *drift = NULL;
     size_t n = 0;
@@ -160,7 +170,7 @@ static int dry_run(struct ui *ui, struct ferry_fleet *fleet, struct ferry_plan *
         struct json_object *doc = json_object_new_object();
         json_object_object_add(doc, "dry_run", json_object_new_boolean(true));
         json_object_object_add(doc, "plan", json_tokener_parse(text));
-        ui_print_json(doc);
+        say_json(how, doc);
         return UI_OK;
     }
     ui_plan_text(ui, plan, stdout);
@@ -316,7 +326,7 @@ static void report_json(const struct job *job, const struct ferry_txn_record *re
         json_object_object_add(error, "message", json_object_new_string(job->ui->err.text));
         json_object_object_add(doc, "error", error);
     }
-    ui_print_json(doc);
+    say_json(job->how, doc);
 }
 
 void ui_unsaved_text(const struct ui *ui, const struct ferry_txn_record *record)
@@ -375,6 +385,8 @@ static void report(const struct job *job, const struct ferry_plan *plan,
         ui_group_label(ui, g, stdout);
         printf(": %s %s %s\n", g->from ? g->from : "nowhere", ui_arrow(ui), g->to ? g->to : "nowhere");
     }
+    if (moved && plan->n_addresses)
+        printf("%zu address%s given\n", plan->n_addresses, plan->n_addresses == 1 ? "" : "es");
     ui_outages_text(ui, record, stdout);
     FERRY_AUTOFREE char *took = ui_took_text(record);
     if (took)
@@ -490,15 +502,15 @@ static int look(struct ui *ui)
 
 int ui_run_plan(struct ui *ui, struct ferry_fleet *fleet, struct ferry_plan *plan, const struct ui_run *how)
 {
-    if (!plan->n_stages || how->dry_run) {
+    if (ferry_plan_is_empty(plan) || how->dry_run) {
         int r = look(ui);
         if (r < 0)
             return r;
     }
-    if (!plan->n_stages)
-        return nothing(ui, plan);
+    if (ferry_plan_is_empty(plan))
+        return nothing(ui, plan, how);
     if (how->dry_run)
-        return dry_run(ui, fleet, plan);
+        return dry_run(ui, fleet, plan, how);
     if (!ui->json)
         ui_plan_text(ui, plan, stderr);
     if (!how->yes && !ui_ask(ui, strcmp(how->kind, "drill") == 0 ? "Move it, and bring it back?" : "Do it?"))

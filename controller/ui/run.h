@@ -19,6 +19,8 @@ struct ui_run {
     const struct ferry_topology *topology; /* for probes and rules; may be NULL without them */
     struct ferry_overrides *overrides;     /* may be NULL */
     unsigned pause_before;                 /* 1 << enum ferry_phase */
+    struct json_object *
+        *document; /* with --json: takes the document instead of stdout; NULL: it is printed */
 };
 
 /* --yes, --dry-run, --probe: every option struct that has it begins with `struct ui *ui`. */

@@ -16,7 +16,8 @@ enum {
     KEY_ACTIVE,
     KEY_UNREACHABLE,
     KEY_ATTEST,
-    KEY_NETWORK
+    KEY_NETWORK,
+    KEY_RECOVERY
 };
 
 static const struct argp_option options[] = {
@@ -26,8 +27,12 @@ static const struct argp_option options[] = {
     {"to", KEY_TO, "SITE", 0, "Where --evacuate moves to", 1},
     {"failback", KEY_FAILBACK, NULL, 0, "Move home every subnet that is away from home", 1},
     {"network", KEY_NETWORK, "NETWORK", 0,
-     "Move what follows from this VM network's mapping: its subnets that keep their addresses; several times",
+     "Move what follows from this VM network's mapping: subnets that keep their addresses, addresses that "
+     "change; "
+     "with --failback: bring it back; several times",
      1},
+    {"recovery-plan", KEY_RECOVERY, "PLAN", 0,
+     "Move what the groups of this recovery plan of the topology say, one group after the other", 1},
     {"mode", KEY_MODE, "MODE", 0,
      "planned: every router answers (default); disaster: the old site is lost, and fenced off first", 1},
     {"unreachable", KEY_UNREACHABLE, "ROUTER", 0,
@@ -60,8 +65,10 @@ static int finish(struct ui_selection *s)
         return ui_usage(s->ui, "--evacuate needs --to SITE");
     if (s->to && !s->evacuate)
         return ui_usage(s->ui, "--to goes with --evacuate SITE");
-    if ((s->n_moves > 0) + (s->evacuate != NULL) + s->failback + (s->n_networks > 0) > 1)
-        return ui_usage(s->ui, "--move, --evacuate, --failback and --network exclude each other");
+    if ((s->n_moves > 0) + (s->evacuate != NULL) + (s->failback || s->n_networks) + (s->recovery != NULL) > 1)
+        return ui_usage(s->ui, "--move, --evacuate, --failback, --network and --recovery-plan exclude each "
+                               "other (but --failback "
+                               "--network is the way back of that network)");
     if ((s->n_unreachable || s->attest) && !(s->mode && strcmp(s->mode, "disaster") == 0))
         return ui_usage(s->ui, "%s goes with --mode disaster", s->attest ? "--attest" : "--unreachable");
     if (s->n_actives && !s->offline)
@@ -91,6 +98,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         FERRY_GROW(s->networks, s->n_networks);
         s->networks[s->n_networks++] = arg;
         return 0;
+    case KEY_RECOVERY:
+        return once(s, &s->recovery, "--recovery-plan", arg);
     case KEY_EVACUATE:
         return once(s, &s->evacuate, "--evacuate", arg);
     case KEY_TO:
@@ -123,7 +132,7 @@ const struct argp ui_offline_argp = {.options = offline_options, .parser = parse
 
 bool ui_selection_given(const struct ui_selection *s)
 {
-    return s->n_moves || s->evacuate || s->failback || s->n_networks;
+    return s->n_moves || s->evacuate || s->failback || s->n_networks || s->recovery;
 }
 
 void ui_selection_clear(struct ui_selection *s)
@@ -361,16 +370,21 @@ int ui_plan_select(struct ui *ui, const struct ui_selection *s, const struct fer
     FERRY_CLEANUP(ui_moves_clear) struct ui_moves moves = {0};
     FERRY_CLEANUP(ui_pool_cleanup) struct ferry_pool *pool = ferry_pool_new();
     FERRY_CLEANUP(live_cleanup) struct ferry_live *live = NULL;
+    FERRY_CLEANUP(ui_readdressing_clear) struct ui_readdressing readdressing = {0};
     int r = named_moves(ui, s, t, &moves);
     if (r == 0 && s->n_networks)
-        r = ui_network_moves(ui, t, s->networks, s->n_networks, &moves);
+        r = ui_network_moves(ui, t, s, &moves);
+    if (r == 0 && (s->n_networks || s->failback))
+        r = ui_network_addresses(ui, t, s, &readdressing);
     if (r < 0)
         return r;
-    bool search = s->evacuate || s->failback;
-    size_t n = search ? t->n_subnets : moves.n;
+    bool search = s->evacuate || s->failback, all = search && !s->n_networks;
+    size_t n = all ? t->n_subnets : moves.n;
     FERRY_AUTOFREE uint32_t *subnets = ferry_calloc(n + 1, sizeof *subnets);
     for (size_t i = 0; i < n; i++)
-        subnets[i] = search ? (uint32_t)i : moves.v[i].subnet;
+        subnets[i] = all ? (uint32_t)i : moves.v[i].subnet;
+    if (search)
+        moves.n = 0; /* what is away is looked for among these */
     live = ferry_live_new(t, pool, subnets, n);
     r = s->offline ? fill_offline(ui, s, live) : ferry_fleet_read_live(fleet, live, &ui->err);
     if (r == 0 && search)
@@ -379,8 +393,14 @@ int ui_plan_select(struct ui *ui, const struct ui_selection *s, const struct fer
         r = ui_lose_routers(ui, s, live, moves.v, moves.n);
     if (r < 0)
         return r;
-    struct ferry_plan_terms terms = {
-        .mode = s->mode ? s->mode : "planned", .attest = s->attest, .overrides = s->overrides};
+    struct ferry_plan_terms terms = {.mode = s->mode ? s->mode : "planned",
+                                     .attest = s->attest,
+                                     .overrides = s->overrides,
+                                     .addresses = readdressing.v,
+                                     .n_addresses = readdressing.n,
+                                     .warnings = readdressing.warnings,
+                                     .hooks = s->hooks,
+                                     .n_warnings = readdressing.n_warnings};
     FERRY_CLEANUP(ui_plan_cleanup) struct ferry_plan *plan = NULL;
     r = ferry_plan_make_on(live, moves.v, moves.n, &terms, &plan, &ui->err);
     if (r == 0 && !s->offline)

@@ -138,9 +138,30 @@ static int add_move(struct ui *ui, const struct ferry_topology *t, const struct 
     return 0;
 }
 
-int ui_network_moves(struct ui *ui, const struct ferry_topology *t, char *const *networks, size_t n,
+/* The network's "move" holds for each of its subnets. */
+static int check_kind(struct ui *ui, const struct ferry_topology *t, const struct ferry_network_move *move)
+{
+    const struct ferry_vm_network *from = &t->networks->networks[move->network];
+    const char *subnet = from->subnets[move->subnet].name, *kind = ferry_move_kind_name(from->move);
+    bool keeps = from->move == FERRY_MOVE_SUBNET || from->move == FERRY_MOVE_STRETCHED;
+    if (keeps && move->follows == FERRY_FOLLOWS_READDRESSED)
+        return ferry_error(&ui->err, FERRY_EUSAGE,
+                           "--network: %s says \"move\": \"%s\", but its subnet %s has other addresses in %s",
+                           from->name, kind, subnet, t->networks->networks[move->target].name);
+    if (keeps && move->follows == FERRY_FOLLOWS_ROUTED &&
+        t->subnets[move->routed].stretched != (from->move == FERRY_MOVE_STRETCHED))
+        return ferry_error(&ui->err, FERRY_EUSAGE,
+                           "--network: %s says \"move\": \"%s\", but the routed subnet %s is %sstretched",
+                           from->name, kind, t->subnets[move->routed].name,
+                           t->subnets[move->routed].stretched ? "" : "not ");
+    return 0;
+}
+
+int ui_network_moves(struct ui *ui, const struct ferry_topology *t, const struct ui_selection *s,
                      struct ui_moves *moves)
 {
+    char *const *networks = s->networks;
+    size_t n = s->n_networks;
     FERRY_CLEANUP(ferry_network_moves_clear) struct ferry_network_moves list = {0};
     int r = 0;
     for (size_t i = 0; r == 0 && i < n; i++) {
@@ -153,8 +174,13 @@ int ui_network_moves(struct ui *ui, const struct ferry_topology *t, char *const 
             ferry_network_moves_add(t, network, &list);
     }
     for (size_t i = 0; r == 0 && i < list.n; i++) {
-        say(ui, t, &list.v[i]);
-        if (i == 0 || list.v[i].subnet != list.v[i - 1].subnet || list.v[i].network != list.v[i - 1].network)
+        r = check_kind(ui, t, &list.v[i]);
+        if (r < 0)
+            return r;
+        if (!s->failback)
+            say(ui, t, &list.v[i]);
+        if (!s->failback && (i == 0 || list.v[i].subnet != list.v[i - 1].subnet ||
+                             list.v[i].network != list.v[i - 1].network))
             check_dhcp(ui, t->networks, &list.v[i]);
         if (list.v[i].follows == FERRY_FOLLOWS_ROUTED)
             r = add_move(ui, t, &list.v[i], moves);

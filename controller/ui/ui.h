@@ -148,6 +148,8 @@ struct ui_selection {
     size_t n_moves, n_actives, n_unreachable, n_networks;
     const char *evacuate, *to, *mode, *attest;
     bool failback, offline;
+    const char *recovery;              /* a recovery plan */
+    const struct ferry_hooks *hooks;   /* of the group in hand; NULL: the topology's */
     struct ferry_overrides *overrides; /* the caller's; may be NULL */
 };
 /* --move, --evacuate, --to, --failback, --mode; and --offline, --active for `plan` alone. */
@@ -191,6 +193,8 @@ void ui_debts_text(const struct ui *ui, struct json_object *debts); /* nothing w
 
 /* ---- plan_text.c, plan_native.c ---- */
 void ui_plan_text(const struct ui *ui, const struct ferry_plan *plan, FILE *f);
+/* One line for each machine that gets another address, or whose reserved one becomes its own. */
+void ui_plan_addresses_text(const struct ui *ui, const struct ferry_plan *plan, FILE *f);
 int ui_plan_native(struct ui *ui, const struct ferry_plan *plan, FILE *f);
 /* "app, web … and 197 more" of a group. */
 void ui_group_label(const struct ui *ui, const struct ferry_group *g, FILE *f);

@@ -236,7 +236,7 @@ struct json_object *ferry_record_json(const struct ferry_txn_record *r)
     json_object_object_add(doc, "stages", json_object_get(stages));
     json_object_object_add(doc, "hooks", hooks_json(r));
     json_object_object_add(doc, "overrides", overrides_json(r));
-    static const char *const extra[] = {"mode", "lost", "attest", "debts"};
+    static const char *const extra[] = {"mode", "lost", "attest", "debts", "addresses"};
     for (size_t i = 0; i < FERRY_COUNT(extra); i++) {
         struct json_object *v = NULL;
         if (json_object_object_get_ex(plan, extra[i], &v))

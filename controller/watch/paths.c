@@ -32,17 +32,20 @@ bool ferry_live_attached(const struct ferry_live *live, size_t router, size_t co
 
 uint32_t ferry_live_site(const struct ferry_live *live, size_t column, bool *ret_several)
 {
+    const struct ferry_topology *t = live->topology;
+    const struct ferry_subnet *subnet = &t->subnets[live->subnets[column]];
     uint32_t site = FERRY_NONE;
-    *ret_several = false;
-    for (size_t r = 0; r < live->topology->n_routers; r++) {
+    bool several = false, home = false;
+    for (size_t r = 0; r < t->n_routers; r++) {
         const struct ferry_stack *stack = live->stacks[r * live->n_subnets + column];
         if (!stack || stack->entries[0]->type != FERRY_GATEWAY) /* an announcement alone is no attachment */
             continue;
-        if (site != FERRY_NONE && site != live->topology->routers[r].site)
-            *ret_several = true;
-        site = live->topology->routers[r].site;
+        several |= site != FERRY_NONE && site != t->routers[r].site;
+        home |= t->routers[r].site == subnet->home;
+        site = t->routers[r].site;
     }
-    return *ret_several ? FERRY_NONE : site;
+    *ret_several = several && !subnet->stretched;
+    return *ret_several ? FERRY_NONE : several && home ? subnet->home : site;
 }
 
 /* What forwards on a router: the best entry, or what it falls to. */
@@ -186,7 +189,7 @@ static void check_gateways(struct walk *w)
         site = t->routers[r].site;
         any = true;
     }
-    if (several)
+    if (several && !s->stretched)
         snprintf(add(w, FERRY_NONE, FERRY_DRIFT_TWO_SITES)->text, sizeof w->drift->text,
                  "attached at more than one site");
     else if (!any && !unread)

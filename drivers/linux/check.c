@@ -314,7 +314,8 @@ static void check_gateway(struct checker *c, struct ferry_op *op)
     }
 }
 
-/* Whether machines on the LANs answer for the addresses that shall be attached (RFC 5227). */
+/* Whether machines on the LANs answer for the addresses that shall be attached (RFC 5227).  A stretched subnet's may: the other
+ * site's gateway has the same one on the same LAN. */
 static int probe(struct checker *c, struct ferry_op *ops, size_t n, struct ferry_err *err)
 {
     FERRY_AUTOFREE struct ferry_linux_probe *probes = ferry_calloc(n + 1, sizeof *probes);
@@ -324,7 +325,7 @@ static int probe(struct checker *c, struct ferry_op *ops, size_t n, struct ferry
     for (size_t i = 0; i < n; i++) {
         const struct ferry_op *op = &ops[i];
         if (op->kind != FERRY_KIND_GATEWAY || op->before || !op->after || op->outcome != FERRY_DONE ||
-            op->gateway->via.family || op->gateway->address.addr.family != AF_INET)
+            op->stretched || op->gateway->via.family || op->gateway->address.addr.family != AF_INET)
             continue;
         who[count] = i;
         probes[count++] =

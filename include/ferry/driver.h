@@ -35,6 +35,7 @@ struct ferry_op {
     const struct ferry_entry *after;  /* what shall be there; NULL: nothing */
     const struct ferry_gateway *gateway; /* kind gateway: where and which address */
     const char *interface;               /* its interface's name, or NULL */
+    bool stretched; /* the subnet lives at another site, too: its address there may answer here */
     /* Results. */
     enum ferry_outcome outcome;
     char *why; /* text for REFUSED, STALE and UNKNOWN; NULL: nothing to say.  The op's own: see below */

@@ -43,11 +43,21 @@ struct ferry_network_subnet {
     size_t n_prefixes; /* at least one */
 };
 
+/* What becomes of a network's addresses when it fails over. */
+enum ferry_move_kind {
+    FERRY_MOVE_BY_PREFIX, /* not said: subnet by subnet, retained where the target's has the same prefix */
+    FERRY_MOVE_SUBNET,    /* kept: the whole subnet moves, the routers are changed */
+    FERRY_MOVE_STRETCHED, /* kept: the subnet lives at both sites */
+    FERRY_MOVE_CHANGE_ADDRESS, /* other ones at the recovery site: no route changes */
+};
+const char *ferry_move_kind_name(enum ferry_move_kind kind); /* "subnet-failover", …; NULL of the first */
+
 struct ferry_vm_network {
     char *name;
     uint32_t logical, server;
     uint32_t site;   /* one of the server's */
     uint32_t mapped; /* the target VM network; FERRY_NONE: not mapped, and that is a state, not an error */
+    enum ferry_move_kind move;
     struct ferry_network_subnet *subnets;
     size_t n_subnets; /* at least one */
     /* Disjoint; each range lies in one prefix of one subnet. */
@@ -77,6 +87,8 @@ struct ferry_nic {
 struct ferry_workload {
     char *name;
     uint32_t cloud; /* or FERRY_NONE */
+    bool
+        not_ready; /* to move: not replicated yet, say.  It refuses plans that would take it along (rule not-ready) */
     struct ferry_nic *nics;
     size_t n_nics; /* at least one */
 };
@@ -180,12 +192,15 @@ struct ferry_reservation {
     char *workload, *nic, *network;
     struct ferry_addr own, address; /* the machine's own, and the one that is kept for it */
     uint64_t since_us;              /* since 1970 UTC; 0: not stored yet */
+    /* The transaction that has made it the machine's address; "": it is only kept. */
+    char assigned_by[24];
 };
 
 enum ferry_address_why {
     FERRY_ADDRESS_KEPT,        /* the pool has it, and it is free */
     FERRY_ADDRESS_OWN,         /* failback: it is the machine's own */
     FERRY_ADDRESS_RESERVED,    /* so it was reserved */
+    FERRY_ADDRESS_ASSIGNED,    /* a move has made it the machine's address already */
     FERRY_ADDRESS_OUTSIDE,     /* the pool has not the machine's own: the next free one */
     FERRY_ADDRESS_TAKEN,       /* the machine's own is taken there: the next free one */
     FERRY_ADDRESS_EXHAUSTED,   /* the pool has no free one: none */

@@ -51,10 +51,22 @@ struct ferry_group {
     char *id;   /* "g1", … */
     char *from; /* site, or NULL where it was attached nowhere */
     char *to;
+    /* It lives at several sites at once: exclusivity is not asked, but that nothing is lost, in any stage. */
+    bool stretched;
     struct ferry_plan_subnet *subnets;
     size_t n_subnets;
     const struct ferry_stack **initial; /* [router]; NULL: holds nothing */
     struct ferry_cover *covers;         /* [router] */
+};
+
+/* A machine's address before and after: what a plan gives it, or takes back.  No router holds it: it is the journal's
+ * (ferry/reservation.h), and whoever changes machines and DNS goes by it. */
+struct ferry_plan_address {
+    char *machine, *nic;
+    struct ferry_addr own; /* by which the topology knows it */
+    char *network, *network_after;
+    struct ferry_addr before, after;
+    char *reason; /* ferry_address_why_name */
 };
 
 struct ferry_change {
@@ -89,6 +101,8 @@ struct ferry_plan {
      * `before` is what is believed there. */
     struct ferry_change *debts;
     size_t n_debts;
+    struct ferry_plan_address *addresses;
+    size_t n_addresses;
     char **warnings;
     size_t n_warnings;
     struct ferry_hooks hooks;         /* what runs before and after its phases */
@@ -121,15 +135,25 @@ struct ferry_plan_terms {
     const char *attest; /* or NULL */
     bool detaching;  /* reconcile: `detach` lets go of what does not belong to its site; else: the routes */
     uint32_t detach; /* router */
+    /* What else is said of it; the plan gets copies. */
+    const struct ferry_plan_address *addresses;
+    size_t n_addresses;
+    char *const *warnings;
+    size_t n_warnings;
+    const struct ferry_hooks *hooks; /* in place of the topology's; NULL: those */
     struct ferry_overrides
         *overrides; /* or NULL; notes what they would have refused, and the plan gets a copy */
 };
 int ferry_plan_make_on(const struct ferry_live *live, const struct ferry_move *moves, size_t n_moves,
                        const struct ferry_plan_terms *terms, struct ferry_plan **ret,
                        struct ferry_err *err) FERRY_MUST_CHECK;
+/* Whether it changes nothing, neither a router nor an address. */
+bool ferry_plan_is_empty(const struct ferry_plan *plan);
+/* Copies to the end of the plan's. */
+void ferry_plan_add_address(struct ferry_plan *plan, const struct ferry_plan_address *address);
 bool ferry_plan_has_lost(const struct ferry_plan *plan);
 /* The rules that look at a whole plan, and at the topology that it is for (NULL: unknown, as at a rollback): last-site,
- * budget, no-foreign, covering-route. */
+ * budget, not-ready, no-foreign, covering-route. */
 int ferry_plan_obey(const struct ferry_plan *plan, const struct ferry_topology *t,
                     struct ferry_overrides *overrides, struct ferry_err *err) FERRY_MUST_CHECK;
 /* The stage before which a boundary lies: 0 to plan->n_stages. */

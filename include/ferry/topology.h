@@ -92,6 +92,8 @@ struct ferry_subnet {
     struct ferry_gateway *gateways;
     size_t n_gateways;
     struct ferry_addr probe; /* an address inside that answers while it is served; family 0: none is known */
+    bool
+        stretched; /* it lives at several sites at once: a move attaches the new one before the old one is left */
 };
 
 /* `lab`: machines for `ferry lab`, which no other verb looks at. */
@@ -122,7 +124,8 @@ struct ferry_topology {
     uint32_t budget_withdrawals, budget_percent; /* 0: no limit */
     uint32_t hold_down_s;                        /* 0: none */
     struct ferry_hooks hooks;
-    struct ferry_networks *networks; /* ferry/networks.h; NULL: the file says nothing of them */
+    struct ferry_networks *networks;       /* ferry/networks.h; NULL: the file says nothing of them */
+    struct ferry_recovery_plans *recovery; /* ferry/recovery.h; likewise */
     size_t n_sites, n_routers, n_links, n_subnets, n_lab_hosts;
     struct ferry_topology_index *index; /* the model's own: makes lookups quick; may be NULL */
 };

@@ -131,6 +131,8 @@ static const char *site_of(const struct ferry_plan *plan, uint32_t group, uint32
 
 static bool two_sites(const struct state *s, uint32_t group)
 {
+    if (s->plan->groups[group].stretched)
+        return false;
     for (size_t i = 0; i < s->n; i++)
         for (size_t k = 0; k < i; k++)
             if (s->v[i].kind != FERRY_KIND_ROUTE && s->v[i].entry && s->v[i].group == group &&
@@ -345,6 +347,8 @@ static struct rules rules_of(const struct ferry_plan *plan, uint32_t group, cons
             after &= b <= stage || !c->held[b][r];
         }
         rules.may_fall[r] = before || (undo && after);
+        if (plan->groups[group].stretched) /* whatever the phase */
+            rules.must[r] = kept;
         if (phase == FERRY_PREPARE)
             rules.must[r] = kept || (undo && c->delivered[c->prepared][r]);
         if (phase == FERRY_SETTLE)
@@ -392,6 +396,15 @@ static void play_stage(const struct state *start, size_t stage, uint32_t group, 
     }
 }
 
+static bool was_origin(const struct ferry_plan *plan, uint32_t group, const struct held *h)
+{
+    const struct ferry_stack *stack = plan->groups[group].initial[h->router];
+    for (uint32_t i = 0; stack && i < stack->n; i++)
+        if (ferry_entry_kind(stack->entries[i]) == h->kind)
+            return true;
+    return false;
+}
+
 static bool finished(const struct state *s, uint32_t group, const struct course *c)
 {
     const char *to = s->plan->groups[group].to;
@@ -402,6 +415,8 @@ static bool finished(const struct state *s, uint32_t group, const struct course 
             continue;
         attached |= s->v[i].kind == FERRY_KIND_GATEWAY;
         announced |= s->v[i].kind == FERRY_KIND_ANNOUNCEMENT;
+        if (undo && s->plan->groups[group].stretched && was_origin(s->plan, group, &s->v[i]))
+            continue; /* it was at both sites before the move, too */
         if (!to || strcmp(site_of(s->plan, group, s->v[i].router), to))
             return false;
     }

@@ -11,7 +11,7 @@ enum { ROUTERS = 5, LINKS = 10 };
 
 struct shape {
     unsigned n, n_links, n_sites;
-    bool v6;
+    bool v6, stretched;
     unsigned a[LINKS], b[LINKS], site[ROUTERS];
     const char *speaks[ROUTERS]; /* a protocol, or NULL */
 };
@@ -63,11 +63,13 @@ static void put_router(FILE *f, const struct shape *s, unsigned r, bool table)
 /* At every site one gateway or two, where it has two routers. */
 static void put_subnet(FILE *f, const struct shape *s, struct dice *d, unsigned subnet)
 {
+    bool stretched = s->stretched && dice_roll(d, 4);
     bool taken[ROUTERS] = {false};
     const char *sep = "";
     fprintf(f, "%s{\"name\": \"n%u\", \"prefix\": ", subnet ? ",\n" : "", subnet);
     fprintf(f, s->v6 ? "\"2001:db8:%u::/64\"" : "\"10.%u.0.0/24\"", subnet);
-    fprintf(f, ", \"home\": \"s%u\", \"gateways\": [", dice_roll(d, s->n_sites));
+    fprintf(f, ", %s\"home\": \"s%u\", \"gateways\": [", stretched ? "\"stretched\": true, " : "",
+            dice_roll(d, s->n_sites));
     for (unsigned r = 0; r < s->n; r++) {
         if (taken[s->site[r]] && dice_roll(d, 2))
             continue;
@@ -79,9 +81,10 @@ static void put_subnet(FILE *f, const struct shape *s, struct dice *d, unsigned 
     fprintf(f, "]}");
 }
 
-static char *net(struct dice *d, bool speaking)
+static char *net(struct dice *d, bool speaking, bool stretched)
 {
     struct shape s = shape_of(d);
+    s.stretched = stretched;
     const char *protocol = !speaking ? NULL : dice_roll(d, 2) ? "bgp" : "ospf";
     for (unsigned r = 0; protocol && r < s.n; r++)
         s.speaks[r] = dice_roll(d, 5) ? protocol : NULL;
@@ -110,12 +113,17 @@ static char *net(struct dice *d, bool speaking)
 
 char *small_net(struct dice *d)
 {
-    return net(d, false);
+    return net(d, false, false);
+}
+
+char *small_net_stretched(struct dice *d)
+{
+    return net(d, false, true);
 }
 
 char *small_net_speaking(struct dice *d)
 {
-    return net(d, true);
+    return net(d, true, false);
 }
 
 /* What other people left on one router: backups, a foreign drop below, or nothing but a covering route. */
@@ -152,6 +160,18 @@ static void mess(struct ferry_live *live, struct dice *d, size_t router, size_t 
     live->stacks[at] = ferry_pool_stack(live->pool, entries, n);
 }
 
+/* A stretched subnet may be at its new site already. */
+static void attach_too(struct ferry_live *live, uint32_t column, uint32_t site)
+{
+    static const struct ferry_entry plain = {.type = FERRY_GATEWAY};
+    const struct ferry_entry *gateway = ferry_pool_entry(live->pool, &plain);
+    const struct ferry_subnet *s = &live->topology->subnets[column];
+    for (size_t i = 0; i < s->n_gateways; i++)
+        if (live->topology->routers[s->gateways[i].router].site == site)
+            live->stacks[s->gateways[i].router * live->n_subnets + column] =
+                ferry_pool_stack(live->pool, &gateway, 1);
+}
+
 static void lose(struct ferry_live *live, struct dice *d)
 {
     const struct ferry_topology *t = live->topology;
@@ -185,6 +205,9 @@ static struct ferry_plan *make(const struct ferry_topology *t, struct dice *d, b
     int r = ferry_live_offline(live, active, &err);
     for (size_t i = 0; r == 0 && messy && i < t->n_routers * t->n_subnets; i++)
         mess(live, d, i / t->n_subnets, i % t->n_subnets);
+    for (uint32_t i = 0; r == 0 && i < t->n_subnets; i++)
+        if (t->subnets[i].stretched && dice_roll(d, 3) == 0)
+            attach_too(live, i, moves[i].to);
     if (losing)
         lose(live, d);
     if (losing && dice_roll(d, 2))

@@ -13,6 +13,8 @@
 char *small_net(struct dice *d);
 /* The same where most routers speak BGP, or most OSPF; the others are static. */
 char *small_net_speaking(struct dice *d);
+/* The same where most subnets are stretched, some of them attached at both sites already when the plan is made. */
+char *small_net_stretched(struct dice *d);
 /* The plan that moves every subnet of the topology to a random other site, from home, as if offline; or
  * `messy`: from a state with foreign routes, and routers that hold nothing.  Aborts where the planner
  * refuses, unless `ret_refused` takes the error. */

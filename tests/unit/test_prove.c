@@ -157,6 +157,62 @@ static void test_states_beyond_64_bits(void **state)
     ferry_plan_free(p);
 }
 
+/* c attaches while a still is, b turns round, a leaves. */
+static struct ferry_plan *stretched_chain(bool stretched)
+{
+    struct ferry_plan *p = chain("192.168.1.0/24");
+    p->groups[0].stretched = stretched;
+    build_stage(p, FERRY_PREPARE);
+    build_change(p, 0, 'a', "-", "20>b");
+    build_change(p, 0, 'c', "-", "@");
+    build_stage(p, FERRY_PREPARE);
+    build_change(p, 0, 'b', "20>a", "20>c");
+    build_stage(p, FERRY_DETACH);
+    build_change(p, 0, 'a', "@", "-");
+    build_stage(p, FERRY_SETTLE);
+    build_change(p, 0, 'c', "20>b", "-");
+    return p;
+}
+
+static void test_stretched_may_be_at_two_sites(void **state)
+{
+    (void)state;
+    expect_safe(stretched_chain(true), "7");
+    expect(stretched_chain(false), FERRY_TWO_SITES, 1, 1, "ac", "attached at p (a) and q (c) at once");
+}
+
+static void test_stretched_is_lost_at_no_moment(void **state)
+{
+    (void)state;
+    struct ferry_plan *p = chain("192.168.1.0/24"); /* what a move of another subnet may do */
+    p->groups[0].stretched = true;
+    move_chain(p);
+    struct ferry_proof proof;
+    struct ferry_err err;
+    assert_int_equal(ferry_prove(p, 10, &proof, &err), -FERRY_EREFUSED);
+    assert_int_equal(proof.bad.violation, FERRY_LOST);
+    assert_int_equal(p->stages[proof.bad.stage].phase, FERRY_DETACH);
+    ferry_proof_clear(&proof);
+    ferry_plan_free(p);
+}
+
+static void test_stretched_loops_and_ends_as_ever(void **state)
+{
+    (void)state;
+    struct ferry_plan *p = chain("192.168.1.0/24");
+    p->groups[0].stretched = true;
+    build_stage(p, FERRY_PREPARE); /* b turns round while c still points at it */
+    build_change(p, 0, 'b', "20>a", "20>c");
+    expect(p, FERRY_LOOP, 1, 1, "bc", "b -> c -> b");
+    p = stretched_chain(true); /* the old site is never left */
+    p->n_stages = 2;
+    expect(p, FERRY_UNFINISHED, 2, 1, "a", "a is still attached");
+    p = stretched_chain(true); /* nothing lies beneath the gateway that goes */
+    p->stages[0].changes[0] = p->stages[0].changes[1];
+    p->stages[0].n_changes = 1;
+    expect(p, FERRY_LOST, 3, 1, "a", "a is no longer delivered");
+}
+
 static void test_loop(void **state)
 {
     (void)state;
@@ -578,6 +634,9 @@ int main(void)
         cmocka_unit_test(test_safe),
         cmocka_unit_test(test_certificate),
         cmocka_unit_test(test_states_beyond_64_bits),
+        cmocka_unit_test(test_stretched_may_be_at_two_sites),
+        cmocka_unit_test(test_stretched_is_lost_at_no_moment),
+        cmocka_unit_test(test_stretched_loops_and_ends_as_ever),
         cmocka_unit_test(test_loop),
         cmocka_unit_test(test_loop_fewest_events),
         cmocka_unit_test(test_loop_through_cover),

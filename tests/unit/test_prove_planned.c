@@ -108,17 +108,22 @@ static void spoil(const struct ferry_plan *p, struct dice *d, unsigned seed)
     }
 }
 
-static void run(bool messy, bool speaking, bool losing)
+enum nets { PLAIN, SPEAKING, LOSING, STRETCHED };
+
+static void run(bool messy, enum nets nets)
 {
-    unsigned refused = 0;
+    bool speaking = nets == SPEAKING, losing = nets == LOSING;
+    unsigned refused = 0, seeds = nets == PLAIN ? SEEDS : SEEDS / FEWER;
     memset(verdicts, 0, sizeof verdicts);
     states = mutants = plans = 0;
-    for (unsigned seed = 0; seed < (speaking || losing ? SEEDS / FEWER : SEEDS); seed++) {
+    for (unsigned seed = 0; seed < seeds; seed++) {
         struct dice d = {seed};
         struct ferry_topology *t = NULL;
         struct ferry_plan *undo = NULL;
         struct ferry_err err;
-        FERRY_AUTOFREE char *text = speaking ? small_net_speaking(&d) : small_net(&d);
+        FERRY_AUTOFREE char *text = speaking            ? small_net_speaking(&d)
+                                    : nets == STRETCHED ? small_net_stretched(&d)
+                                                        : small_net(&d);
         if (ferry_topology_parse("small", text, strlen(text), &t, NULL, &err))
             fail_msg("seed %u: %s\n%s", seed, err.text, text);
         struct ferry_err refusal = {.text = ""};
@@ -155,44 +160,57 @@ static void run(bool messy, bool speaking, bool losing)
     print_message("\n");
     for (unsigned v = 0; v <= FERRY_UNFINISHED; v++)
         assert_true(v == FERRY_FOREIGN || (v == FERRY_UNPINNED && !speaking) ||
-                    (v == FERRY_LOST_SITE && !losing) || verdicts[v] >= (losing ? 10 : 20));
+                    (v == FERRY_LOST_SITE && !losing) ||
+                    verdicts[v] >= (losing || nets == STRETCHED ? 10 : 20));
     assert_true(refused < SEEDS / FEWER / 2);
 }
 
 static void test_planned(void **state)
 {
     (void)state;
-    run(false, false, false);
+    run(false, PLAIN);
 }
 
 static void test_planned_from_a_mess(void **state)
 {
     (void)state;
-    run(true, false, false);
+    run(true, PLAIN);
 }
 
 static void test_planned_where_routers_speak(void **state)
 {
     (void)state;
-    run(false, true, false);
+    run(false, SPEAKING);
 }
 
 static void test_planned_from_a_mess_where_routers_speak(void **state)
 {
     (void)state;
-    run(true, true, false);
+    run(true, SPEAKING);
 }
 
 static void test_lost(void **state)
 {
     (void)state;
-    run(false, false, true);
+    run(false, LOSING);
 }
 
 static void test_lost_from_a_mess(void **state)
 {
     (void)state;
-    run(true, false, true);
+    run(true, LOSING);
+}
+
+static void test_stretched(void **state)
+{
+    (void)state;
+    run(false, STRETCHED);
+}
+
+static void test_stretched_from_a_mess(void **state)
+{
+    (void)state;
+    run(true, STRETCHED);
 }
 
 int main(void)
@@ -202,6 +220,8 @@ int main(void)
                                        cmocka_unit_test(test_planned_where_routers_speak),
                                        cmocka_unit_test(test_planned_from_a_mess_where_routers_speak),
                                        cmocka_unit_test(test_lost),
-                                       cmocka_unit_test(test_lost_from_a_mess)};
+                                       cmocka_unit_test(test_lost_from_a_mess),
+                                       cmocka_unit_test(test_stretched),
+                                       cmocka_unit_test(test_stretched_from_a_mess)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
