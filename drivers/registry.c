@@ -1,4 +1,5 @@
 /* The drivers that are built in: the only place, beside tests, that names them.  SPDX-License-Identifier: MIT */
+#include "dns/dns.h"
 #include "frr/frr.h"
 #include "iproute/iproute.h"
 #include "linux/linux.h"
@@ -7,6 +8,7 @@
 #include <string.h>
 
 static const struct ferry_driver_ops *const drivers[] = {
+    &ferry_driver_dns,
     &ferry_driver_frr,
     &ferry_driver_iproute,
     &ferry_driver_linux,

@@ -9,16 +9,21 @@
 
 #define AT(member) offsetof(struct ferry_driver_config, member)
 
+#define LIST_MAX 65536u
+
 const struct ferry_driver_field ferry_driver_fields[] = {
-    {"netns", AT(netns), "_", "._-", false},
-    {"transport", AT(transport), "", "", true},
-    {"host", AT(host), ":", ".:-_%", true}, /* a name, or an address of either family */
-    {"user", AT(user), "_", "._-", true},
-    {"pathspace", AT(pathspace), "_", "._-", true},
-    {"identity", AT(identity), "/~", "/._-~+@ ", true},
-    {"known_hosts", AT(known_hosts), "/~", "/._-~+@ ", true},
-    {"host_key", AT(host_key), "", ":+/=", true}, /* base64 */
-    {"jump", AT(jump), "_:[", "._-@:[]%", true},
+    {"netns", AT(netns), "_", "._-", 0, false},
+    {"transport", AT(transport), "", "", 0, true},
+    {"host", AT(host), ":", ".:-_%", 0, true}, /* a name, or an address of either family */
+    {"user", AT(user), "_", "._-", 0, true},
+    {"pathspace", AT(pathspace), "_", "._-", 0, true},
+    {"identity", AT(identity), "/~", "/._-~+@ ", 0, true},
+    {"known_hosts", AT(known_hosts), "/~", "/._-~+@ ", 0, true},
+    {"host_key", AT(host_key), "", ":+/=", 0, true}, /* base64 */
+    {"jump", AT(jump), "_:[", "._-@:[]%", 0, true},
+    {"key_file", AT(key_file), "/~", "/._-~+@ ", 0, false},
+    {"zones", AT(zones), "_", "._- ", LIST_MAX, false},
+    {"secondaries", AT(secondaries), ":", ".: ", LIST_MAX, false},
     {0},
 };
 
@@ -32,7 +37,7 @@ static bool is_plain(char c)
 bool ferry_driver_field_ok(const struct ferry_driver_field *field, const char *text)
 {
     size_t n = strlen(text);
-    if (n == 0 || n > TEXT_MAX || !(is_plain(text[0]) || strchr(field->first, text[0])))
+    if (n == 0 || n > (field->most ? field->most : TEXT_MAX) || !(is_plain(text[0]) || strchr(field->first, text[0])))
         return false;
     for (size_t i = 1; i < n; i++)
         if (!is_plain(text[i]) && !strchr(field->more, text[i]))

@@ -9,6 +9,7 @@ struct ferry_driver_field {
     const char *key;          /* of the driver object in the topology and in a plan */
     size_t offset;            /* of the `char *` in struct ferry_driver_config */
     const char *first, *more; /* characters besides letters and digits: the first one's; the others' */
+    unsigned most;            /* characters; 0: as many as a host name has */
     bool remote;              /* goes with the drivers frr and iproute alone */
 };
 /* All but `type`; the last one has no key. */

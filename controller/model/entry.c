@@ -1,6 +1,6 @@
 /* What a router holds under one key: equality, order, names, text.  Interning is in pool.c.
  * SPDX-License-Identifier: MIT */
-#include <ferry/entry.h>
+#include <ferry/dns.h>
 
 #include "base/mem.h"
 
@@ -56,16 +56,17 @@ bool ferry_entry_equal(const struct ferry_entry *a, const struct ferry_entry *b,
 static const char *const type_names[] = {
     [FERRY_GATEWAY] = "gateway",         [FERRY_UNICAST] = "unicast",   [FERRY_BLACKHOLE] = "blackhole",
     [FERRY_UNREACHABLE] = "unreachable", [FERRY_PROHIBIT] = "prohibit", [FERRY_ANNOUNCEMENT] = "announcement",
+    [FERRY_DNS] = "dns",
 };
 
 const char *ferry_entry_type_name(enum ferry_entry_type type)
 {
-    return type >= FERRY_GATEWAY && type <= FERRY_ANNOUNCEMENT ? type_names[type] : "unknown";
+    return type >= FERRY_GATEWAY && type <= FERRY_DNS ? type_names[type] : "unknown";
 }
 
 enum ferry_entry_type ferry_entry_type_parse(const char *name)
 {
-    for (int i = FERRY_GATEWAY; i <= FERRY_ANNOUNCEMENT; i++)
+    for (int i = FERRY_GATEWAY; i <= FERRY_DNS; i++)
         if (strcmp(name, type_names[i]) == 0)
             return (enum ferry_entry_type)i;
     return (enum ferry_entry_type)0;
@@ -144,6 +145,24 @@ static void add_nexthop(struct text *t, const struct ferry_nexthop *hop, bool se
         add(t, " linkdown");
 }
 
+/* "A 300 192.168.1.10, but 192.0.2.2: 300 10.0.0.1": an answer that differs begins with '!' there. */
+static void add_records(struct text *t, const struct ferry_entry *e)
+{
+    bool server = false;
+    add(t, " %s ", ferry_dns_type_name(e->metric));
+    for (uint32_t i = 0; i < e->native_len; i++) {
+        char c = (char)e->native[i];
+        bool other = c == ' ' && i + 1 < e->native_len && e->native[i + 1] == '!';
+        if (other)
+            add(t, ", but ");
+        else if (c == ' ' && server)
+            add(t, ": ");
+        else if (c != '!')
+            add(t, "%c", c);
+        server = other || (server && c != ' ');
+    }
+}
+
 const char *ferry_entry_text(const struct ferry_entry *e, char *buf, size_t size)
 {
     struct text t = {.buf = buf, .size = size};
@@ -154,6 +173,10 @@ const char *ferry_entry_text(const struct ferry_entry *e, char *buf, size_t size
     add(&t, "%s", e ? ferry_entry_type_name(e->type) : "nothing");
     if (!e)
         return buf;
+    if (e->type == FERRY_DNS) {
+        add_records(&t, e);
+        return buf;
+    }
     for (size_t i = 0; i < e->n_nexthops; i++)
         add_nexthop(&t, &e->nexthops[i], e->n_nexthops > 1);
     if (e->type == FERRY_ANNOUNCEMENT)
@@ -170,6 +193,6 @@ const char *ferry_entry_text(const struct ferry_entry *e, char *buf, size_t size
 
 bool ferry_entry_dynamic(const struct ferry_entry *e)
 {
-    return e && e->type != FERRY_GATEWAY && e->type != FERRY_ANNOUNCEMENT &&
+    return e && e->type != FERRY_GATEWAY && e->type != FERRY_ANNOUNCEMENT && e->type != FERRY_DNS &&
            (e->protocol == RTPROT_BGP || e->protocol == RTPROT_OSPF);
 }

@@ -206,10 +206,27 @@ static void load_sites(struct ferry_loader *l, uint32_t array)
 
 static void load_head(struct ferry_loader *l)
 {
-    static const char *const keys[] = {
-        "ferry",  "name",        "ecmp",     "sites",     "routers",        "links",   "subnets",
-        "lab",    "rules",       "budget",   "hold-down", "hooks",          "servers", "logical-networks",
-        "clouds", "vm-networks", "mappings", "workloads", "recovery-plans", NULL};
+    static const char *const keys[] = {"ferry",
+                                       "name",
+                                       "ecmp",
+                                       "sites",
+                                       "routers",
+                                       "links",
+                                       "subnets",
+                                       "lab",
+                                       "rules",
+                                       "budget",
+                                       "hold-down",
+                                       "hooks",
+                                       "servers",
+                                       "logical-networks",
+                                       "clouds",
+                                       "vm-networks",
+                                       "mappings",
+                                       "workloads",
+                                       "recovery-plans",
+                                       "name-servers",
+                                       NULL};
     int64_t version = 0;
     if (ferry_json_keys(l->doc, FERRY_JSON_ROOT, keys, &l->err) < 0 && ferry_load_full(l))
         return;
@@ -246,6 +263,7 @@ static void load_document(struct ferry_loader *l)
     (void)!ferry_json_opt(l->doc, FERRY_JSON_ROOT, "lab", FERRY_JSON_OBJECT, &lab, &l->err);
     ferry_load_lab(l, lab);
     ferry_load_networks(l);
+    ferry_load_name_servers(l);
     ferry_load_rules(l);
     ferry_load_recovery(l);
 }

@@ -1,5 +1,5 @@
 /* What the parts of the topology loader share: load.c (document, sites), load_routers.c, load_links.c,
- * load_subnets.c, load_networks.c, load_workloads.c, load_recovery.c, load_lab.c.  Each part reads one section after those that it refers to, reports what it
+ * load_subnets.c, load_networks.c, load_workloads.c, load_recovery.c, load_dns.c, load_lab.c.  Each part reads one section after those that it refers to, reports what it
  * finds through ferry_json_error and goes on; a finding anywhere means that the topology is thrown away.
  *
  * SPDX-License-Identifier: MIT */
@@ -67,6 +67,8 @@ void ferry_load_check_doubles(struct ferry_loader *l);
 void ferry_load_lab(struct ferry_loader *l, uint32_t object);
 /* Networks, mappings, machines: after the subnets. */
 void ferry_load_networks(struct ferry_loader *l);
+/* Name servers: after the routers. */
+void ferry_load_name_servers(struct ferry_loader *l);
 /* The safety rules and the hooks. */
 void ferry_load_rules(struct ferry_loader *l);
 /* After networks and subnets. */

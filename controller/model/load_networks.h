@@ -18,6 +18,8 @@ uint32_t *ferry_load_one_or_many(struct ferry_loader *l, uint32_t object, const 
 /* The name of the next thing of a section, noted in its map; "?" after a finding. */
 char *ferry_load_new_name(struct ferry_loader *l, uint32_t object, struct ferry_map *map, uint32_t index,
                           const char *what);
+/* The DNS names of a NIC. */
+void ferry_load_nic_names(struct ferry_loader *l, uint32_t object, struct ferry_nic *nic);
 void ferry_load_workloads(struct ferry_network_loader *nl, uint32_t array);
 
 #endif

@@ -8,7 +8,7 @@
 #define NICS_MAX 64
 
 /* A machine with one NIC may say at once what else its NIC would say. */
-#define NIC_KEYS "network", "subnet", "address", "addresses", "assignment", "replica"
+#define NIC_KEYS "network", "subnet", "address", "addresses", "assignment", "replica", "dns"
 
 struct machines {
     struct ferry_network_loader *nl;
@@ -148,6 +148,7 @@ static void load_nic(struct machines *m, uint32_t object, uint32_t workload, str
     load_assignment(nl->l, object, nic);
     load_addresses(m, object, nic, workload);
     load_replica(nl, object, nic);
+    ferry_load_nic_names(nl->l, object, nic);
     check_cloud(nl, object, nl->n->workloads[workload].cloud, nic);
 }
 

@@ -39,6 +39,9 @@ static void free_workload(struct ferry_workload *w)
     for (size_t i = 0; i < w->n_nics; i++) {
         free(w->nics[i].name);
         free(w->nics[i].addresses);
+        for (size_t k = 0; k < w->nics[i].n_dns; k++)
+            free(w->nics[i].dns[k].name);
+        free(w->nics[i].dns);
     }
     free(w->nics);
     free(w->name);

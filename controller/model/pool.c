@@ -203,7 +203,8 @@ const struct ferry_entry *ferry_pool_entry(struct ferry_pool *pool, const struct
 
 const struct ferry_entry *ferry_stack_best(const struct ferry_stack *stack)
 {
-    return stack && stack->entries[0]->type != FERRY_ANNOUNCEMENT ? stack->entries[0] : NULL;
+    const struct ferry_entry *first = stack ? stack->entries[0] : NULL;
+    return first && first->type != FERRY_ANNOUNCEMENT && first->type != FERRY_DNS ? first : NULL;
 }
 
 static int compare_pointers(const void *a, const void *b)

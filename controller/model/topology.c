@@ -106,6 +106,11 @@ void ferry_topology_free(struct ferry_topology *t)
         free(t->lab_hosts[i].at);
         free(t->lab_hosts[i].bird_networks);
     }
+    for (size_t i = 0; i < t->n_name_servers; i++) {
+        free(t->name_servers[i].name);
+        ferry_driver_config_clear(&t->name_servers[i].driver);
+    }
+    free(t->name_servers);
     ferry_topology_index_free(t->index);
     free(t->sites);
     free(t->routers);

@@ -303,7 +303,7 @@ static void cleanup_plan(struct ferry_plan **plan)
 
 /* The topology's, and what to say of them.  A reconciliation moves nothing: whoever is served is served all the while, and
  * programs that stop and start machines would cut just that. */
-static void add_hooks(struct ferry_plan *plan, const struct ferry_hooks *hooks)
+void ferry_plan_add_hooks(struct ferry_plan *plan, const struct ferry_hooks *hooks)
 {
     bool paused = false; /* subnets are attached nowhere for a while */
     if (ferry_plan_is_empty(plan) || strcmp(plan->mode, "reconcile") == 0)
@@ -376,7 +376,7 @@ int ferry_plan_make_on(const struct ferry_live *live, const struct ferry_move *m
         ferry_plan_add_address(plan, &terms->addresses[i]);
     for (size_t i = 0; i < terms->n_warnings; i++)
         ferry_plan_warn(plan, "%s", terms->warnings[i]);
-    add_hooks(plan, terms->hooks ? terms->hooks : &t->hooks);
+    ferry_plan_add_hooks(plan, terms->hooks ? terms->hooks : &t->hooks);
     if (strcmp(plan->mode, "reconcile") != 0)
         ferry_plan_say_machines(plan, t);
     r = ferry_plan_obey(plan, t, overrides, err);

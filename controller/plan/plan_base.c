@@ -2,6 +2,8 @@
  * SPDX-License-Identifier: MIT */
 #include "plan/planner.h"
 
+#include <ferry/dns.h>
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -61,6 +63,25 @@ bool ferry_plan_has_lost(const struct ferry_plan *plan)
     for (size_t i = 0; i < plan->n_routers; i++)
         any |= plan->routers[i].lost;
     return any;
+}
+
+bool ferry_plan_is_name_server(const struct ferry_plan *plan, uint32_t router)
+{
+    const char *type = plan->routers[router].driver.type;
+    return type && strcmp(type, "dns") == 0;
+}
+
+const char *ferry_change_name(const struct ferry_plan *plan, const struct ferry_change *change, char *buf,
+                              size_t size)
+{
+    const struct ferry_group *g = &plan->groups[change->group];
+    char prefix[FERRY_PREFIX_STRLEN];
+    if (g->dns)
+        snprintf(buf, size, "%s %s", g->subnets[0].name, ferry_dns_type_name(change->metric));
+    else
+        snprintf(buf, size, "%s",
+                 g->n_subnets == 1 ? ferry_prefix_text(&g->subnets[0].prefix, prefix) : g->id);
+    return buf;
 }
 
 void ferry_plan_free(struct ferry_plan *plan)
@@ -128,6 +149,8 @@ struct ferry_op ferry_plan_op(const struct ferry_plan *plan, const struct ferry_
                           .before = change->before,
                           .after = change->after,
                           .stretched = plan->groups[change->group].stretched};
+    if (change->kind == FERRY_KIND_DNS)
+        op.name = s->name;
     if (change->kind != FERRY_KIND_GATEWAY)
         return op;
     const struct ferry_plan_gateway *g = find_gateway(s, change->router);

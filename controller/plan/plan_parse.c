@@ -21,8 +21,9 @@ enum { CHANGES_MAX = 4000000, ROUTERS_MAX = 1000000 };
 
 static int parse_driver(struct parsing *p, uint32_t v, struct ferry_driver_config *ret, struct ferry_err *err)
 {
-    static const char *const known[] = {"type",      "netns",    "transport",   "host",     "port", "user",
-                                        "pathspace", "identity", "known_hosts", "host_key", "jump", NULL};
+    static const char *const known[] = {"type", "netns",     "transport", "host",        "port",
+                                        "user", "pathspace", "identity",  "known_hosts", "host_key",
+                                        "jump", "key_file",  "zones",     "secondaries", NULL};
     const char *type = NULL;
     int64_t port = 0;
     int r = ferry_json_keys(p->doc, v, known, err);
@@ -157,6 +158,7 @@ static int parse_routers(struct parsing *p, struct ferry_err *err)
         return r;
     if (routers == FERRY_JSON_NONE) {
         collect_routers(p, ferry_json_get(p->doc, FERRY_JSON_ROOT, "groups"));
+        collect_routers(p, ferry_json_get(p->doc, FERRY_JSON_ROOT, "names"));
         collect_routers(p, ferry_json_get(p->doc, FERRY_JSON_ROOT, "stages"));
         collect_routers(p, ferry_json_get(p->doc, FERRY_JSON_ROOT, "lost"));
         return 0;
@@ -237,9 +239,9 @@ static int parse_kind(struct parsing *p, uint32_t v, enum ferry_kind *ret, struc
         return r;
     *ret = FERRY_KIND_ROUTE;
     while (strcmp(kind, ferry_kind_name(*ret)) != 0)
-        if ((*ret)++ == FERRY_KIND_ANNOUNCEMENT)
+        if ((*ret)++ == FERRY_KIND_DNS)
             return ferry_json_error(p->doc, ferry_json_get(p->doc, v, "kind"), err,
-                                    "'%.40s' is none of route, gateway, announcement", kind);
+                                    "'%.40s' is none of route, gateway, announcement, dns", kind);
     return 0;
 }
 
@@ -248,6 +250,8 @@ static int parse_kind(struct parsing *p, uint32_t v, enum ferry_kind *ret, struc
 static int parse_change_key(struct parsing *p, uint32_t v, struct ferry_change *c, struct ferry_err *err)
 {
     bool route = c->kind == FERRY_KIND_ROUTE;
+    if (c->kind == FERRY_KIND_DNS)
+        return parse_record(p, v, &c->metric, err);
     int64_t metric = 0, table = route ? FERRY_TABLE_MAIN : 0;
     int r = route ? ferry_json_need_int(p->doc, v, "metric", 0, UINT32_MAX, &metric, err)
                   : ferry_json_opt_int(p->doc, v, "metric", 0, 0, &metric, err);
@@ -279,7 +283,7 @@ static int parse_sides(struct parsing *p, uint32_t v, struct ferry_change *c, st
 static int parse_change(struct parsing *p, uint32_t v, struct ferry_change *ret, struct ferry_err *err)
 {
     static const char *const known[] = {"router", "group", "kind", "metric", "table",
-                                        "before", "after", "why",  NULL};
+                                        "before", "after", "why",  "record", NULL};
     struct ferry_change c = {0};
     const char *router, *group, *why = NULL;
     int r = ferry_json_want(p->doc, v, FERRY_JSON_OBJECT, err);
@@ -298,6 +302,13 @@ static int parse_change(struct parsing *p, uint32_t v, struct ferry_change *ret,
         return ferry_json_error(p->doc, ferry_json_get(p->doc, v, "group"), err,
                                 "there is no group '%.80s' in this plan", group);
     r = parse_kind(p, v, &c.kind, err);
+    if (r == 0 && (c.kind == FERRY_KIND_DNS) != p->plan->groups[c.group].dns)
+        return ferry_json_error(p->doc, ferry_json_get(p->doc, v, "group"), err, "'%.80s' is %s", group,
+                                p->plan->groups[c.group].dns ? "a name, whose changes are of kind dns"
+                                                             : "a group of subnets, which have no records");
+    if (r == 0 && c.kind != FERRY_KIND_DNS && ferry_json_get(p->doc, v, "record") != FERRY_JSON_NONE)
+        return ferry_json_error_key(p->doc, ferry_json_get(p->doc, v, "record"), err,
+                                    "only a change of kind dns has one");
     if (r == 0)
         r = parse_change_key(p, v, &c, err);
     if (r == 0)
@@ -409,7 +420,7 @@ static void place_others(struct ferry_plan *plan)
                 uint32_t *table = &tables[c->group * plan->n_routers + c->router];
                 if (pass == 0 && c->kind == FERRY_KIND_ROUTE)
                     *table = c->table;
-                else if (pass == 1 && c->table == 0)
+                else if (pass == 1 && c->table == 0 && c->kind != FERRY_KIND_DNS)
                     c->table = *table ? *table : FERRY_TABLE_MAIN;
             }
 }
@@ -420,7 +431,7 @@ static int parse_head(struct parsing *p, const char **ret_id, struct ferry_err *
 {
     static const char *const known[] = {"ferry",   "kind",      "id",       "mode",   "attest", "topology",
                                         "routers", "lost",      "groups",   "stages", "debts",  "addresses",
-                                        "hooks",   "overrides", "warnings", "proof",  NULL};
+                                        "hooks",   "overrides", "warnings", "proof",  "names",  NULL};
     const char *kind, *mode = "planned", *attest = NULL;
     int64_t version;
     int r = ferry_json_want(p->doc, FERRY_JSON_ROOT, FERRY_JSON_OBJECT, err);
@@ -571,6 +582,8 @@ static int parse_document(struct parsing *p, bool *ret_id_matches, struct ferry_
         r = parse_lost(p, err);
     if (r == 0)
         r = parse_groups(p, err);
+    if (r == 0)
+        r = parse_names(p, err);
     if (r == 0)
         r = parse_stages(p, err);
     if (r == 0)

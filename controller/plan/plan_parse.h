@@ -1,5 +1,5 @@
 /* What the parts of the plan document's reader share: plan_parse.c (the document), plan_parse_group.c
- * (groups) and plan_parse_entry.c (entries and names).
+ * (groups), plan_parse_dns.c (names and their records) and plan_parse_entry.c (entries and names).
  *
  * SPDX-License-Identifier: MIT */
 #ifndef FERRY_PLAN_PARSE_H
@@ -43,6 +43,15 @@ int parse_entry(struct parsing *p, uint32_t v, const struct parse_key *key, cons
 int parse_groups(struct parsing *p, struct ferry_err *err) FERRY_MUST_CHECK;
 /* "addresses" of the document (plan_address.c). */
 int parse_addresses(struct parsing *p, struct ferry_err *err) FERRY_MUST_CHECK;
+/* "names" of the document, after the groups (plan_parse_dns.c). */
+int parse_names(struct parsing *p, struct ferry_err *err) FERRY_MUST_CHECK;
+/* The member "record" of a change or entry: the number of its type. */
+int parse_record(struct parsing *p, uint32_t v, uint32_t *ret, struct ferry_err *err) FERRY_MUST_CHECK;
+/* "ttl" and "data" of an entry whose type is known: its native text, malloc'd. */
+int parse_rrset(struct parsing *p, uint32_t v, uint32_t type, char **ret, struct ferry_err *err) FERRY_MUST_CHECK;
+/* "initial" of a group, which has room for all routers. */
+int parse_initial(struct parsing *p, uint32_t v, struct ferry_group *group,
+                  struct ferry_err *err) FERRY_MUST_CHECK;
 /* A router's holdings: an array of entries with different keys. */
 int parse_stack(struct parsing *p, uint32_t v, const struct ferry_stack **ret,
                 struct ferry_err *err) FERRY_MUST_CHECK;

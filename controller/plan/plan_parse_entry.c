@@ -179,7 +179,7 @@ static int parse_type(struct parsing *p, uint32_t v, const struct parse_key *key
     if (!type)
         return ferry_json_error(
             p->doc, at, err,
-            "'%.40s' is none of gateway, unicast, blackhole, unreachable, prohibit, announcement", name);
+            "'%.40s' is none of gateway, unicast, blackhole, unreachable, prohibit, announcement, dns", name);
     if (key && key->kind != ferry_entry_kind(&(struct ferry_entry){.type = type}))
         return ferry_json_error(p->doc, at, err, "a %s change holds %ss alone", ferry_kind_name(key->kind),
                                 ferry_kind_name(key->kind));
@@ -235,7 +235,8 @@ static int parse_fields(struct parsing *p, uint32_t v, const struct parse_key *k
     static const char *const of_route[] = {"type", "metric", "protocol", "table", "nexthops", "native", NULL};
     static const char *const of_gateway[] = {"type", "metric", "native", NULL};
     static const char *const of_announcement[] = {"type", "protocol", "native", NULL};
-    static const char *const *const known[] = {of_route, of_gateway, of_announcement};
+    static const char *const of_dns[] = {"type", "record", "ttl", "data", NULL};
+    static const char *const *const known[] = {of_route, of_gateway, of_announcement, of_dns};
     enum ferry_kind kind = ferry_entry_kind(e);
     int64_t zero = 0;
     int r = ferry_json_keys(p->doc, v, known[kind], err);
@@ -243,6 +244,7 @@ static int parse_fields(struct parsing *p, uint32_t v, const struct parse_key *k
         return r;
     return kind == FERRY_KIND_GATEWAY        ? ferry_json_opt_int(p->doc, v, "metric", 0, 0, &zero, err)
            : kind == FERRY_KIND_ANNOUNCEMENT ? parse_announcement(p, v, e, err)
+           : kind == FERRY_KIND_DNS          ? parse_record(p, v, &e->metric, err)
                                              : parse_route_fields(p, v, key, e, err);
 }
 
@@ -252,6 +254,7 @@ int parse_entry(struct parsing *p, uint32_t v, const struct parse_key *key, cons
     struct ferry_entry e = {0};
     FERRY_AUTOFREE struct ferry_nexthop *hops = NULL;
     FERRY_AUTOFREE uint8_t *native = NULL;
+    FERRY_AUTOFREE char *records = NULL;
     if (key && ferry_json_type(p->doc, v) == FERRY_JSON_NULL) {
         *ret = NULL;
         return 0;
@@ -274,8 +277,16 @@ int parse_entry(struct parsing *p, uint32_t v, const struct parse_key *key, cons
         if (r < 0)
             return r;
     }
+    if (e.type == FERRY_DNS) {
+        r = parse_rrset(p, v, e.metric, &records, err);
+        if (r < 0)
+            return r;
+        if (key && key->metric != e.metric)
+            return ferry_json_error(p->doc, v, err, "its record is not that of the change");
+        e.native_len = (uint32_t)strlen(records);
+    }
     e.nexthops = hops;
-    e.native = native;
+    e.native = records ? (const uint8_t *)records : native;
     *ret = ferry_pool_entry(p->plan->pool, &e);
     return 0;
 }

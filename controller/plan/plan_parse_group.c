@@ -104,7 +104,7 @@ static int parse_subnet(struct parsing *p, uint32_t v, struct ferry_group *group
     return parse_gateways(p, v, s, err);
 }
 
-static int parse_initial(struct parsing *p, uint32_t v, struct ferry_group *group, struct ferry_err *err)
+int parse_initial(struct parsing *p, uint32_t v, struct ferry_group *group, struct ferry_err *err)
 {
     uint32_t initial, router = 0;
     int r = ferry_json_need(p->doc, v, "initial", FERRY_JSON_OBJECT, &initial, err);

@@ -48,6 +48,8 @@ static void end_states(struct states *states)
 
 static const char *reverse_why(const struct ferry_change *c)
 {
+    if (c->kind == FERRY_KIND_DNS)
+        return !c->before ? "take the record away again" : c->after ? "as it was before" : "put the record back";
     if (c->kind == FERRY_KIND_ANNOUNCEMENT)
         return c->before ? "announce it again" : "announce it no more";
     if (ferry_entry_dynamic(c->before) || ferry_entry_dynamic(c->after))
@@ -88,6 +90,7 @@ static void reverse_group(const struct ferry_group *from, const struct ferry_sta
                           struct ferry_pool *pool, struct ferry_group *to)
 {
     *to = (struct ferry_group){.id = ferry_strdup(from->id),
+                               .dns = from->dns,
                                .from = ferry_strdup(from->to),
                                .to = ferry_strdup(from->from),
                                .stretched = from->stretched,

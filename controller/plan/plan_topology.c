@@ -11,14 +11,18 @@
  * SPDX-License-Identifier: MIT */
 #include "plan/planner.h"
 
+#include <ferry/dns.h>
+
 #include <stdio.h>
 #include <string.h>
 
 static int fit_router(struct ferry_plan_router *p, const struct ferry_topology *t, size_t i,
                       struct ferry_err *err)
 {
-    const struct ferry_router *r = &t->routers[i];
-    const char *site = t->sites[r->site].name;
+    bool router = i < t->n_routers;
+    const char *site = t->sites[router ? t->routers[i].site : t->name_servers[i - t->n_routers].site].name;
+    const struct ferry_driver_config *driver =
+        router ? &t->routers[i].driver : &t->name_servers[i - t->n_routers].driver;
     if (!p->site)
         p->site = ferry_strdup(site);
     if (strcmp(p->site, site) != 0)
@@ -26,9 +30,9 @@ static int fit_router(struct ferry_plan_router *p, const struct ferry_topology *
                             p->name, p->site, site);
     if (!p->driver.type) {
         ferry_driver_config_clear(&p->driver);
-        p->driver = ferry_driver_config_copy(&r->driver);
+        p->driver = ferry_driver_config_copy(driver);
     }
-    if (!ferry_driver_config_equal(&p->driver, &r->driver))
+    if (!ferry_driver_config_equal(&p->driver, driver))
         return ferry_refuse(err, "topology",
                             "the plan reaches %s by another driver than the topology; plan again", p->name);
     return 0;
@@ -124,7 +128,7 @@ static int fit_group(struct ferry_plan *plan, struct ferry_group *g, const struc
         if (sites[i] && ferry_topology_site(t, sites[i]) == FERRY_NONE)
             return ferry_refuse(err, "topology", "the plan names site %s, which the topology does not have",
                                 sites[i]);
-    for (size_t i = 0; r == 0 && i < g->n_subnets; i++)
+    for (size_t i = 0; r == 0 && !g->dns && i < g->n_subnets; i++)
         r = fit_subnet(plan, &g->subnets[i], t, err);
     for (size_t i = 0; r == 0 && g->stretched && i < g->n_subnets; i++)
         if (!t->subnets[ferry_topology_subnet(t, g->subnets[i].name)].stretched)
@@ -141,7 +145,15 @@ static int fit_change(const struct ferry_plan *plan, const struct ferry_change *
 {
     const struct ferry_group *g = &plan->groups[c->group];
     const char *router = plan->routers[c->router].name;
-    for (size_t i = 0; i < g->n_subnets; i++) {
+    size_t len;
+    if (g->dns && (c->router < t->n_routers ||
+                   !ferry_dns_zone(plan->routers[c->router].driver.zones, g->subnets[0].name, &len)))
+        return ferry_refuse(err, "topology", "the plan changes %s on %s, which has not its zone in the topology",
+                            g->subnets[0].name, router);
+    if (g->dns && !ferry_dns_is_known(t, g->subnets[0].name))
+        return ferry_refuse(err, "topology", "the plan changes %s, which is no machine's name in the topology",
+                            g->subnets[0].name);
+    for (size_t i = 0; !g->dns && i < g->n_subnets; i++) {
         const struct ferry_plan_subnet *p = &g->subnets[i];
         uint32_t subnet = ferry_topology_subnet(t, p->name);
         if (c->table != ferry_topology_table(t, c->router, subnet))
@@ -197,6 +209,8 @@ static int fit_hooks(struct ferry_plan *plan, const struct ferry_topology *t, st
 {
     struct ferry_hooks back = ferry_hooks_reverse(&t->hooks);
     bool undo = !strcmp(plan->mode, "undo");
+    if (ferry_plan_is_ttl_only(plan) && !plan->hooks.n)
+        return 0;
     if (!plan->hooks.n && !ferry_plan_is_empty(plan))
         plan->hooks = ferry_hooks_copy(undo ? &back : &t->hooks);
     bool same = ferry_plan_is_empty(plan) || ferry_hooks_equal(&plan->hooks, undo ? &back : &t->hooks);
@@ -207,13 +221,15 @@ static int fit_hooks(struct ferry_plan *plan, const struct ferry_topology *t, st
 
 int ferry_plan_fit(struct ferry_plan *plan, const struct ferry_topology *t, struct ferry_err *err)
 {
-    bool fits = plan->n_routers == t->n_routers;
-    for (size_t i = 0; fits && i < t->n_routers; i++)
-        fits = strcmp(plan->routers[i].name, t->routers[i].name) == 0;
+    bool records = plan->n_routers == t->n_routers + t->n_name_servers;
+    bool fits = plan->n_routers == t->n_routers || records;
+    for (size_t i = 0; fits && i < plan->n_routers; i++)
+        fits = strcmp(plan->routers[i].name, i < t->n_routers ? t->routers[i].name
+                                                              : t->name_servers[i - t->n_routers].name) == 0;
     if (!fits)
         return ferry_refuse(err, "topology", "the plan's routers are not the topology's; plan again");
     int r = 0;
-    for (size_t i = 0; r == 0 && i < t->n_routers; i++)
+    for (size_t i = 0; r == 0 && i < plan->n_routers; i++)
         r = fit_router(&plan->routers[i], t, i, err);
     if (r == 0)
         r = fit_lost(plan, t, err);

@@ -8,6 +8,8 @@
  * SPDX-License-Identifier: MIT */
 #include "plan/planner.h"
 
+#include <ferry/dns.h>
+
 #include "base/hash.h"
 #include "model/driver_config.h"
 
@@ -222,11 +224,32 @@ static void grow_written(struct out *o)
     free(old);
 }
 
+/* {"type": "dns", "record": "A", "ttl": 300, "data": ["192.168.1.10"]} */
+static void write_records(struct out *o, const struct ferry_entry *e)
+{
+    struct ferry_rrset set = {0};
+    member(o, "record", ferry_dns_type_name(e->metric));
+    if (!ferry_rrset_of_entry(e, &set))
+        return; /* nothing that a plan can hold */
+    member_number(o, "ttl", set.ttl);
+    key(o, "data");
+    open_(o, "[", true);
+    for (size_t i = 0; i < set.n; i++)
+        string(o, set.data[i]);
+    close_(o, "]");
+    ferry_rrset_clear(&set);
+}
+
 static void write_new_entry(struct out *o, const struct ferry_plan *plan, const struct ferry_entry *e)
 {
     char protocol[16];
     open_(o, "{", true);
     member(o, "type", ferry_entry_type_name(e->type));
+    if (e->type == FERRY_DNS) {
+        write_records(o, e);
+        close_(o, "}");
+        return;
+    }
     if (e->type != FERRY_ANNOUNCEMENT)
         member_number(o, "metric", e->metric);
     if (e->type != FERRY_GATEWAY) {
@@ -405,6 +428,29 @@ static void write_group(struct out *o, const struct ferry_plan *plan, const stru
     close_(o, "}");
 }
 
+/* The names whose records change: groups too, but of no subnet. */
+static void write_names(struct out *o, const struct ferry_plan *plan)
+{
+    bool any = false;
+    for (size_t i = 0; i < plan->n_groups; i++)
+        any |= plan->groups[i].dns;
+    if (!any)
+        return;
+    key(o, "names");
+    open_(o, "[", false);
+    for (size_t i = 0; i < plan->n_groups; i++) {
+        const struct ferry_group *g = &plan->groups[i];
+        if (!g->dns)
+            continue;
+        open_(o, "{", false);
+        member(o, "id", g->id);
+        member(o, "name", g->subnets[0].name);
+        write_initial(o, plan, g);
+        close_(o, "}");
+    }
+    close_(o, "]");
+}
+
 static void write_change(struct out *o, const struct ferry_plan *plan, const struct ferry_change *c)
 {
     open_(o, "{", true);
@@ -413,6 +459,8 @@ static void write_change(struct out *o, const struct ferry_plan *plan, const str
     member(o, "kind", ferry_kind_name(c->kind));
     if (c->kind == FERRY_KIND_ROUTE)
         member_number(o, "metric", c->metric);
+    if (c->kind == FERRY_KIND_DNS)
+        member(o, "record", ferry_dns_type_name(c->metric));
     if (c->table && c->table != FERRY_TABLE_MAIN)
         member_number(o, "table", c->table);
     key(o, "before");
@@ -585,8 +633,10 @@ static void write_plan(struct out *o, const struct ferry_plan *plan, bool whole)
     key(o, "groups");
     open_(o, "[", false);
     for (size_t i = 0; i < plan->n_groups; i++)
-        write_group(o, plan, &plan->groups[i]);
+        if (!plan->groups[i].dns)
+            write_group(o, plan, &plan->groups[i]);
     close_(o, "]");
+    write_names(o, plan);
     write_stages(o, plan);
     write_debts(o, plan);
     write_addresses(o, plan);

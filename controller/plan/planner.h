@@ -180,6 +180,12 @@ void ferry_plan_say_machines(struct ferry_plan *plan, const struct ferry_topolog
 int ferry_plan_ready(const struct ferry_plan *plan, const struct ferry_topology *t,
                      struct ferry_overrides *overrides, struct ferry_err *err) FERRY_MUST_CHECK;
 
+/* These hooks, with what is to be said of them; none where nothing moves. */
+void ferry_plan_add_hooks(struct ferry_plan *plan, const struct ferry_hooks *hooks);
+/* Whether it changes TTLs alone, so that nothing moves (dns.c). */
+bool ferry_plan_is_ttl_only(const struct ferry_plan *plan);
+/* Whether some machine of the topology has this name, or it is one of addresses. */
+bool ferry_dns_is_known(const struct ferry_topology *t, const char *name);
 /* Appends to plan->warnings. */
 void ferry_plan_warn(struct ferry_plan *plan, const char *fmt, ...) FERRY_PRINTF(2, 3);
 /* The stack after a change; all interned in `pool`. */

@@ -43,8 +43,8 @@ static bool wrong(struct prover *p, enum ferry_violation violation, uint32_t gro
 }
 
 /* The same about a change: it is the one event, at its router. */
-static bool wrong_change(struct prover *p, enum ferry_violation violation, uint32_t stage, uint32_t change,
-                         const char *what)
+bool prove_wrong_change(struct prover *p, enum ferry_violation violation, uint32_t stage, uint32_t change,
+                        const char *what)
 {
     const struct ferry_plan *plan = p->plan;
     const struct ferry_change *c = &plan->stages[stage].changes[change];
@@ -90,7 +90,8 @@ static bool stack_ok(struct prover *p, uint32_t group, uint32_t router)
             const struct ferry_entry *other = stack->entries[k];
             bool same = ferry_entry_kind(e) == ferry_entry_kind(other);
             bool routes = same && ferry_entry_kind(e) == FERRY_KIND_ROUTE;
-            if (same && (!routes || e->metric == other->metric))
+            bool several = routes || e->type == FERRY_DNS; /* by their metrics */
+            if (same && (!several || e->metric == other->metric))
                 return wrong_initial(p, group, router, "two entries under one key");
             if (routes && e->table != other->table)
                 return wrong_initial(p, group, router, "entries in two tables");
@@ -125,6 +126,9 @@ static bool initial_ok(struct prover *p)
 {
     for (uint32_t g = 0; g < p->plan->n_groups; g++) {
         for (uint32_t r = 0; r < p->plan->n_routers; r++) {
+            const char *fault = prove_dns_initial(p->plan, g, r);
+            if (fault)
+                return wrong_initial(p, g, r, fault);
             if (!stack_ok(p, g, r))
                 return false;
             if (p->plan->routers[r].lost &&
@@ -161,7 +165,7 @@ static struct owned *owned_sorted(const struct ferry_plan *plan, size_t *ret_n)
     struct owned *v = NULL;
     size_t n = 0;
     for (uint32_t g = 0; g < plan->n_groups; g++)
-        for (size_t s = 0; s < plan->groups[g].n_subnets; s++) {
+        for (size_t s = 0; !plan->groups[g].dns && s < plan->groups[g].n_subnets; s++) {
             FERRY_GROW(v, n);
             v[n++] = (struct owned){plan->groups[g].subnets[s].prefix, g, s};
         }
@@ -225,8 +229,11 @@ static const char *change_fault(const struct ferry_plan *plan, const struct ferr
         return "it names no group of the plan";
     if (c->router >= plan->n_routers)
         return "it names no router of the plan";
-    if ((unsigned)c->kind > FERRY_KIND_ANNOUNCEMENT)
-        return "it is neither a route nor a gateway nor an announcement";
+    if ((unsigned)c->kind > FERRY_KIND_DNS)
+        return "it is neither a route nor a gateway nor an announcement nor a record";
+    const char *dns = prove_dns_fault(plan, c);
+    if (dns || c->kind == FERRY_KIND_DNS)
+        return dns;
     if (c->kind != FERRY_KIND_ROUTE && c->metric)
         return c->kind == FERRY_KIND_GATEWAY ? "a gateway has no metric" : "an announcement has no metric";
     const char *fault = entry_fault(plan, c, c->before, ret_violation);
@@ -271,7 +278,9 @@ static bool changes_ok(struct prover *p)
             enum ferry_violation violation;
             const char *fault = change_fault(plan, c, &violation);
             if (fault)
-                return wrong_change(p, violation, s, i, fault);
+                return prove_wrong_change(p, violation, s, i, fault);
+            if (c->kind == FERRY_KIND_DNS)
+                continue; /* prove_dns */
             FERRY_GROW(p->refs, p->n_refs);
             p->refs[p->n_refs++] = (struct prove_ref){.group = c->group,
                                                       .stage = s,
@@ -303,7 +312,7 @@ static bool keys_ok(struct prover *p)
         const struct prove_ref *a = &p->refs[i - 1], *b = &p->refs[i];
         if (a->group == b->group && a->stage == b->stage && a->router == b->router && a->rank == b->rank &&
             a->metric == b->metric && a->table == b->table)
-            return wrong_change(p, FERRY_MISMATCH, b->stage, b->change,
+            return prove_wrong_change(p, FERRY_MISMATCH, b->stage, b->change,
                                 "this stage changes the same key twice, and its changes have no order");
     }
     return true;
@@ -325,7 +334,7 @@ static bool tables_ok(struct prover *p, uint32_t group)
         const struct prove_ref *ref = &p->refs[i];
         uint32_t table = p->plan->stages[ref->stage].changes[ref->change].table;
         if (table && p->table[ref->router] && p->table[ref->router] != table)
-            return wrong_change(p, FERRY_FOREIGN, ref->stage, ref->change,
+            return prove_wrong_change(p, FERRY_FOREIGN, ref->stage, ref->change,
                                 "it is in another table than the subnet's other routes on this router");
         p->table[ref->router] = table ? table : p->table[ref->router];
     }
@@ -344,7 +353,7 @@ static bool mismatch(struct prover *p, const struct prove_ref *ref)
     snprintf(text, sizeof text, "expects %s, but finds %s",
              c->before ? ferry_entry_text(c->before, expected, sizeof expected) : "nothing under this key",
              held ? ferry_entry_text(held, found, sizeof found) : "nothing under this key");
-    return wrong_change(p, FERRY_MISMATCH, ref->stage, ref->change, text);
+    return prove_wrong_change(p, FERRY_MISMATCH, ref->stage, ref->change, text);
 }
 
 static bool befores_ok(struct prover *p, uint32_t group)
@@ -366,7 +375,7 @@ static bool befores_ok(struct prover *p, uint32_t group)
 
 bool prove_form(struct prover *p)
 {
-    if (!initial_ok(p) || !prefixes_ok(p) || !changes_ok(p))
+    if (!initial_ok(p) || !prefixes_ok(p) || !changes_ok(p) || !prove_dns(p))
         return false;
     index_refs(p);
     if (!keys_ok(p))

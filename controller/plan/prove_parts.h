@@ -1,6 +1,7 @@
 /* The prover's parts, for the prover alone: prove.c (what is checked, in which order), prove_form.c (the
  * document against itself), prove_rows.c (what each router holds), prove_protocol.c (when BGP and OSPF may be
- * followed), prove_lost.c (routers that are not under control), prove_graph.c (all states of a stage as one graph), prove_walk.c (the same states one by one), prove_text.c (certificate and counterexample in
+ * followed), prove_lost.c (routers that are not under control), prove_dns.c (records of
+ * names), prove_graph.c (all states of a stage as one graph), prove_walk.c (the same states one by one), prove_text.c (certificate and counterexample in
  * words).
  *
  * Nothing here may include a header of the planner: the two must not share a mistake.  docs/prover.md has the
@@ -93,12 +94,24 @@ struct prover {
 /* Sets p->refs and p->first and checks keys, prefixes, phases and every `before`.  False where something is
  * wrong (then p->bad says what). */
 bool prove_form(struct prover *p);
+/* Says that a change is at fault; false. */
+bool prove_wrong_change(struct prover *p, enum ferry_violation violation, uint32_t stage, uint32_t change,
+                        const char *what);
 /* Splits the groups into p->classes. */
 void prove_classes(struct prover *p);
 void prove_classes_free(struct prover *p);
 /* The site of a gateway of the group.  A document that does not say counts gateways that are attached at
  * first to `from`, all others to `to`.  Never NULL. */
 const char *prove_site(const struct ferry_plan *plan, uint32_t group, uint32_t router);
+
+/* ---- prove_dns.c ---- */
+
+/* What is wrong with a change as to records, names and name servers; NULL: nothing. */
+const char *prove_dns_fault(const struct ferry_plan *plan, const struct ferry_change *c);
+/* The same of what a router holds at first. */
+const char *prove_dns_initial(const struct ferry_plan *plan, uint32_t group, uint32_t router);
+/* Every `before` of records, and no record set twice in a stage. */
+bool prove_dns(struct prover *p);
 
 /* ---- prove_rows.c ---- */
 

@@ -66,7 +66,10 @@ void prove_states(const struct prover *p, char ret[static 32])
         sum += exp2((double)n - most);
         fits &= n < 64 && !__builtin_add_overflow(exact, n < 64 ? (UINT64_C(1) << n) - 1 : 0, &exact);
     }
-    fits &= !__builtin_add_overflow(exact, (uint64_t)p->plan->n_groups, &exact);
+    uint64_t n_groups = 0;
+    for (size_t g = 0; g < p->plan->n_groups; g++)
+        n_groups += !p->plan->groups[g].dns;
+    fits &= !__builtin_add_overflow(exact, n_groups, &exact);
     if (fits)
         snprintf(ret, 32, "%" PRIu64, exact);
     else

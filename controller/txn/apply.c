@@ -88,7 +88,7 @@ static int judge_op(struct ferry_txn *txn, struct ferry_batch *b, const struct f
         if (*outcome == FERRY_DONE)
             return 0;
     }
-    key = ferry_key_text(&op->prefix, op->kind, op->table, op->metric);
+    key = ferry_key_text(&op->prefix, op->name, op->kind, op->table, op->metric);
     FERRY_AUTOFREE char *what = NULL;
     if (part->result < 0 && said != FERRY_REFUSED && said != FERRY_STALE)
         what = ferry_asprintf("unknown: cannot be read back: %s", part->err.text);

@@ -212,14 +212,19 @@ void ferry_fleet_execute(struct ferry_fleet *fleet, struct ferry_fleet_router *r
 int ferry_fleet_for_topology(const struct ferry_fleet_config *config, const struct ferry_topology *t,
                              struct ferry_fleet **ret, struct ferry_err *err)
 {
-    FERRY_AUTOFREE const char **names = ferry_calloc(t->n_routers, sizeof *names);
-    FERRY_AUTOFREE const struct ferry_driver_config **configs = ferry_calloc(t->n_routers, sizeof *configs);
+    size_t n = t->n_routers + t->n_name_servers; /* a plan with changes of DNS has them in this order too */
+    FERRY_AUTOFREE const char **names = ferry_calloc(n, sizeof *names);
+    FERRY_AUTOFREE const struct ferry_driver_config **configs = ferry_calloc(n, sizeof *configs);
     for (size_t i = 0; i < t->n_routers; i++) {
         names[i] = t->routers[i].name;
         configs[i] = &t->routers[i].driver;
     }
+    for (size_t i = 0; i < t->n_name_servers; i++) {
+        names[t->n_routers + i] = t->name_servers[i].name;
+        configs[t->n_routers + i] = &t->name_servers[i].driver;
+    }
     struct ferry_fleet *fleet;
-    int r = ferry_fleet_new(config, names, configs, t->n_routers, &fleet, err);
+    int r = ferry_fleet_new(config, names, configs, n, &fleet, err);
     if (r < 0)
         return r;
     fleet->home = ferry_home_of_topology(t);

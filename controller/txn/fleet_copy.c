@@ -51,7 +51,7 @@ struct copied {
 
 struct copier {
     struct ferry_arena *arena;
-    struct copied before, after, gateway, interface;
+    struct copied before, after, gateway, interface, name;
 };
 
 static void *duplicate(struct ferry_arena *arena, const void *from, size_t size)
@@ -89,6 +89,11 @@ static const char *copy_interface(struct copier *c, const char *interface)
     return copy_bytes(c->arena, &c->interface, interface, interface ? strlen(interface) + 1 : 0);
 }
 
+static const char *copy_name(struct copier *c, const char *name)
+{
+    return copy_bytes(c->arena, &c->name, name, name ? strlen(name) + 1 : 0);
+}
+
 static struct ferry_op *copy_ops(struct copier *c, const struct ferry_op *ops, size_t n)
 {
     struct ferry_op *copies = n ? ferry_arena_alloc(c->arena, n * sizeof *copies) : NULL;
@@ -99,6 +104,7 @@ static struct ferry_op *copy_ops(struct copier *c, const struct ferry_op *ops, s
         to->after = copy_entry(c->arena, &c->after, ops[i].after);
         to->gateway = copy_gateway(c, ops[i].gateway);
         to->interface = copy_interface(c, ops[i].interface);
+        to->name = copy_name(c, ops[i].name);
         to->outcome = FERRY_UNKNOWN;
         to->why = NULL; /* the caller's */
     }
@@ -112,6 +118,7 @@ static const struct ferry_query *copy_query(struct copier *c, const struct ferry
     for (size_t i = 0; i < query->n; i++) {
         items[i].gateway = copy_gateway(c, items[i].gateway);
         items[i].interface = copy_interface(c, items[i].interface);
+        items[i].name = copy_name(c, items[i].name);
     }
     copy->items = items;
     return copy;

@@ -219,9 +219,10 @@ static int take(struct ferry_live *live, struct ferry_job *job, struct ferry_err
 int ferry_fleet_read_live(struct ferry_fleet *fleet, struct ferry_live *live, struct ferry_err *err)
 {
     FERRY_AUTOFREE struct ferry_job *jobs = ferry_calloc(BATCH, sizeof *jobs);
+    size_t n_routers = live->topology->n_routers; /* name servers stand behind them */
     int result = 0;
-    for (uint32_t first = 0; first < fleet->n_routers && result == 0; first += BATCH) {
-        size_t n = fleet->n_routers - first < BATCH ? fleet->n_routers - first : BATCH;
+    for (uint32_t first = 0; first < n_routers && result == 0; first += BATCH) {
+        size_t n = n_routers - first < BATCH ? n_routers - first : BATCH;
         for (uint32_t i = 0; i < n; i++) {
             jobs[i] = (struct ferry_job){.router = first + i, .verb = FERRY_JOB_READ};
             jobs[i].query = ferry_live_query(live, first + i);

@@ -120,6 +120,8 @@ static char *input_of(const struct ferry_plan *plan, struct words *names, struct
     for (size_t g = 0; g < plan->n_groups; g++) {
         const struct ferry_group *group = &plan->groups[g];
         const char *a = group->from ? group->from : "-", *b = group->to ? group->to : "-";
+        if (group->dns)
+            continue;
         if (!words_have(from, a))
             words_add(from, a);
         if (!words_have(to, b))

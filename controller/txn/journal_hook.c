@@ -247,7 +247,7 @@ bool ferry_journal_is_paused(struct ferry_journal *journal, const char *id)
 static void map_subnets(const struct ferry_plan *plan, struct ferry_map *map)
 {
     for (size_t g = 0; g < plan->n_groups; g++)
-        for (size_t i = 0; i < plan->groups[g].n_subnets; i++)
+        for (size_t i = 0; !plan->groups[g].dns && i < plan->groups[g].n_subnets; i++)
             ferry_map_add(map, &plan->groups[g].subnets[i].prefix, sizeof(struct ferry_prefix), 0);
 }
 
@@ -266,7 +266,7 @@ static int moved_by(struct ferry_journal *journal, const char *id, const struct 
         return rc;
     const struct ferry_prefix *found = NULL;
     for (size_t g = 0; !found && g < r->plan->n_groups; g++)
-        for (size_t i = 0; !found && i < r->plan->groups[g].n_subnets; i++)
+        for (size_t i = 0; !found && !r->plan->groups[g].dns && i < r->plan->groups[g].n_subnets; i++)
             if (ferry_map_get(map, &r->plan->groups[g].subnets[i].prefix, sizeof *found) != FERRY_MAP_NONE)
                 found = &r->plan->groups[g].subnets[i].prefix;
     for (size_t g = 0; found && g < plan->n_groups; g++)

@@ -6,6 +6,8 @@
  * SPDX-License-Identifier: MIT */
 #include "txn/txn_engine.h"
 
+#include <ferry/dns.h>
+
 #include <string.h>
 
 /* ---- What the plan says about (group, router). ---- */
@@ -250,6 +252,17 @@ void ferry_batch_free(struct ferry_batch *batch)
 
 /* ---- Views of everything. ---- */
 
+/* A name server has nothing but the names of its zones (the planner gives a group to those alone), a router none of them. */
+static bool may_hold(const struct ferry_plan *plan, uint32_t router, uint32_t group)
+{
+    bool server = ferry_plan_is_name_server(plan, router);
+    size_t len;
+    if (server != plan->groups[group].dns)
+        return false;
+    return !server ||
+           ferry_dns_zone(plan->routers[router].driver.zones, plan->groups[group].subnets[0].name, &len);
+}
+
 size_t ferry_txn_view_width(const struct ferry_plan *plan)
 {
     size_t cells = plan->n_groups * plan->n_routers,
@@ -263,7 +276,9 @@ void ferry_txn_view_all(struct ferry_plan *plan, const struct ferry_stack *const
     *ret = (struct ferry_view){.plan = plan};
     for (uint32_t r = 0; r < plan->n_routers; r++)
         for (uint32_t g = 0; !plan->routers[r].lost && g < plan->n_groups; g++)
-            for (size_t i = from; i < from + width && i < plan->groups[g].n_subnets; i++)
+            for (size_t i = from; may_hold(plan, r, g) && i < from + width &&
+                                  i < plan->groups[g].n_subnets;
+                 i++)
                 ferry_view_add(ret, &(struct ferry_cell){
                                         .router = r,
                                         .group = g,

@@ -37,7 +37,7 @@ static void note_cover(struct ferry_txn *txn, const struct ferry_view *view,
 {
     const struct ferry_cell *cell = &view->cells[at];
     const struct ferry_group *group = &txn->plan->groups[cell->group];
-    if (!group->covers || ferry_stack_best(cell->expected))
+    if (!group->covers || group->dns || ferry_stack_best(cell->expected))
         return;
     const struct ferry_cover *cover = &group->covers[cell->router];
     const struct ferry_fib_item *found = NULL;
@@ -118,7 +118,7 @@ static void compare_specifics(struct ferry_txn *txn, struct ferry_hands *drift)
             }
             struct ferry_entry unknown = {.type = FERRY_UNICAST, .table = x->table, .metric = x->metric};
             ferry_hands_add(drift, plan->routers[x->router].name,
-                            ferry_key_text(&x->prefix, FERRY_KIND_ROUTE, x->table, x->metric), NULL, &unknown,
+                            ferry_key_text(&x->prefix, NULL, FERRY_KIND_ROUTE, x->table, x->metric), NULL, &unknown,
                             false);
         }
     }
@@ -163,7 +163,8 @@ static int judge_check(const struct ferry_txn *txn, const struct ferry_job *job,
     for (size_t i = 0; i < job->n_ops; i++)
         if (job->ops[i].outcome != FERRY_DONE) {
             FERRY_AUTOFREE char *key =
-                ferry_key_text(&job->ops[i].prefix, job->ops[i].kind, job->ops[i].table, job->ops[i].metric);
+                ferry_key_text(&job->ops[i].prefix, job->ops[i].name, job->ops[i].kind, job->ops[i].table,
+                               job->ops[i].metric);
             return ferry_refuse(err, "precheck", "%s: %s: %s", name, key,
                                 job->ops[i].why ? job->ops[i].why : "the driver says no");
         }

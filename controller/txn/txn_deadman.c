@@ -12,6 +12,8 @@
  *  D6. The engine's undo and a router's own do not mix: between its stages the latter goes through states that never were.  Where
  *      one has begun its end is awaited, and everything is read again.
  *
+ *  D7. A name server has none.  Its records go back when Ferry settles the transaction: after the routers, as any undo of theirs.
+ *
  * docs/confirm.md tells the whole story.
  *
  * SPDX-License-Identifier: MIT */
@@ -51,6 +53,8 @@ static void find_roles(struct ferry_txn *txn)
         for (size_t i = 0; i < plan->stages[s].n_changes; i++) {
             const struct ferry_change *c = &plan->stages[s].changes[i];
             uint8_t *role = &txn->dead.roles[c->router];
+            if (c->kind == FERRY_KIND_DNS)
+                continue; /* D7 */
             uint8_t more = !is_place(c) ? MIDDLE : c->before ? ATTACHES : DETACHES;
             if (!*role || *role == MIDDLE || *role == more)
                 *role = more == MIDDLE && *role ? *role : more;
@@ -269,6 +273,13 @@ static int tell(struct ferry_txn *txn, enum ferry_deadman_verb verb, unsigned se
 
 static int refuse_without(const struct ferry_txn *txn, struct ferry_err *err)
 {
+    bool any = !txn->plan->n_stages;
+    for (uint32_t r = 0; r < txn->plan->n_routers; r++)
+        any |= txn->dead.roles[r] != NOTHING;
+    if (!any)
+        return ferry_refuse(err, "dead-man",
+                            "only records of name servers change, which cannot go back by themselves when no "
+                            "confirm comes; apply without --confirm-within, and undo with `ferry rollback`");
     for (uint32_t r = 0; r < txn->plan->n_routers; r++)
         if (txn->dead.roles[r] && !ferry_fleet_has_deadman(txn->fleet, r))
             return ferry_refuse(err, "dead-man",

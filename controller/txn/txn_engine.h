@@ -84,9 +84,9 @@ struct ferry_hands {
 };
 void ferry_hands_add(struct ferry_hands *hands, const char *router, char *key,
                      const struct ferry_entry *expected, const struct ferry_entry *found, bool silent);
-/* "route 192.168.1.0/24 metric 20", "gateway 192.168.1.0/24"; malloc'd. */
-char *ferry_key_text(const struct ferry_prefix *prefix, enum ferry_kind kind, uint32_t table,
-                     uint32_t metric);
+/* "route 192.168.1.0/24 metric 20", "gateway 192.168.1.0/24", "dns app1.example.com. A"; malloc'd.  `name` is of kind dns. */
+char *ferry_key_text(const struct ferry_prefix *prefix, const char *name, enum ferry_kind kind,
+                     uint32_t table, uint32_t metric);
 /* Every key of the cell where `stack` and what was found differ. */
 void ferry_view_diff(const struct ferry_view *view, const struct ferry_view_part *part, size_t cell,
                      const struct ferry_stack *stack, struct ferry_hands *hands);

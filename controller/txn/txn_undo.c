@@ -12,6 +12,9 @@
  * SPDX-License-Identifier: MIT */
 #include "txn/txn_engine.h"
 
+#include <ferry/dns.h>
+
+
 #include <string.h>
 
 #define TRIES 7
@@ -90,7 +93,8 @@ static enum finding find(struct ferry_txn *txn, size_t stage, const struct ferry
             *outcome = FERRY_REFUSED; /* nothing has changed */
         return IS_UNDONE;
     }
-    if (!ferry_entry_same(found, op->after) && !half_swapped(found, op))
+    if (!ferry_entry_same(found, op->after) && !half_swapped(found, op) &&
+        !ferry_dns_between(found, op->before, op->after))
         return is_earlier(txn, stage, ref, found) ? IS_UNDONE : FOREIGN; /* U1 */
     if (*outcome == FERRY_UNKNOWN)
         *outcome = FERRY_DONE;
@@ -294,9 +298,9 @@ static void silent_hands(const struct ferry_txn *txn, const struct ferry_view *v
 {
     const struct ferry_change **seen = NULL;
     size_t n_seen = 0;
-    for (size_t s = 0; s < txn->record.stages_begun; s++)
-        for (size_t i = 0; i < txn->plan->stages[s].n_changes; i++) {
-            const struct ferry_change *c = &txn->plan->stages[s].changes[i];
+    for (size_t stage = 0; stage < txn->record.stages_begun; stage++)
+        for (size_t i = 0; i < txn->plan->stages[stage].n_changes; i++) {
+            const struct ferry_change *c = &txn->plan->stages[stage].changes[i];
             size_t k = 0;
             while (k < n_seen && !change_has_key(seen[k], c))
                 k++;
@@ -306,10 +310,10 @@ static void silent_hands(const struct ferry_txn *txn, const struct ferry_view *v
             seen[n_seen++] = c;
             for (size_t j = part->first_cell; j < part->first_cell + part->n_cells; j++) {
                 const struct ferry_cell *cell = &view->cells[j];
+                const struct ferry_plan_subnet *s = &txn->plan->groups[cell->group].subnets[cell->subnet];
                 if (cell->group == c->group)
                     ferry_hands_add(hands, txn->plan->routers[c->router].name,
-                                    ferry_key_text(&txn->plan->groups[c->group].subnets[cell->subnet].prefix,
-                                                   c->kind, c->table, c->metric),
+                                    ferry_key_text(&s->prefix, s->name, c->kind, c->table, c->metric),
                                     ferry_cell_entry(txn->plan, cell, c->before), NULL, true);
             }
         }
@@ -341,13 +345,13 @@ static bool is_harmless(const struct ferry_view *view, const struct ferry_view_p
 /* Whether the plan has changed this key in a begun stage: then it is ours to put back. */
 static bool is_ours(const struct ferry_txn *txn, const struct ferry_cell *cell, const struct ferry_hand *hand)
 {
-    const struct ferry_prefix *prefix = &txn->plan->groups[cell->group].subnets[cell->subnet].prefix;
-    for (size_t s = 0; s < txn->record.stages_begun; s++)
-        for (size_t i = 0; i < txn->plan->stages[s].n_changes; i++) {
-            const struct ferry_change *c = &txn->plan->stages[s].changes[i];
+    const struct ferry_plan_subnet *s = &txn->plan->groups[cell->group].subnets[cell->subnet];
+    for (size_t stage = 0; stage < txn->record.stages_begun; stage++)
+        for (size_t i = 0; i < txn->plan->stages[stage].n_changes; i++) {
+            const struct ferry_change *c = &txn->plan->stages[stage].changes[i];
             if (c->group != cell->group || c->router != cell->router)
                 continue;
-            FERRY_AUTOFREE char *key = ferry_key_text(prefix, c->kind, c->table, c->metric);
+            FERRY_AUTOFREE char *key = ferry_key_text(&s->prefix, s->name, c->kind, c->table, c->metric);
             if (!strcmp(key, hand->key))
                 return true;
         }

@@ -12,6 +12,8 @@
  * SPDX-License-Identifier: MIT */
 #include "txn/txn_engine.h"
 
+#include <ferry/dns.h>
+
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,8 +30,10 @@ static struct ferry_query_item item_of(const struct ferry_plan *plan, const stru
                                        const uint32_t *tables)
 {
     const struct ferry_plan_gateway *g = ferry_plan_gateway_at(plan, cell->group, cell->subnet, cell->router);
+    const struct ferry_group *group = &plan->groups[cell->group];
     return (struct ferry_query_item){
-        .prefix = plan->groups[cell->group].subnets[cell->subnet].prefix,
+        .prefix = group->subnets[cell->subnet].prefix,
+        .name = group->dns ? group->subnets[cell->subnet].name : NULL,
         .table = tables[ferry_state_at(plan, cell->group, cell->router)],
         .gateway = g ? &g->gateway : NULL,
         .interface = g && g->interface[0] ? g->interface : NULL,
@@ -196,7 +200,8 @@ const struct ferry_entry *ferry_view_best(const struct ferry_view *view, const s
     const struct ferry_entry *best = NULL;
     for (uint32_t i = view->head[cell]; i; i = part->next[i - 1]) {
         const struct ferry_entry *e = &part->fib.items[i - 1].entry;
-        if (part->fib.items[i - 1].relation != FERRY_EXACT || e->type == FERRY_ANNOUNCEMENT)
+        if (part->fib.items[i - 1].relation != FERRY_EXACT || e->type == FERRY_ANNOUNCEMENT ||
+            e->type == FERRY_DNS)
             continue;
         if (e->type == FERRY_GATEWAY)
             return e;
@@ -252,9 +257,12 @@ bool ferry_view_holds(const struct ferry_view *view, const struct ferry_view_par
 
 /* ---- Differences, for people. ---- */
 
-char *ferry_key_text(const struct ferry_prefix *prefix, enum ferry_kind kind, uint32_t table, uint32_t metric)
+char *ferry_key_text(const struct ferry_prefix *prefix, const char *name, enum ferry_kind kind,
+                     uint32_t table, uint32_t metric)
 {
     char p[FERRY_PREFIX_STRLEN], in_table[24] = "";
+    if (kind == FERRY_KIND_DNS)
+        return ferry_asprintf("dns %s %s", name, ferry_dns_type_name(metric));
     ferry_prefix_text(prefix, p);
     if (kind != FERRY_KIND_ROUTE)
         return ferry_asprintf("%s %s", ferry_kind_name(kind), p);
@@ -299,7 +307,7 @@ void ferry_view_diff(const struct ferry_view *view, const struct ferry_view_part
 {
     const struct ferry_cell *c = &view->cells[cell];
     const char *router = view->plan->routers[c->router].name;
-    const struct ferry_prefix *prefix = &view->plan->groups[c->group].subnets[c->subnet].prefix;
+    const struct ferry_plan_subnet *s = &view->plan->groups[c->group].subnets[c->subnet];
     const struct ferry_entry *best = ferry_view_best(view, part, cell);
     for (uint32_t i = 0; stack && i < stack->n; i++) {
         const struct ferry_entry *want = ferry_cell_entry(view->plan, c, stack->entries[i]);
@@ -308,14 +316,14 @@ void ferry_view_diff(const struct ferry_view *view, const struct ferry_view_part
         const struct ferry_entry *found = found_for(view, part, cell, want);
         if (!ferry_entry_as_wanted(want, found))
             ferry_hands_add(hands, router,
-                            ferry_key_text(prefix, ferry_entry_kind(want), want->table, want->metric), want,
+                            ferry_key_text(&s->prefix, s->name, ferry_entry_kind(want), want->table, want->metric), want,
                             found, false);
     }
     for (uint32_t i = view->head[cell]; i; i = part->next[i - 1]) {
         const struct ferry_fib_item *item = &part->fib.items[i - 1];
         const struct ferry_entry *e = &item->entry;
         if (item->relation == FERRY_EXACT && counts(e, best) && !stack_has(stack, e))
-            ferry_hands_add(hands, router, ferry_key_text(prefix, ferry_entry_kind(e), e->table, e->metric),
+            ferry_hands_add(hands, router, ferry_key_text(&s->prefix, s->name, ferry_entry_kind(e), e->table, e->metric),
                             NULL, e, false);
     }
 }

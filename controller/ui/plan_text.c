@@ -5,6 +5,8 @@
  * SPDX-License-Identifier: MIT */
 #include "ui/ui.h"
 
+#include <ferry/dns.h>
+
 #include "base/mem.h"
 #include <string.h>
 
@@ -23,6 +25,11 @@ static void print_groups(const struct ui *ui, const struct ferry_plan *plan, FIL
     char buf[FERRY_PREFIX_STRLEN];
     for (size_t i = 0; i < plan->n_groups; i++) {
         const struct ferry_group *g = &plan->groups[i];
+        if (g->dns) {
+            fprintf(f, "  %s%s%s  records of %s\n", ui_style(ui, f, UI_BOLD), g->id, ui_reset(ui, f),
+                    g->subnets[0].name);
+            continue;
+        }
         fprintf(f, "  %s%s%s  %s %s %s  ", ui_style(ui, f, UI_BOLD), g->id, ui_reset(ui, f),
                 g->from ? g->from : "nowhere", ui_arrow(ui), g->to);
         for (size_t k = 0; k < g->n_subnets && k < LABEL_NAMES; k++)
@@ -49,6 +56,12 @@ static const char *stage_sense(enum ferry_phase phase)
     return "";
 }
 
+/* A stage of records has them alone. */
+static bool is_dns(const struct ferry_stage *stage)
+{
+    return stage->n_changes && stage->changes[0].kind == FERRY_KIND_DNS;
+}
+
 /* "gateway 192.168.1.1/24 on lan0", "gateway via 10.0.0.9"; of the first subnet of the group. */
 static void print_gateway(const struct ferry_plan *plan, const struct ferry_change *c, FILE *f)
 {
@@ -70,10 +83,10 @@ static void print_gateway(const struct ferry_plan *plan, const struct ferry_chan
 static void print_change(const struct ui *ui, const struct ferry_plan *plan, const struct ferry_change *c,
                          FILE *f)
 {
-    char buf[FERRY_PREFIX_STRLEN], text[512];
+    char buf[FERRY_DNS_NAME_LEN + 8], text[512];
     const struct ferry_group *g = &plan->groups[c->group];
     enum ui_style style = !c->before ? UI_GREEN : !c->after ? UI_RED : UI_YELLOW;
-    const char *key = g->n_subnets == 1 ? ferry_prefix_text(&g->subnets[0].prefix, buf) : g->id;
+    const char *key = ferry_change_name(plan, c, buf, sizeof buf);
     fprintf(f, "    %s%c ", ui_style(ui, f, style), !c->before ? '+' : !c->after ? '-' : '~');
     if (c->kind == FERRY_KIND_GATEWAY && g->n_subnets == 1) {
         print_gateway(plan, c, f);
@@ -82,9 +95,9 @@ static void print_change(const struct ui *ui, const struct ferry_plan *plan, con
         fprintf(f, "announcement of %s in %s", key,
                 ferry_protocol_name((c->after ? c->after : c->before)->protocol, text));
     } else {
-        fprintf(f, "%s %s", c->kind == FERRY_KIND_GATEWAY ? "gateway of" : "route", key);
+        fprintf(f, "%s %s", c->kind == FERRY_KIND_GATEWAY ? "gateway of" : ferry_kind_name(c->kind), key);
     }
-    if (c->kind != FERRY_KIND_ROUTE) {
+    if (c->kind != FERRY_KIND_ROUTE && c->kind != FERRY_KIND_DNS) {
         /* its place, or protocol, says it all */
     } else if (c->before && c->after) {
         fprintf(f, " %s", ferry_entry_text(c->before, text, sizeof text));
@@ -105,7 +118,8 @@ static void print_stage(const struct ui *ui, const struct ferry_plan *plan, size
     for (size_t k = 0; k < stage->n_changes; k++)
         here[stage->changes[k].router] = true;
     fprintf(f, "\n%sstage %zu/%zu %s%s: %s\n", ui_style(ui, f, UI_BOLD), i + 1, plan->n_stages,
-            ferry_phase_name(stage->phase), ui_reset(ui, f), stage_sense(stage->phase));
+            ferry_phase_name(stage->phase), ui_reset(ui, f),
+            is_dns(stage) ? "records of names" : stage_sense(stage->phase));
     for (size_t r = 0; r < plan->n_routers; r++) {
         if (!here[r])
             continue;

@@ -1,6 +1,8 @@
 /* A transaction's record as text; as a document: watch/documents.c.  SPDX-License-Identifier: MIT */
 #include "ui/ui.h"
 
+#include <ferry/dns.h>
+
 #include "base/mem.h"
 #include <string.h>
 
@@ -37,7 +39,7 @@ void ui_outages_text(const struct ui *ui, const struct ferry_txn_record *r, FILE
 
 static void print_change(const struct ui *ui, const struct ferry_txn_record *r, size_t i, size_t k, FILE *f)
 {
-    char before[512], after[512], prefix[FERRY_PREFIX_STRLEN];
+    char before[512], after[512], name[FERRY_DNS_NAME_LEN + 8];
     const struct ferry_change *c = &r->plan->stages[i].changes[k];
     const struct ferry_group *g = &r->plan->groups[c->group];
     struct ferry_tally t = ferry_record_tally(r, i, k);
@@ -46,7 +48,7 @@ static void print_change(const struct ui *ui, const struct ferry_txn_record *r, 
     fprintf(f, "  %s%-8s%s %s: %s: %s %s %s", ui_style(ui, f, style),
             sent ? ferry_outcome_name(t.worst) : "not sent", ui_reset(ui, f),
             r->plan->routers[c->router].name,
-            g->n_subnets == 1 ? ferry_prefix_text(&g->subnets[0].prefix, prefix) : g->id,
+            ferry_change_name(r->plan, c, name, sizeof name),
             ferry_entry_text(c->before, before, sizeof before), ui_arrow(ui),
             ferry_entry_text(c->after, after, sizeof after));
     if (sent && g->n_subnets > 1)

@@ -381,6 +381,10 @@ static void report(const struct job *job, const struct ferry_plan *plan,
     bool moved = record->state == FERRY_TXN_COMMITTED || record->state == FERRY_TXN_AWAITING_CONFIRM;
     for (size_t i = 0; moved && i < plan->n_groups; i++) {
         const struct ferry_group *g = &plan->groups[i];
+        if (g->dns) {
+            printf("changed the records of %s\n", g->subnets[0].name);
+            continue;
+        }
         printf("moved ");
         ui_group_label(ui, g, stdout);
         printf(": %s %s %s\n", g->from ? g->from : "nowhere", ui_arrow(ui), g->to ? g->to : "nowhere");

@@ -17,7 +17,8 @@ enum {
     KEY_UNREACHABLE,
     KEY_ATTEST,
     KEY_NETWORK,
-    KEY_RECOVERY
+    KEY_RECOVERY,
+    KEY_DNS_TTL
 };
 
 static const struct argp_option options[] = {
@@ -33,6 +34,11 @@ static const struct argp_option options[] = {
      1},
     {"recovery-plan", KEY_RECOVERY, "PLAN", 0,
      "Move what the groups of this recovery plan of the topology say, one group after the other", 1},
+    {"dns-ttl", KEY_DNS_TTL, "DURATION", 0,
+     "With --network: move nothing, but set the TTL of its machines' names, ahead of a move; `restore`: back "
+     "to "
+     "what the topology says",
+     1},
     {"mode", KEY_MODE, "MODE", 0,
      "planned: every router answers (default); disaster: the old site is lost, and fenced off first", 1},
     {"unreachable", KEY_UNREACHABLE, "ROUTER", 0,
@@ -59,6 +65,15 @@ static int once(struct ui_selection *s, const char **slot, const char *option, c
     return 0;
 }
 
+static int set_ttl(struct ui_selection *s, char *arg)
+{
+    int r = once(s, &s->dns_ttl, "--dns-ttl", arg);
+    s->dns_ttl_restore = r == 0 && strcmp(arg, "restore") == 0;
+    return r || s->dns_ttl_restore
+               ? r
+               : ui_seconds_parse(s->ui, "--dns-ttl", arg, 1, 7u * 24 * 3600, &s->dns_ttl_s);
+}
+
 static int finish(struct ui_selection *s)
 {
     if (s->evacuate && !s->to)
@@ -71,6 +86,8 @@ static int finish(struct ui_selection *s)
                                "--network is the way back of that network)");
     if ((s->n_unreachable || s->attest) && !(s->mode && strcmp(s->mode, "disaster") == 0))
         return ui_usage(s->ui, "%s goes with --mode disaster", s->attest ? "--attest" : "--unreachable");
+    if (s->dns_ttl && !s->n_networks)
+        return ui_usage(s->ui, "--dns-ttl goes with --network");
     if (s->n_actives && !s->offline)
         return ui_usage(s->ui, "--active goes with --offline");
     return 0;
@@ -100,6 +117,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_RECOVERY:
         return once(s, &s->recovery, "--recovery-plan", arg);
+    case KEY_DNS_TTL:
+        return set_ttl(s, arg);
     case KEY_EVACUATE:
         return once(s, &s->evacuate, "--evacuate", arg);
     case KEY_TO:
@@ -372,9 +391,9 @@ int ui_plan_select(struct ui *ui, const struct ui_selection *s, const struct fer
     FERRY_CLEANUP(live_cleanup) struct ferry_live *live = NULL;
     FERRY_CLEANUP(ui_readdressing_clear) struct ui_readdressing readdressing = {0};
     int r = named_moves(ui, s, t, &moves);
-    if (r == 0 && s->n_networks)
+    if (r == 0 && s->n_networks && !s->dns_ttl)
         r = ui_network_moves(ui, t, s, &moves);
-    if (r == 0 && (s->n_networks || s->failback))
+    if (r == 0 && (s->n_networks || s->failback) && !s->dns_ttl)
         r = ui_network_addresses(ui, t, s, &readdressing);
     if (r < 0)
         return r;
@@ -403,6 +422,8 @@ int ui_plan_select(struct ui *ui, const struct ui_selection *s, const struct fer
                                      .n_warnings = readdressing.n_warnings};
     FERRY_CLEANUP(ui_plan_cleanup) struct ferry_plan *plan = NULL;
     r = ferry_plan_make_on(live, moves.v, moves.n, &terms, &plan, &ui->err);
+    if (r == 0)
+        r = ui_plan_dns(ui, s, t, fleet, plan);
     if (r == 0 && !s->offline)
         r = ui_refuse_debts(ui, plan);
     if (r == 0 && !s->offline)

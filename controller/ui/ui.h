@@ -148,8 +148,11 @@ struct ui_selection {
     size_t n_moves, n_actives, n_unreachable, n_networks;
     const char *evacuate, *to, *mode, *attest;
     bool failback, offline;
-    const char *recovery;              /* a recovery plan */
-    const struct ferry_hooks *hooks;   /* of the group in hand; NULL: the topology's */
+    const char *recovery;            /* a recovery plan */
+    const struct ferry_hooks *hooks; /* of the group in hand; NULL: the topology's */
+    const char *dns_ttl;             /* as given: the TTLs of names change, and nothing else */
+    bool dns_ttl_restore;
+    unsigned dns_ttl_s;
     struct ferry_overrides *overrides; /* the caller's; may be NULL */
 };
 /* --move, --evacuate, --to, --failback, --mode; and --offline, --active for `plan` alone. */

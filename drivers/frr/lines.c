@@ -286,6 +286,8 @@ int ferry_frr_lines(const struct ferry_driver_config *config, const struct ferry
         return gateway_lines(op, files, err);
     case FERRY_KIND_ANNOUNCEMENT:
         return ferry_frr_announce_lines(config, op, files, err);
+    case FERRY_KIND_DNS:
+        return ferry_error(err, FERRY_ESUPPORT, "a router has no records");
     case FERRY_KIND_ROUTE:
         break;
     }

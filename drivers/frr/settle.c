@@ -133,6 +133,7 @@ static unsigned turn(const struct ferry_frr_apply *a, const struct ferry_frr_slo
         return slot->now && !a->d->config.prefix_list ? LAST_TURN : 0;
     case FERRY_KIND_ROUTE:
         return 1;
+    case FERRY_KIND_DNS: /* never asked */
     case FERRY_KIND_GATEWAY:
         break;
     }

@@ -184,6 +184,7 @@ static uint8_t kernel_type(enum ferry_entry_type type)
         return RTN_PROHIBIT;
     case FERRY_GATEWAY:
     case FERRY_ANNOUNCEMENT: /* never asked */
+    case FERRY_DNS:
     case FERRY_UNICAST:
         break;
     }

@@ -11,10 +11,11 @@
 #include <ferry/env.h>
 #include <ferry/fib.h>
 
-enum ferry_kind { FERRY_KIND_ROUTE, FERRY_KIND_GATEWAY, FERRY_KIND_ANNOUNCEMENT };
+enum ferry_kind { FERRY_KIND_ROUTE, FERRY_KIND_GATEWAY, FERRY_KIND_ANNOUNCEMENT, FERRY_KIND_DNS };
 enum ferry_kind ferry_entry_kind(const struct ferry_entry *e);
-const char *ferry_kind_name(enum ferry_kind kind); /* "route", "gateway", "announcement" */
-/* Whether an entry stands under this key; of gateways and announcements a router has one a prefix. */
+const char *ferry_kind_name(enum ferry_kind kind); /* "route", "gateway", "announcement", "dns" */
+/* Whether an entry stands under this key; of gateways and announcements a router has one a prefix, of record sets a name
+ * server one a name and type (`metric`). */
 bool ferry_entry_has_key(const struct ferry_entry *e, enum ferry_kind kind, uint32_t table, uint32_t metric);
 
 /* UNKNOWN is 0, so that a forgotten initialisation is safe. */
@@ -35,7 +36,8 @@ struct ferry_op {
     const struct ferry_entry *after;  /* what shall be there; NULL: nothing */
     const struct ferry_gateway *gateway; /* kind gateway: where and which address */
     const char *interface;               /* its interface's name, or NULL */
-    bool stretched; /* the subnet lives at another site, too: its address there may answer here */
+    bool stretched;   /* the subnet lives at another site, too: its address there may answer here */
+    const char *name; /* kind dns: whose record set; the prefix is none */
     /* Results. */
     enum ferry_outcome outcome;
     char *why; /* text for REFUSED, STALE and UNKNOWN; NULL: nothing to say.  The op's own: see below */

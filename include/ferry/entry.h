@@ -32,6 +32,9 @@ enum ferry_entry_type {
     /* The router originates the prefix in `protocol` (RTPROT_BGP or RTPROT_OSPF).  Forwards nothing: last in
      * every stack, of metric and table 0.  `native`: how, where it is not the plain way of its driver config. */
     FERRY_ANNOUNCEMENT,
+    /* A record set of a name server (ferry/dns.h): `metric` is its type's number, `native` what it says.  Forwards
+     * nothing, and stands in no stack with anything else. */
+    FERRY_DNS,
 };
 
 struct ferry_nexthop {

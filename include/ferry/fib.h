@@ -14,6 +14,7 @@ struct ferry_query_item {
      * subnet as FERRY_GATEWAY, and not the routes that follow from the attachment. */
     const struct ferry_gateway *gateway;
     const char *interface; /* name of gateway->interface, or NULL */
+    const char *name;      /* of a name server: whose record sets; the prefix is none */
 };
 
 /* An empty query selects nothing.  With `all`, every unicast-type route of every table is reported (local

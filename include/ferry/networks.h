@@ -74,6 +74,12 @@ struct ferry_replica {
     uint32_t network; /* of FERRY_REPLICA_MOVED */
 };
 
+/* A DNS name that leads to a NIC's addresses. */
+struct ferry_dns_label {
+    char *name;   /* as ferry_dns_name has it */
+    uint32_t ttl; /* seconds; 0: whatever it is found with */
+};
+
 struct ferry_nic {
     char *name;
     uint32_t network, subnet;
@@ -82,6 +88,8 @@ struct ferry_nic {
         *addresses; /* static: at least one; dhcp: what it has been leased, where that is known */
     size_t n_addresses;
     struct ferry_replica replica;
+    struct ferry_dns_label *dns; /* docs/dns.md */
+    size_t n_dns;
 };
 
 struct ferry_workload {

@@ -48,7 +48,9 @@ struct ferry_cover {
 
 /* Subnets whose changes are the same on every router but for the prefix itself. */
 struct ferry_group {
-    char *id;   /* "g1", … */
+    char *id; /* "g1", …; of a name "d1", … */
+    /* Not subnets but one name, whose record sets name servers hold: its subnet is that name, with no prefix. */
+    bool dns;
     char *from; /* site, or NULL where it was attached nowhere */
     char *to;
     /* It lives at several sites at once: exclusivity is not asked, but that nothing is lost, in any stage. */
@@ -92,7 +94,7 @@ struct ferry_plan {
     char *topology_name;
     char topology_sha256[65];
     struct ferry_plan_router *routers; /* topology order */
-    size_t n_routers;
+    size_t n_routers; /* with the topology's name servers behind them, where it changes records */
     struct ferry_group *groups;
     size_t n_groups;
     struct ferry_stage *stages;
@@ -152,6 +154,11 @@ bool ferry_plan_is_empty(const struct ferry_plan *plan);
 /* Copies to the end of the plan's. */
 void ferry_plan_add_address(struct ferry_plan *plan, const struct ferry_plan_address *address);
 bool ferry_plan_has_lost(const struct ferry_plan *plan);
+/* Whether this one of plan->routers is a name server: it holds names' groups alone, and routers hold none of those. */
+bool ferry_plan_is_name_server(const struct ferry_plan *plan, uint32_t router);
+/* "app" of a group of one subnet, "app1.example.com. A" of a change of records: what people call its key. */
+const char *ferry_change_name(const struct ferry_plan *plan, const struct ferry_change *change, char *buf,
+                              size_t size);
 /* The rules that look at a whole plan, and at the topology that it is for (NULL: unknown, as at a rollback): last-site,
  * budget, not-ready, no-foreign, covering-route. */
 int ferry_plan_obey(const struct ferry_plan *plan, const struct ferry_topology *t,

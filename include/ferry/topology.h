@@ -28,7 +28,7 @@ const char *ferry_routing_name(enum ferry_routing routing); /* "static", "bgp", 
 
 /* Everything a driver needs to reach and to speak to its router.  Owned by whoever holds the struct. */
 struct ferry_driver_config {
-    char *type; /* "netlink", "sim", "frr", "iproute" */
+    char *type; /* "netlink", "sim", "frr", "iproute"; of a name server "dns" */
     char *
         netns; /* under /run/netns: the router itself; with ssh the namespace to connect from.  NULL: this machine's */
     char *transport; /* "local", "ssh" or NULL: ssh where there is a host, or of iproute; else local */
@@ -44,6 +44,10 @@ struct ferry_driver_config {
     enum ferry_routing routing;
     char *prefix_list; /* redistribute connected, filtered by this list; NULL: by `network` */
     char *area;        /* OSPF area of `network`, as an IPv4 address; NULL: "0.0.0.0" */
+    /* Of a name server: `host` is its address, `port` (0: 53) that of all servers of its zones. */
+    char *key_file; /* the TSIG key, as tsig-keygen writes it */
+    char *zones; /* those that it takes updates of, with a space between them, as ferry_dns_name has them */
+    char *secondaries; /* addresses of the zones' other servers, which are read back too; likewise */
 };
 struct ferry_driver_config ferry_driver_config_copy(const struct ferry_driver_config *config);
 void ferry_driver_config_clear(struct ferry_driver_config *config);
@@ -65,6 +69,13 @@ struct ferry_router {
     uint32_t table; /* where routes to the subnets go on this router; default FERRY_TABLE_MAIN */
     struct ferry_interface *interfaces;
     size_t n_interfaces;
+};
+
+/* A server that takes updates of DNS zones.  In a fleet and in a plan it stands behind the routers. */
+struct ferry_name_server {
+    char *name; /* no router's */
+    uint32_t site;
+    struct ferry_driver_config driver;
 };
 
 struct ferry_end {
@@ -126,7 +137,8 @@ struct ferry_topology {
     struct ferry_hooks hooks;
     struct ferry_networks *networks;       /* ferry/networks.h; NULL: the file says nothing of them */
     struct ferry_recovery_plans *recovery; /* ferry/recovery.h; likewise */
-    size_t n_sites, n_routers, n_links, n_subnets, n_lab_hosts;
+    struct ferry_name_server *name_servers;
+    size_t n_sites, n_routers, n_links, n_subnets, n_lab_hosts, n_name_servers;
     struct ferry_topology_index *index; /* the model's own: makes lookups quick; may be NULL */
 };
 

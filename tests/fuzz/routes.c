@@ -28,8 +28,8 @@ static void fill(struct world *w)
     memset(w, 0, sizeof *w);
     w->gateways[0].address = prefix("192.168.1.1/24");
     w->gateways[1].address = prefix("fd00:1::1/64");
-    w->items[0] = (struct ferry_query_item){prefix("192.168.1.0/24"), 254, &w->gateways[0], "lan0"};
-    w->items[1] = (struct ferry_query_item){prefix("fd00:1::/64"), 254, &w->gateways[1], "lan0"};
+    w->items[0] = (struct ferry_query_item){prefix("192.168.1.0/24"), 254, &w->gateways[0], "lan0", NULL};
+    w->items[1] = (struct ferry_query_item){prefix("fd00:1::/64"), 254, &w->gateways[1], "lan0", NULL};
     w->items[2] = (struct ferry_query_item){.prefix = prefix("10.1.0.0/16"), .table = 254};
     w->hops[0] = w->hops[1] = (struct ferry_nexthop){.router = FERRY_NO_ROUTER, .weight = 1, .dev = "eth0"};
     w->hops[0].via = prefix("10.0.0.2/32").addr;

@@ -150,7 +150,8 @@ static void check_hands(struct world *w, const struct ferry_txn_record *record)
         if (!first || value_same(found, p->op.before) || ferry_entry_dynamic(found) ||
             ferry_entry_dynamic(p->op.before))
             continue;
-        FERRY_AUTOFREE char *key = ferry_key_text(&p->op.prefix, p->op.kind, p->op.table, p->op.metric);
+        FERRY_AUTOFREE char *key =
+            ferry_key_text(&p->op.prefix, p->op.name, p->op.kind, p->op.table, p->op.metric);
         for (size_t h = 0; h < record->n_hands; h++)
             said |= !strcmp(record->hands[h].router, w->topology->routers[p->router].name) &&
                     !strcmp(record->hands[h].key, key);

@@ -1,0 +1,142 @@
+"""Real BIND beside simulated routers: a primary with TSIG, a secondary, and ferry, in a network namespace of the test's own."""
+import json
+import os
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "scenario"))
+from clitool import FERRY, THREE_SITES, Cli  # noqa: E402
+
+SECRET = "RmVycnlDYW5hcnlTZWNyZXQxMjM0NTY3ODkwYWJjZGU="
+ZONES = {
+    "example.test": "app 3600 A 192.168.1.10\nweb A 192.168.1.20\nweb A 10.9.9.9\nsix AAAA fd00:1::10\n",
+    "168.192.in-addr.arpa": "10.1 PTR app.example.test.\n20.1 PTR web.example.test.\n",
+    "16.172.in-addr.arpa": "",
+}
+
+
+def networks(document):
+    """app and web are on the primary site's network; at the recovery site there are other addresses."""
+    document["servers"] = [{"name": "vmm1", "site": "primary"}, {"name": "vmm2", "site": "recovery"}]
+    document["logical-networks"] = [{"name": "log1"}, {"name": "log2"}]
+    document["vm-networks"] = [
+        {"name": "net1", "logical-network": "log1", "server": "vmm1", "subnets": [{"name": "a", "prefix": "192.168.1.0/24"}],
+         "pool": ["192.168.1.10-192.168.1.99"]},
+        {"name": "net2", "logical-network": "log2", "server": "vmm2", "subnets": [{"name": "a", "prefix": "172.16.1.0/24"}],
+         "pool": ["172.16.1.10-172.16.1.99"]}]
+    document["mappings"] = [{"source": "net1", "target": "net2"}]
+    document["workloads"] = [
+        {"name": "App1", "network": "net1", "address": "192.168.1.10", "dns": [{"name": "app.example.test", "ttl": 3600}]},
+        {"name": "Web1", "network": "net1", "address": "192.168.1.20", "dns": "web.example.test"},
+        {"name": "Quiet", "network": "net1", "address": "192.168.1.30"}]
+    document["name-servers"] = [
+        {"name": "ns1", "site": "third", "address": "127.0.0.1", "key-file": "key", "zones": list(ZONES),
+         "secondaries": ["127.0.0.2"]}]
+
+
+class Lab(Cli):
+    def __init__(self, directory, change=None):
+        super().__init__(directory, THREE_SITES)
+        self.edit(networks)
+        self.edit(lambda d: d["name-servers"][0].update({"key-file": self.path("key")}))
+        if change:
+            self.edit(change)
+        self.holder = subprocess.Popen(["unshare", "-n", "sleep", "3600"])
+        self.named = {}
+        until(lambda: os.readlink(f"/proc/{self.holder.pid}/ns/net") != os.readlink("/proc/self/ns/net"))
+        self.inside("sh", "-c", "ip link set lo up && ip addr add 127.0.0.2/8 dev lo")
+        self.write("key", f'key "ferry" {{ algorithm hmac-sha256; secret "{SECRET}"; }};\n', 0o600)
+        for address in ("127.0.0.1", "127.0.0.2"):
+            self.configure(address)
+            self.start_named(address)
+
+    def edit(self, change):
+        with open(self.topology, encoding="utf-8") as f:
+            document = json.load(f)
+        change(document)
+        with open(self.topology, "w", encoding="utf-8") as f:
+            json.dump(document, f)
+
+    def write(self, name, text, mode=0o644):
+        path = self.path(name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        os.chmod(path, mode)
+
+    def configure(self, address):
+        first = address == "127.0.0.1"
+        text = (f'include "{self.path("key")}";\ncontrols {{}};\noptions {{ directory "{self.path(address)}"; pid-file none; '
+                f"session-keyfile none; listen-on-v6 {{ none; }}; listen-on {{ {address}; }}; recursion no; dnssec-validation no; "
+                f"notify explicit; notify-delay 0; notify-source 127.0.0.1; transfer-source 127.0.0.2; empty-zones-enable no; }};\n")
+        for zone, records in ZONES.items():
+            if first:
+                text += (f'zone "{zone}" {{ type primary; file "{zone}"; allow-update {{ key ferry; }}; '
+                         f"also-notify {{ 127.0.0.2; }}; }};\n")
+                self.write(f"{address}/{zone}", "$TTL 300\n@ SOA ns.example.test. h.example.test. 1 3600 600 86400 60\n"
+                           f"@ NS ns.example.test.\n{records}" + ("ns A 127.0.0.1\n" if zone == "example.test" else ""))
+            else:
+                text += f'zone "{zone}" {{ type secondary; file "{zone}"; primaries {{ 127.0.0.1; }}; }};\n'
+                os.makedirs(self.path(address), exist_ok=True)
+        self.write(f"{address}.conf", text)
+
+    def start_named(self, address):
+        with open(self.path(f"{address}.log"), "ab") as log:
+            self.named[address] = subprocess.Popen(self.enter("named", "-4", "-n", "1", "-g", "-c", self.path(f"{address}.conf")),
+                                                   stdout=log, stderr=log)
+        until(lambda: self.dig("web.example.test", at=address) and self.dig("10.1.168.192.in-addr.arpa", "PTR", at=address))
+
+    def stop_named(self, address):
+        process = self.named.pop(address)
+        process.kill()
+        process.wait()
+
+    def enter(self, *argv):
+        return ["nsenter", "-t", str(self.holder.pid), "-n", "--", *map(str, argv)]
+
+    def inside(self, *argv, **kwargs):
+        return subprocess.run(self.enter(*argv), check=True, capture_output=True, text=True, timeout=60, **kwargs).stdout
+
+    def dig(self, name, kind="A", at="127.0.0.1"):
+        """(TTL, sorted data), or None."""
+        out = subprocess.run(self.enter("dig", "+norec", "+tcp", "+noall", "+answer", "+time=1", "+tries=1", f"@{at}", name, kind),
+                             check=False, capture_output=True, text=True, timeout=60).stdout
+        rows = [line.split() for line in out.splitlines() if line and not line.startswith(";")]
+        return (int(rows[0][1]), sorted(r[4] for r in rows)) if rows else None
+
+    def both(self, name, kind="A"):
+        """The same at both servers."""
+        first, second = self.dig(name, kind), self.dig(name, kind, at="127.0.0.2")
+        assert first == second, f"{name}: {first} at the primary, {second} at the secondary"
+        return first
+
+    def everything(self):
+        return {name: self.both(name, kind) for name, kind in
+                [("app.example.test", "A"), ("web.example.test", "A"), ("10.1.168.192.in-addr.arpa", "PTR"),
+                 ("20.1.168.192.in-addr.arpa", "PTR"), ("10.1.16.172.in-addr.arpa", "PTR"),
+                 ("11.1.16.172.in-addr.arpa", "PTR")]}
+
+    def update(self, lines):
+        self.inside("nsupdate", "-v", "-k", self.path("key"), input=f"server 127.0.0.1\n{lines}\nsend\n")
+
+    def run(self, *argv, rc=0, env=None, drop=()):
+        full = {k: v for k, v in dict(self.env, **(env or {})).items() if k not in drop}
+        done = subprocess.run(self.enter(FERRY, *argv), env=full, cwd=self.directory, stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, check=False, timeout=200)
+        assert rc is None or done.returncode == rc, (f"ferry {' '.join(map(str, argv))}: exit {done.returncode}, not {rc}\n"
+                                                     f"{done.stdout}{done.stderr}")
+        return done
+
+    def close(self):
+        for address in list(self.named):
+            self.stop_named(address)
+        self.holder.kill()
+        self.holder.wait()
+
+
+def until(test, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not test():
+        assert time.monotonic() < end, "it takes too long"
+        time.sleep(0.05)
