@@ -21,7 +21,7 @@ static uint64_t now_us(const struct ferry_txn *txn)
 
 int ferry_txn_turn_back(struct ferry_txn *txn, const char *reason, struct ferry_err *err)
 {
-    ferry_txn_deadman_back(txn);
+    (void)ferry_txn_deadman_back(txn); /* they are placed now anyway */
     if (!txn->record.reason)
         ferry_txn_set_reason(txn, reason);
     return ferry_txn_recover_undo(txn, err);
@@ -47,7 +47,8 @@ static int confirm(struct ferry_txn *txn, struct ferry_err *err)
     if (!look.n[FERRY_DEADMAN_CONFIRMED] && !ferry_txn_is_whole(txn))
         return ferry_refuse(err, "verification", "%s: nothing was confirmed, the undo stays armed",
                             txn->record.reason ? txn->record.reason : "the routers hold something else");
-    if (look.least_left_s < ENOUGH_S) /* UINT32_MAX where an earlier confirm came through */
+    if (!look.n[FERRY_DEADMAN_CONFIRMED] &&
+        look.least_left_s < ENOUGH_S) /* else an earlier confirm goes on, in time or not */
         r = ferry_txn_deadman_set(txn, 2 * ENOUGH_S, true, err);
     if (r < 0)
         return ferry_error_prefix(err, -FERRY_EIO, "nothing was confirmed");

@@ -227,6 +227,15 @@ static int finish(struct ferry_txn *txn, struct ferry_err *err)
     return r == 0 && ferry_txn_persist(txn) ? ferry_txn_save(txn, "journal-persist", err) : r;
 }
 
+void ferry_txn_place(struct ferry_txn *txn)
+{
+    FERRY_AUTOFREE size_t *fits = ferry_calloc(txn->plan->n_stages + 1, sizeof *fits);
+    struct reach reach = {.fits = fits};
+    look(txn, &reach);
+    size_t stage = stages_to_undo(txn, &reach);
+    txn->stage = stage < txn->stage ? stage : txn->stage;
+}
+
 static int undo(struct ferry_txn *txn, const struct reach *reach, struct ferry_err *err)
 {
     txn->stage = stages_to_undo(txn, reach);

@@ -464,9 +464,17 @@ static int backward(struct ferry_txn *txn, struct ferry_err *err)
     }
     if (ferry_txn_hook_backward(txn, in_outage(txn, stage)))
         return 1;
-    ferry_txn_deadman_back(txn);
+    if (ferry_txn_deadman_back(txn)) {
+        ferry_txn_place(txn);
+        return 1;
+    }
     stage_title(txn, FERRY_EVENT_STAGE_START, stage, ": undo");
-    if (ferry_txn_undo_stage(txn, stage)) {
+    int r = ferry_txn_undo_stage(txn, stage);
+    if (r == 2) {
+        ferry_txn_place(txn);
+        return 1;
+    }
+    if (r || !ferry_txn_deadman_undone(txn, stage)) {
         stage_title(txn, FERRY_EVENT_NOTE, stage, " could not be undone; earlier ones stay as they are");
         return end_undo(txn, err);
     }

@@ -110,7 +110,7 @@ static int give_up(struct await *a, const struct ferry_view *view, const struct 
     return 1;
 }
 
-/* 0: all of the view's cells are as they shall be. */
+/* As ferry_txn_await, of this view. */
 static int await_view(struct await *a, struct ferry_view *view)
 {
     struct ferry_txn *txn = a->txn;
@@ -138,6 +138,8 @@ static int await_view(struct await *a, struct ferry_view *view)
             ferry_txn_set_reason(txn, interrupted);
             return 1;
         }
+        if (a->back ? ferry_txn_deadman_back(txn) : ferry_txn_deadman_ahead(txn))
+            return a->back ? 2 : 1;
         if (a->slept_us >= AWAIT_US || txn->env->monotonic_us(txn->env->ctx) - a->since_us >= AWAIT_US)
             return give_up(a, view, last, cell);
         if (!a->said)
@@ -166,8 +168,9 @@ int ferry_txn_await(struct ferry_txn *txn, size_t stage, bool back)
     for (size_t from = 0; from < ferry_plan_widest(plan); from += width) {
         FERRY_CLEANUP(view_cleanup) struct ferry_view view = {0};
         collect(&a, now, then, from, width, &view);
-        if (view.n_cells && await_view(&a, &view)) /* W1 */
-            return 1;
+        int r = view.n_cells ? await_view(&a, &view) : 0;
+        if (r) /* W1 */
+            return r;
     }
     return 0;
 }

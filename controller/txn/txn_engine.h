@@ -181,12 +181,15 @@ struct ferry_dead_man {
 };
 struct ferry_dead_men {
     bool on;                              /* this transaction has one */
-    bool protocols;                       /* BGP or OSPF must converge in the undo */
+    bool protocols;                       /* BGP or OSPF must converge in the undo: pins go late */
     unsigned window_s, margin_s, guard_s; /* to confirm; for the apply; between stages of the undo */
-    uint64_t until_us;                    /* the earliest deadline, monotonic; 0: not known */
-    uint8_t *roles;                       /* [router] */
-    struct ferry_dead_man *answers;       /* [router]: the last ones */
-    bool *maybe; /* [router]: it was told to arm, and has not said since that it is not */
+    size_t late;                          /* the first stage whose undo waits for it, or n_stages */
+    size_t n_fired;                       /* how many were seen to undo by themselves */
+    uint64_t fired_us;              /* when an undo by a router was first seen, monotonic; 0: none was */
+    uint64_t until_us;              /* the earliest deadline, monotonic; 0: not known */
+    uint8_t *roles;                 /* [router] */
+    struct ferry_dead_man *answers; /* [router]: the last ones */
+    bool *maybe;                    /* [router]: it was told to arm, and has not said since that it is not */
 };
 
 /* ---- The transaction. ---- */
@@ -243,7 +246,7 @@ int ferry_txn_check(struct ferry_txn *txn, struct ferry_hands *drift, struct fer
 /* 0: the stage is done and read back.  1: it failed, the reason is set. */
 int ferry_txn_apply_stage(struct ferry_txn *txn);
 /* Waits until the protocol's routes go the way of the plan on those routers that the stage (`back`: its undo) leaves to
- * them.  0: they do.  1: they did not in time, the reason is set. */
+ * them.  0: they do.  1: they did not in time, the reason is set.  2: `back`, and routers have undone by themselves meanwhile. */
 int ferry_txn_await(struct ferry_txn *txn, size_t stage, bool back);
 /* Before a stage that attaches, where routers are lost: the fence is read.  0: it stands.  1: not so, the reason is set. */
 int ferry_txn_fence(struct ferry_txn *txn, size_t stage);
@@ -255,7 +258,9 @@ void ferry_txn_read_patiently(struct ferry_txn *txn, struct ferry_view *view, co
 int ferry_txn_verify(struct ferry_txn *txn);
 /* 1: a longer prefix has appeared since the prechecks, the reason is set. */
 int ferry_txn_verify_specifics(struct ferry_txn *txn, const struct ferry_view *view);
-/* 0: every change of the stage is back at `before`.  1: not all of them are. */
+/* Where the undo goes on after routers have undone by themselves: no further than it was. */
+void ferry_txn_place(struct ferry_txn *txn);
+/* 0: every change of the stage is back at `before`.  1: not all of them are.  2: routers have undone by themselves meanwhile. */
 int ferry_txn_undo_stage(struct ferry_txn *txn, size_t stage);
 /* Reads everything and says UNDONE or STUCK, with hands. */
 void ferry_txn_undo_end(struct ferry_txn *txn);
@@ -299,8 +304,13 @@ struct ferry_deadman_look {
 void ferry_txn_deadman_look(struct ferry_txn *txn, struct ferry_deadman_look *ret);
 /* 0: all are confirmed, read back.  1: some had fired.  Negative: some do not say. */
 int ferry_txn_deadman_confirm(struct ferry_txn *txn, struct ferry_err *err) FERRY_MUST_CHECK;
-/* Before the engine undoes, and each stage of that: no router's own undo comes between. */
-void ferry_txn_deadman_back(struct ferry_txn *txn);
+/* While a stage waits: likewise. */
+int ferry_txn_deadman_ahead(struct ferry_txn *txn);
+/* Before the engine undoes, each stage of that, and while it waits: no router's own undo comes between.  True: some have undone
+ * by themselves since it was asked last; ferry_txn_place. */
+bool ferry_txn_deadman_back(struct ferry_txn *txn);
+/* After an undone stage.  False: a router may lay its pins again, and the undo must not go on. */
+bool ferry_txn_deadman_undone(struct ferry_txn *txn, size_t stage) FERRY_MUST_CHECK;
 /* After an undo.  True: some had begun their own, and have ended it: the routers must be read again. */
 bool ferry_txn_deadman_disarm(struct ferry_txn *txn);
 /* Then: where one did not answer it is a hand, and STUCK. */

@@ -114,6 +114,7 @@ struct undo {
     bool *told;               /* [op]: of a protocol's route, and acknowledged */
     bool *pending;            /* [part]: something is still to be done, or not known */
     bool foreign;             /* something is somebody else's */
+    bool by_themselves;       /* routers have undone meanwhile */
 };
 
 /* Puts the part's swapped ops at `at`; returns how many.  In the order of the plan, not backwards: within a
@@ -184,7 +185,10 @@ static bool undo_batch(struct undo *u)
         if (try) {
             ferry_txn_sleep(u->txn, wait);
             wait = 2 * wait < WAIT_MAX ? 2 * wait : WAIT_MAX;
+            u->by_themselves |= ferry_txn_deadman_back(u->txn);
         }
+        if (u->by_themselves)
+            return false;
         ferry_txn_point(u->txn->env, "driver-read");
         ferry_view_read(&u->batch->view, u->txn->fleet, u->pending);
         ferry_txn_point(u->txn->env, "driver-read");
@@ -256,11 +260,12 @@ int ferry_txn_undo_stage(struct ferry_txn *txn, size_t stage)
     if (txn->plan->stages[stage].phase == FERRY_ATTACH && txn->first_critical <= stage &&
         !way_back_is_clear(txn, stage))
         return 1; /* U4 */
-    if (ferry_txn_await(txn, stage, true))
-        return 1;
+    int waited = ferry_txn_await(txn, stage, true);
+    if (waited)
+        return waited;
     size_t widest = ferry_plan_widest(txn->plan), width = ferry_batch_width(&txn->plan->stages[stage]);
-    bool undone = true;
-    for (size_t from = 0; from < widest; from += width) {
+    bool undone = true, by_themselves = false;
+    for (size_t from = 0; !by_themselves && from < widest; from += width) {
         struct ferry_batch *b = ferry_batch_new(txn->plan, stage, from, width, NULL);
         if (!b)
             break;
@@ -270,6 +275,7 @@ int ferry_txn_undo_stage(struct ferry_txn *txn, size_t stage)
         u.told = ferry_calloc(b->n_ops, sizeof *u.told);
         u.pending = ferry_calloc(b->view.n_parts, sizeof *u.pending);
         undone &= undo_batch(&u);
+        by_themselves = u.by_themselves;
         ferry_ops_clear(u.swapped, b->n_ops);
         free(u.swapped);
         free(u.origin);
@@ -277,6 +283,8 @@ int ferry_txn_undo_stage(struct ferry_txn *txn, size_t stage)
         free(u.pending);
         ferry_batch_free(b);
     }
+    if (by_themselves)
+        return 2;
     return undone ? 0 : 1; /* U2: the caller stops here */
 }
 

@@ -113,13 +113,15 @@ int ferry_remote_deadman(struct ferry_remote *remote, const char *router, enum f
     static const char *const verbs[] = {
         [FERRY_DEADMAN_ARM] = "deadman_arm",         [FERRY_DEADMAN_EXTEND] = "deadman_extend",
         [FERRY_DEADMAN_CONFIRM] = "deadman_confirm", [FERRY_DEADMAN_DISARM] = "deadman_disarm",
-        [FERRY_DEADMAN_LOOK] = "deadman_look",
+        [FERRY_DEADMAN_LOOK] = "deadman_look",       [FERRY_DEADMAN_LIMIT] = "deadman_limit",
     };
     FERRY_CLEANUP(reply_cleanup) struct ferry_remote_reply reply = {0};
     FERRY_AUTOFREE char *bytes = NULL;
     struct text input = {0};
-    char seconds[16];
+    char seconds[16], from[16], to[16];
     snprintf(seconds, sizeof seconds, "%u", deadman->seconds);
+    snprintf(from, sizeof from, "%u", deadman->from_s);
+    snprintf(to, sizeof to, "%u", deadman->to_s);
     struct ferry_remote_call call = {
         .verb = verbs[verb],
         .words = {router, deadman->id, NULL},
@@ -128,6 +130,12 @@ int ferry_remote_deadman(struct ferry_remote *remote, const char *router, enum f
     };
     if (verb == FERRY_DEADMAN_ARM || verb == FERRY_DEADMAN_EXTEND)
         call.words[2] = seconds;
+    if (verb == FERRY_DEADMAN_ARM && deadman->from_s)
+        call.words[3] = from;
+    if (verb == FERRY_DEADMAN_LIMIT) {
+        call.words[2] = from;
+        call.words[3] = to;
+    }
     if (verb == FERRY_DEADMAN_ARM) {
         int r = render(undo, n_undo, &input, err);
         bytes = input.v;

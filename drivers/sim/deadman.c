@@ -1,6 +1,6 @@
 /* The dead-man of a simulated router: a file beside its state file.
  *
- *   {"id": TX, "state": "armed" | "confirmed" | "fired" | "none", "deadline_us": N, "done": N, "steps": [
+ *   {"id": TX, "state": "armed" | "confirmed" | "fired" | "none", "deadline_us": N, "done": N, "from": S, "to": S, "steps": [
  *     {"delay": SECONDS, "gone": [{"prefix", "kind", "table", "metric"}, …],
  *      "routes": [as in the state file], "gateways": [likewise], "announcements": [likewise]}, …]}
  *
@@ -60,6 +60,7 @@ void ferry_sim_deadman_arm(struct ferry_sim_deadman *d, const struct ferry_deadm
     ferry_sim_deadman_clear(d);
     d->id = ferry_strdup(deadman->id);
     d->state = FERRY_DEADMAN_ARMED;
+    d->from_s = deadman->from_s;
     d->steps = ferry_calloc(deadman->n_steps, sizeof *d->steps);
     d->n_steps = deadman->n_steps;
     for (size_t i = 0; i < d->n_steps; i++) {
@@ -92,14 +93,39 @@ static void run(const struct ferry_sim_undo *step, struct ferry_sim_table *table
     }
 }
 
+void ferry_sim_deadman_limit(struct ferry_sim_deadman *d, const struct ferry_deadman *deadman)
+{
+    d->from_s = deadman->from_s;
+    if (deadman->to_s && (!d->to_s || deadman->to_s < d->to_s))
+        d->to_s = deadman->to_s;
+}
+
+static bool is_run(const struct ferry_sim_deadman *d, const struct ferry_sim_undo *step)
+{
+    return step->delay_s >= d->from_s && (!d->to_s || step->delay_s < d->to_s);
+}
+
+bool ferry_sim_deadman_undoing(const struct ferry_sim_deadman *d)
+{
+    for (size_t i = d->n_done; i < d->n_steps; i++)
+        if (is_run(d, &d->steps[i]))
+            return true;
+    return false;
+}
+
 bool ferry_sim_deadman_fire(struct ferry_sim_deadman *d, uint64_t now_us, struct ferry_sim_table *table)
 {
-    bool any = false;
-    if (!d->id || (d->state != FERRY_DEADMAN_ARMED && d->state != FERRY_DEADMAN_FIRED))
-        return false;
-    while (d->n_done < d->n_steps && d->deadline_us + 1000000ull * d->steps[d->n_done].delay_s <= now_us) {
-        run(&d->steps[d->n_done++], table);
+    bool any = d->id && d->state == FERRY_DEADMAN_ARMED && d->deadline_us <= now_us;
+    if (any)
         d->state = FERRY_DEADMAN_FIRED;
+    if (!d->id || d->state != FERRY_DEADMAN_FIRED)
+        return false;
+    for (; d->n_done < d->n_steps; d->n_done++) {
+        const struct ferry_sim_undo *step = &d->steps[d->n_done];
+        if (d->deadline_us + 1000000ull * step->delay_s > now_us)
+            break;
+        if (is_run(d, step))
+            run(step, table);
         any = true;
     }
     return any;
@@ -147,8 +173,10 @@ int ferry_sim_deadman_save(const char *path, const struct ferry_sim_deadman *d, 
         return ferry_error(err, FERRY_EIO, "%s: %s", temporary, strerror(errno));
     fputs("{\"id\": ", f);
     ferry_sim_put_string(f, d->id);
-    fprintf(f, ", \"state\": \"%s\", \"deadline_us\": %llu, \"done\": %zu, \"steps\": [",
-            state_names[d->state], (unsigned long long)d->deadline_us, d->n_done);
+    fprintf(
+        f,
+        ", \"state\": \"%s\", \"deadline_us\": %llu, \"done\": %zu, \"from\": %u, \"to\": %u, \"steps\": [",
+        state_names[d->state], (unsigned long long)d->deadline_us, d->n_done, d->from_s, d->to_s);
     for (size_t i = 0; i < d->n_steps; i++) {
         fputs(i ? ",\n" : "\n", f);
         put_step(f, &d->steps[i]);
@@ -209,7 +237,7 @@ static int load_step(struct ferry_json *doc, uint32_t v, struct ferry_sim_undo *
 static int load_document(struct ferry_json *doc, struct ferry_sim_deadman *d, struct ferry_err *err)
 {
     const char *id, *state;
-    int64_t deadline = 0, done = 0;
+    int64_t deadline = 0, done = 0, from = 0, to = 0;
     int r = ferry_json_need_string(doc, FERRY_JSON_ROOT, "id", &id, err);
     if (r == 0)
         r = ferry_json_need_string(doc, FERRY_JSON_ROOT, "state", &state, err);
@@ -217,6 +245,10 @@ static int load_document(struct ferry_json *doc, struct ferry_sim_deadman *d, st
         r = ferry_json_need_int(doc, FERRY_JSON_ROOT, "deadline_us", 0, INT64_MAX, &deadline, err);
     if (r == 0)
         r = ferry_json_need_int(doc, FERRY_JSON_ROOT, "done", 0, INT32_MAX, &done, err);
+    if (r == 0 && ferry_json_get(doc, FERRY_JSON_ROOT, "from") != FERRY_JSON_NONE) /* older files have none */
+        r = ferry_json_need_int(doc, FERRY_JSON_ROOT, "from", 0, UINT32_MAX, &from, err);
+    if (r == 0 && ferry_json_get(doc, FERRY_JSON_ROOT, "to") != FERRY_JSON_NONE)
+        r = ferry_json_need_int(doc, FERRY_JSON_ROOT, "to", 0, UINT32_MAX, &to, err);
     if (r < 0)
         return r;
     uint32_t steps = ferry_json_get(doc, FERRY_JSON_ROOT, "steps");
@@ -226,6 +258,8 @@ static int load_document(struct ferry_json *doc, struct ferry_sim_deadman *d, st
             d->state = (enum ferry_deadman_state)i;
     d->deadline_us = (uint64_t)deadline;
     d->n_done = (size_t)done;
+    d->from_s = (unsigned)from;
+    d->to_s = (unsigned)to;
     d->steps = ferry_calloc(ferry_json_count(doc, steps), sizeof *d->steps);
     FERRY_JSON_EACH(doc, steps, v)
     if (r == 0)

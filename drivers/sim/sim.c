@@ -230,6 +230,9 @@ static int arm(struct ferry_driver *driver, struct ferry_sim_deadman *d, const s
 {
     if (d->id && strcmp(d->id, deadman->id) != 0 && d->state == FERRY_DEADMAN_ARMED)
         return ferry_error(err, FERRY_EIO, "the undo of transaction %s is armed on this router", d->id);
+    if (d->id && !strcmp(d->id, deadman->id) && d->state != FERRY_DEADMAN_ARMED &&
+        d->state != FERRY_DEADMAN_NONE)
+        return 0; /* confirmed or fired: it is left once */
     ferry_sim_deadman_arm(d, deadman);
     return make_directories(driver, err);
 }
@@ -250,6 +253,8 @@ static int sim_deadman(struct ferry_driver *driver, enum ferry_deadman_verb verb
     bool mine = d.id && strcmp(d.id, deadman->id) == 0, armed = mine && d.state == FERRY_DEADMAN_ARMED;
     if (armed && (verb == FERRY_DEADMAN_ARM || verb == FERRY_DEADMAN_EXTEND))
         d.deadline_us = now + 1000000ull * deadman->seconds;
+    if (armed && verb == FERRY_DEADMAN_LIMIT)
+        ferry_sim_deadman_limit(&d, deadman);
     if (armed && verb == FERRY_DEADMAN_CONFIRM)
         d.state = FERRY_DEADMAN_CONFIRMED;
     if (armed && verb == FERRY_DEADMAN_DISARM)
@@ -259,9 +264,8 @@ static int sim_deadman(struct ferry_driver *driver, enum ferry_deadman_verb verb
     if (r < 0)
         return r;
     *ret = mine ? d.state : FERRY_DEADMAN_NONE;
-    *ret_left_s = *ret == FERRY_DEADMAN_ARMED   ? (unsigned)((d.deadline_us - now) / 1000000)
-                  : *ret == FERRY_DEADMAN_FIRED ? d.n_done < d.n_steps
-                                                : 0;
+    *ret_left_s = *ret == FERRY_DEADMAN_ARMED ? (unsigned)((d.deadline_us - now) / 1000000)
+                                              : *ret == FERRY_DEADMAN_FIRED && ferry_sim_deadman_undoing(&d);
     return 0;
 }
 

@@ -106,6 +106,7 @@ struct ferry_sim_deadman {
         size_t n_gone;
     } * steps;
     size_t n_steps, n_done;
+    unsigned from_s, to_s; /* the delays of the steps that are run; to_s 0: to the last one */
 };
 void ferry_sim_deadman_clear(struct ferry_sim_deadman *d);
 /* From a file; empty where there is no such file. */
@@ -114,7 +115,11 @@ int ferry_sim_deadman_load(const char *path, struct ferry_sim_deadman *ret,
 int ferry_sim_deadman_save(const char *path, const struct ferry_sim_deadman *d,
                            struct ferry_err *err) FERRY_MUST_CHECK;
 void ferry_sim_deadman_arm(struct ferry_sim_deadman *d, const struct ferry_deadman *deadman);
-/* Runs what is due at `now_us`.  False: nothing was. */
+/* As FERRY_DEADMAN_LIMIT. */
+void ferry_sim_deadman_limit(struct ferry_sim_deadman *d, const struct ferry_deadman *deadman);
+/* Of FIRED: whether the undo goes on. */
+bool ferry_sim_deadman_undoing(const struct ferry_sim_deadman *d);
+/* Runs what is due at `now_us`; at the deadline armed becomes fired, whenever the first step is due.  False: nothing was. */
 bool ferry_sim_deadman_fire(struct ferry_sim_deadman *d, uint64_t now_us, struct ferry_sim_table *table);
 
 #endif

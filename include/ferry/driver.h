@@ -60,6 +60,8 @@ struct ferry_deadman {
     unsigned seconds;                       /* ARM, EXTEND: the deadline, from now */
     const struct ferry_deadman_step *steps; /* ARM: in order; before and after swapped already */
     size_t n_steps;
+    /* ARM, LIMIT: steps of less delay are not run; LIMIT: nor are those of `to_s` and more (0: of none). */
+    unsigned from_s, to_s;
 };
 enum ferry_deadman_verb {
     FERRY_DEADMAN_ARM,     /* uploaded, synced, the timer runs, read back */
@@ -67,6 +69,7 @@ enum ferry_deadman_verb {
     FERRY_DEADMAN_CONFIRM, /* keeps what holds now, and ends the timer */
     FERRY_DEADMAN_DISARM,  /* after an undo by the engine: the record goes */
     FERRY_DEADMAN_LOOK,    /* only asks */
+    FERRY_DEADMAN_LIMIT,   /* which steps are run; the deadline stays, and `to_s` only ever gets less */
 };
 /* What the router says of its record: it is left once, under one lock, by whoever comes first. */
 enum ferry_deadman_state {

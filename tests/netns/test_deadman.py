@@ -114,6 +114,24 @@ def test_it_is_armed_extended_and_fires(router):
     assert router.arm("r", "t2", 60, "10.2.0.0/16") == "armed 59"
 
 
+def test_limits_choose_steps(router):
+    """Of three steps the middle one; the deadline stays where it was, over an extension the limits do."""
+    steps = "".join(f"@step {delay} ip 1 -\nroute replace blackhole 10.{delay}.0.0/16\n" for delay in (0, 1, 2)) + "@end\n"
+    assert router.say("limit", "r", "t1", 0, 0) == "none"
+    router.say("arm", "r", "t1", 60, steps=steps)
+    state = os.path.join(router.record("r", "t1"), "state")
+    with open(state, encoding="ascii") as f:
+        deadline = f.read().split()[2]
+    for limits in ((1, 0), (0, 9), (1, 2), (1, 3)):  # the end only ever gets less
+        assert router.say("limit", "r", "t1", *limits).startswith("armed")
+    with open(state, encoding="ascii") as f:
+        assert f.read().split()[2:] == [deadline, "1", "2"]
+    router.say("extend", "r", "t1", 1)
+    until("the undo", lambda: router.say("look", "r", "t1") == "fired undone")
+    assert [bool(router.routes(f"10.{delay}.0.0/16")) for delay in (0, 1, 2)] == [False, True, False]
+    assert router.say("limit", "r", "t1", 0, 0) == "fired undone"
+
+
 def test_confirmed_is_confirmed(router):
     router.arm("r", "t1", 60, "10.1.0.0/16")
     assert router.timers()

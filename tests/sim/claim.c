@@ -10,6 +10,7 @@
  *  C4. What a stranger puts under a key of the plan is not Ferry's to take away: it may still be there.
  *  C5. Where the power took the end of an earlier move out of the journal (its rollback journal came back), that move is recovered once
  *      more: its end is the beginning of this one.
+ *  C6. A drill is never committed.
  *
  * SPDX-License-Identifier: MIT */
 #include "sim.h"
@@ -179,6 +180,8 @@ void claim_check(struct world *w, const struct ferry_txn_record *record, bool qu
             violation(w, "said %s of an earlier move, but %s", ferry_txn_state_name(state), why);
         return;
     }
+    if (state == FERRY_TXN_COMMITTED && !strcmp(record->kind, "drill")) /* C6 */
+        violation(w, "a drill was committed");
     if (state == FERRY_TXN_COMMITTED && !(where & AT_POST))
         violation(w, "said committed, but %s", why);
     if (state == FERRY_TXN_UNDONE && !(where & AT_PRE))

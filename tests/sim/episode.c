@@ -252,6 +252,8 @@ static void forget_move(struct world *w)
 static void choose_kind(struct world *w, struct run *run, bool can_roll_back)
 {
     unsigned die = rng_below(&w->rng, 100);
+    if (w->options->windows)
+        die = 91;
     run->kind = die < 68 ? APPLY : die < 80 ? DRILL : die < 92 ? CONFIRMED : can_roll_back ? ROLLBACK : APPLY;
     run->window_s = 20 + rng_below(&w->rng, 60);
     w->counts->kinds[run->kind]++;
@@ -317,7 +319,10 @@ static void report(const struct world *w, const char *name)
         fprintf(stderr, "    %s\n", w->tail[i % FERRY_COUNT(w->tail)]);
     fprintf(stderr, "replay: tests/sim/run --seed %llu --shape %s%s%s --moves %u --verbose\n",
             (unsigned long long)w->seed, name, w->options->faults ? "" : " --no-faults",
-            w->options->unfenced ? " --unfenced" : "", w->options->per_episode);
+            w->options->unfenced  ? " --unfenced"
+            : w->options->windows ? " --windows"
+                                  : "",
+            w->options->per_episode);
 }
 
 void episode(const struct options *options, struct counts *counts, uint64_t seed, const char *name,

@@ -192,7 +192,9 @@ static void show(const struct options *options, const struct shape_list *list, c
            "restarts\n",
            (unsigned long long)c->walks, (unsigned long long)c->whole_checks, (unsigned long long)c->claims,
            (unsigned long long)c->excused);
-    printf("known limits of the dead-man: packets in circles, or lost until the undo is whole, %llu times\n",
+    printf("known limit of the dead-man, deadlines put off in part: packets in circles, or lost until the "
+           "undo is whole, %llu "
+           "times\n",
            (unsigned long long)c->limits);
     printf("trace %016llx\n", (unsigned long long)c->trace);
     printf("violations: %llu\n", (unsigned long long)c->violations);
@@ -203,7 +205,8 @@ static void show(const struct options *options, const struct shape_list *list, c
 static int usage(int status)
 {
     fputs("usage: ferry-sim --seed N [--moves M] [--shape NAME|all] [--jobs J] [--verbose]\n"
-          "                 [--no-faults] [--no-strangers] [--unfenced] [--per-episode N] [--edges DIR] "
+          "                 [--no-faults] [--no-strangers] [--unfenced] [--windows] [--per-episode N] "
+          "[--edges DIR] "
           "[--list]\n",
           status ? stderr : stdout);
     return status;
@@ -211,12 +214,14 @@ static int usage(int status)
 
 int main(int argc, char **argv)
 {
-    static const struct option longs[] = {
-        {"seed", 1, 0, 's'},         {"moves", 1, 0, 'm'},    {"shape", 1, 0, 'S'},
-        {"jobs", 1, 0, 'j'},         {"verbose", 0, 0, 'v'},  {"no-faults", 0, 0, 'n'},
-        {"no-strangers", 0, 0, 'N'}, {"unfenced", 0, 0, 'u'}, {"per-episode", 1, 0, 'p'},
-        {"edges", 1, 0, 'e'},        {"seconds", 1, 0, 't'},  {"first", 0, 0, 'f'},
-        {"list", 0, 0, 'l'},         {"help", 0, 0, 'h'},     {0}};
+    static const struct option longs[] = {{"seed", 1, 0, 's'},         {"moves", 1, 0, 'm'},
+                                          {"shape", 1, 0, 'S'},        {"jobs", 1, 0, 'j'},
+                                          {"verbose", 0, 0, 'v'},      {"no-faults", 0, 0, 'n'},
+                                          {"no-strangers", 0, 0, 'N'}, {"unfenced", 0, 0, 'u'},
+                                          {"per-episode", 1, 0, 'p'},  {"edges", 1, 0, 'e'},
+                                          {"seconds", 1, 0, 't'},      {"first", 0, 0, 'f'},
+                                          {"list", 0, 0, 'l'},         {"windows", 0, 0, 'w'},
+                                          {"help", 0, 0, 'h'},         {0}};
     struct options o = {
         .seed = 1, .moves = 20, .jobs = 1, .per_episode = 20, .faults = true, .strangers = true};
     bool list_only = false;
@@ -261,6 +266,9 @@ int main(int argc, char **argv)
             break;
         case 'l':
             list_only = true;
+            break;
+        case 'w':
+            o.windows = true;
             break;
         case 'h':
             return usage(0);

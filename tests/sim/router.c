@@ -132,22 +132,28 @@ static void serve_deadman(struct world *w, struct message *m)
             ferry_error(&m->work.err, FERRY_EIO, "the undo of transaction %s is armed on this router", d->id);
         return;
     }
-    if (verb == FERRY_DEADMAN_ARM)
+    bool mine = d->id && !strcmp(d->id, asked->id);
+    if (verb == FERRY_DEADMAN_ARM &&
+        (!mine || d->state == FERRY_DEADMAN_ARMED || d->state == FERRY_DEADMAN_NONE)) {
         ferry_sim_deadman_arm(d, asked);
-    bool mine = d->id && !strcmp(d->id, asked->id), armed = mine && d->state == FERRY_DEADMAN_ARMED;
+        mine = true;
+    }
+    bool armed = mine && d->state == FERRY_DEADMAN_ARMED;
     if (armed && (verb == FERRY_DEADMAN_ARM || verb == FERRY_DEADMAN_EXTEND)) {
         d->deadline_us = now_us() + 1000000ull * asked->seconds;
         deadman_fire_at(w, m->router);
     }
+    if (armed && verb == FERRY_DEADMAN_LIMIT)
+        ferry_sim_deadman_limit(d, asked);
     if (armed && verb == FERRY_DEADMAN_CONFIRM)
         d->state = FERRY_DEADMAN_CONFIRMED;
     if (armed && verb == FERRY_DEADMAN_DISARM)
         mine = (d->state = FERRY_DEADMAN_NONE); /* false */
     m->work.deadman_state = mine ? d->state : FERRY_DEADMAN_NONE;
-    m->work.deadman_left_s = m->work.deadman_state == FERRY_DEADMAN_ARMED
-                                 ? (unsigned)((d->deadline_us - now_us()) / 1000000)
-                             : m->work.deadman_state == FERRY_DEADMAN_FIRED ? d->n_done < d->n_steps
-                                                                            : 0;
+    m->work.deadman_left_s =
+        m->work.deadman_state == FERRY_DEADMAN_ARMED
+            ? (unsigned)((d->deadline_us - now_us()) / 1000000)
+            : m->work.deadman_state == FERRY_DEADMAN_FIRED && ferry_sim_deadman_undoing(d);
 }
 
 static void serve(struct world *w, void *what, uint64_t arg)
@@ -214,6 +220,7 @@ static void on_timer(struct world *w, void *what, uint64_t r)
 static void deadman_fire_at(struct world *w, uint32_t r)
 {
     const struct ferry_sim_deadman *d = &w->routers[r].deadman;
+    at(d->deadline_us, on_timer, NULL, r);
     for (size_t i = 0; i < d->n_steps; i++)
         at(d->deadline_us + 1000000ull * d->steps[i].delay_s, on_timer, NULL, r);
 }

@@ -165,7 +165,8 @@ struct options {
     uint64_t seed, moves, seconds; /* seconds: of the real clock, at most; 0: as long as it takes */
     const char *shape, *edges;
     unsigned jobs, per_episode;
-    bool faults, verbose, unfenced, quiet, strangers, first; /* first: stop at the first violation */
+    bool faults, verbose, unfenced, quiet, strangers, first, windows; /* first: stop at the first violation;
+                                                                         windows: every move has to be confirmed */
 };
 
 enum ending { E_COMMITTED, E_UNDONE, E_STUCK, E_REFUSED, E_DRIFT, E_ERROR, E_PLAN_REFUSED, E_COUNT };

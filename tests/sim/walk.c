@@ -145,27 +145,26 @@ static bool returns_to(const struct world *w, uint32_t start, uint32_t at_router
 #define APART_US                                                                                             \
     2000000u /* GUARD_S of txn_deadman.c: deadlines nearer than that keep the order of the stages */
 
-/* Known limits of the dead-man (docs/reliability.md): each router undoes by itself and cannot know how far the others are.  So
- * packets to a subnet that is attached nowhere can go in circles until `recover`,
- *  - where the controller died while it confirmed or put off the deadline: the routers have different ones, or some none;
- *  - where it died before the end of a move of routers that speak a protocol: the undo lays pins of stages that never came.
- * And where some have undone and others not, `recover` can begin behind the stage that lays a blackhole (W3). */
+/* The known limit of the dead-man (docs/reliability.md): each router undoes by itself and cannot know how far the others are.  Where
+ * the controller died while it put off the deadline the routers have different ones; packets to a subnet that is attached nowhere
+ * can then go in circles until `recover`, and that can begin behind the stage that lays a blackhole (W3). */
 static bool is_limit(struct world *w, enum cause cause)
 {
-    bool limit = false;
-    uint64_t least = UINT64_MAX, most = 0;
-    for (uint32_t r = 0; r < w->n_routers; r++) {
+    const struct ferry_sim_deadman *last = NULL;
+    for (uint32_t r = 0; r < w->n_routers;
+         r++) { /* of the newest transaction, not of what others have left */
         const struct ferry_sim_deadman *d = &w->routers[r].deadman;
-        limit |= w->topology->routers[r].driver.routing != FERRY_ROUTING_STATIC;
-        limit |= d->id && d->state == FERRY_DEADMAN_CONFIRMED;
-        if (d->id && (d->state == FERRY_DEADMAN_ARMED || d->state == FERRY_DEADMAN_FIRED)) {
-            least = d->deadline_us < least ? d->deadline_us : least;
-            most = d->deadline_us > most ? d->deadline_us : most;
-        }
+        if (d->id && (d->state == FERRY_DEADMAN_ARMED || d->state == FERRY_DEADMAN_FIRED) &&
+            (!last || d->deadline_us > last->deadline_us))
+            last = d;
     }
-    limit |= most > least && most - least > APART_US;
-    if (cause == BY_TIMER && limit)
-        w->limit = true;
+    for (uint32_t r = 0; last && cause == BY_TIMER && r < w->n_routers; r++) {
+        const struct ferry_sim_deadman *d = &w->routers[r].deadman;
+        if (d->id && !strcmp(d->id, last->id) &&
+            (d->state == FERRY_DEADMAN_ARMED || d->state == FERRY_DEADMAN_FIRED) &&
+            last->deadline_us - d->deadline_us > APART_US)
+            w->limit = true;
+    }
     return w->limit;
 }
 

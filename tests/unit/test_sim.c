@@ -284,6 +284,101 @@ static void test_many_routes_are_quick(void **state)
     free(items);
 }
 
+/* ---- The dead-man. ---- */
+
+static uint64_t clock_us;
+
+static uint64_t read_clock(void *ctx)
+{
+    (void)ctx;
+    return clock_us;
+}
+
+static enum ferry_deadman_state say(struct ferry_driver *driver, enum ferry_deadman_verb verb,
+                                    struct ferry_deadman deadman, unsigned *ret_left_s)
+{
+    enum ferry_deadman_state state = FERRY_DEADMAN_NONE;
+    struct ferry_err err;
+    deadman.id = "t1";
+    if (sim->deadman(driver, verb, &deadman, &state, ret_left_s, &err) < 0)
+        fail_msg("%s", err.text);
+    return state;
+}
+
+/* Armed for 60 s, with three steps that put a route each: 0, 2 and 20 s after the deadline, from `first` on. */
+static struct ferry_driver *armed(struct ferry_env *env, size_t first)
+{
+    struct ferry_op ops[] = {add_drop("10.1.0.0/16"), add_drop("10.2.0.0/16"), add_drop("10.3.0.0/16")};
+    struct ferry_deadman_step steps[] = {{0, &ops[0], 1}, {2, &ops[1], 1}, {20, &ops[2], 1}};
+    struct ferry_driver *driver;
+    struct ferry_err err;
+    unsigned left;
+    clock_us = 1790000000ull * 1000000;
+    *env = ferry_env_real;
+    env->realtime_us = read_clock;
+    assert_int_equal(sim->open(env, NULL, "r1", dir, NULL, &driver, &err), 0);
+    struct ferry_deadman deadman = {.seconds = 60, .steps = steps + first, .n_steps = 3 - first};
+    assert_int_equal(say(driver, FERRY_DEADMAN_ARM, deadman, &left), FERRY_DEADMAN_ARMED);
+    assert_int_equal(left, 60);
+    return driver;
+}
+
+/* Whoever may still confirm after the deadline keeps what others have begun to undo; whoever looks idle is not waited for. */
+static void test_it_has_fired_before_its_first_step(void **state)
+{
+    struct ferry_env env;
+    struct ferry_driver *driver = armed(&env, 2);
+    unsigned left;
+    (void)state;
+    clock_us += 61 * 1000000;
+    for (enum ferry_deadman_verb verb = FERRY_DEADMAN_EXTEND; verb <= FERRY_DEADMAN_LIMIT; verb++) {
+        assert_int_equal(say(driver, verb, (struct ferry_deadman){.seconds = 99, .to_s = 1}, &left),
+                         FERRY_DEADMAN_FIRED);
+        assert_int_equal(left, 1);
+    }
+    assert_int_equal(say(driver, FERRY_DEADMAN_ARM, (struct ferry_deadman){.seconds = 99}, &left),
+                     FERRY_DEADMAN_FIRED); /* it is left once */
+    assert_int_equal(count(driver), 0);
+    clock_us += 20 * 1000000;
+    assert_int_equal(say(driver, FERRY_DEADMAN_LOOK, (struct ferry_deadman){0}, &left), FERRY_DEADMAN_FIRED);
+    assert_int_equal(left, 0);
+    assert_int_equal(count(driver), 1);
+    sim->close(driver);
+}
+
+static void test_limits_choose_steps(void **state)
+{
+    static const struct {
+        unsigned from_s, to_s, then_to_s, run, goes_on;
+    } cases[] = {{0, 0, 0, 3, 1},   {1, 0, 0, 2, 1},  {0, 20, 0, 2, 1},
+                 {0, 20, 99, 2, 1}, {0, 20, 2, 1, 0}, {2, 20, 0, 1, 1}};
+    (void)state;
+    for (size_t i = 0; i < FERRY_COUNT(cases); i++) {
+        struct ferry_env env;
+        struct ferry_driver *driver = armed(&env, 0);
+        unsigned left;
+        for (int twice = 0; twice < 2; twice++) {
+            struct ferry_deadman limit = {.from_s = cases[i].from_s,
+                                          .to_s = twice ? cases[i].then_to_s : cases[i].to_s};
+            clock_us += 500000;
+            assert_int_equal(say(driver, FERRY_DEADMAN_LIMIT, limit, &left), FERRY_DEADMAN_ARMED);
+        }
+        assert_int_equal(left, 59); /* the deadline has not moved */
+        clock_us += 60 * 1000000;
+        assert_int_equal(say(driver, FERRY_DEADMAN_LOOK, (struct ferry_deadman){0}, &left),
+                         FERRY_DEADMAN_FIRED);
+        assert_int_equal(left, cases[i].goes_on);
+        clock_us += 60 * 1000000;
+        assert_int_equal(say(driver, FERRY_DEADMAN_LOOK, (struct ferry_deadman){0}, &left),
+                         FERRY_DEADMAN_FIRED);
+        assert_int_equal(left, 0);
+        assert_int_equal(count(driver), cases[i].run);
+        sim->close(driver);
+        down(NULL);
+        up(NULL);
+    }
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(test_##name, up, down)
@@ -295,6 +390,8 @@ int main(void)
         T(what_cannot_be_saved_is_refused),
         T(names_that_are_paths_are_refused),
         T(many_routes_are_quick),
+        T(it_has_fired_before_its_first_step),
+        T(limits_choose_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

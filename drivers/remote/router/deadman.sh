@@ -2,7 +2,8 @@
 #
 #   ${FERRY_DEADMAN_DIR:-/var/lib/ferry/deadman}/ROUTER/ID/   mode 0700; on a disk: it must outlive a restart.  A router
 #                that is a namespace of a bigger machine: ROUTER@NUMBER, for others there may have its name
-#       state    "armed BOOT DEADLINE" (1/100 s of /proc/uptime in that boot), "confirmed" or "fired"
+#       state    "armed BOOT DEADLINE FROM TO" (1/100 s of /proc/uptime in that boot; the delays of the steps that will be run, TO
+#                left out or missing: to the last one), "confirmed" or "fired"
 #       steps    "N DELAY KIND PATHSPACE", a line a step; N: its text; pathspace: "-" for none
 #       timer    waits and undoes; needs nothing but this directory
 #       pid      of the timer: "PID START", or "unit NAME"
@@ -33,9 +34,10 @@ dm_now() {
 
 # state, boot, deadline, left (1/100 s; 0: over), restarted.
 dm_load() {
-    state=none boot= deadline=0 left=0 restarted=
+    state=none boot= deadline=0 from=0 to= left=0 restarted=
     [ -f "$rec/state" ] || return 0
-    read -r state boot deadline <"$rec/state"
+    read -r state boot deadline from to <"$rec/state"
+    from=${from:-0}
     [ "$state" = armed ] || return 0
     read -r this_boot </proc/sys/kernel/random/boot_id
     dm_now
@@ -93,6 +95,8 @@ dm_run_vtysh() {
 dm_undo() {
     failed=
     while read -r number delay kind pathspace; do
+        [ "$delay" -ge "$from" ] || continue
+        [ -z "$to" ] || [ "$delay" -lt "$to" ] || break
         try=1
         dm_now
         due=$((deadline + delay * 100))
@@ -233,7 +237,11 @@ dm_arm_state() { # in $1: armed, with the deadline $2 seconds from now
     dm_now
     deadline=$((now + $2 * 100)) left=$(($2 * 100))
     read -r boot </proc/sys/kernel/random/boot_id
-    echo "armed $boot $deadline" >"$1/state.new" && dm_sync "$1/state.new" && mv -f "$1/state.new" "$1/state" &&
+    dm_write_state "$1"
+}
+
+dm_write_state() { # in $1: armed, as the variables have it
+    echo "armed $boot $deadline $from $to" >"$1/state.new" && dm_sync "$1/state.new" && mv -f "$1/state.new" "$1/state" &&
         dm_sync "$1"
 }
 
@@ -274,7 +282,7 @@ dm_forget_old() {
     done
 }
 
-do_deadman_arm() { # ROUTER ID SECONDS
+do_deadman_arm() { # ROUTER ID SECONDS [FROM]
     dm_enter "$1" "$2" || return 1
     umask 077
     mkdir -p "$dir" && : >>"$dir/lock" && dm_lock || return 1
@@ -285,7 +293,7 @@ do_deadman_arm() { # ROUTER ID SECONDS
     confirmed | fired) dm_answer; return ;;
     armed) dm_stop ;; # asked twice: an answer was lost
     esac
-    new=$rec.new
+    new=$rec.new from=${4:-0} to=
     rm -rf "$new" && mkdir "$new" || return 1
     dm_library >"$new/timer" && echo 'dm_timer "$1"' >>"$new/timer" &&
         echo confirmed >"$new/state.confirmed" && echo fired >"$new/state.fired" || return 1
@@ -317,6 +325,19 @@ do_deadman_extend() { # ROUTER ID SECONDS
         dm_arm_state "$rec" "$3" || return 1
         dm_stop
         dm_start || return 1
+    fi
+    dm_answer
+}
+
+# Of the steps only those with a delay of FROM and more, and less than TO (0: to the last one); TO only ever gets less.
+do_deadman_limit() { # ROUTER ID FROM TO
+    dm_with_record "$1" "$2" || return $(($? % 2))
+    if [ "$state" = armed ] && [ "$left" -gt 0 ]; then
+        from=$3
+        if [ "$4" -gt 0 ] && { [ -z "$to" ] || [ "$4" -lt "$to" ]; }; then
+            to=$4
+        fi
+        dm_write_state "$rec" || return 1
     fi
     dm_answer
 }
