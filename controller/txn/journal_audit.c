@@ -6,9 +6,10 @@
  *      entry's bytes as they are stored); before the first stand 64 zeros.
  *  A3. Entries are numbered from 1 without gaps, and are only added: triggers refuse everything else.
  *  A4. The first entry says that the log begins; one more for every transaction that was there before it follows.
- *  A5. The newest entry of a transaction carries the digest of its rows.
+ *  A5. The newest entry of a transaction carries the digest of its rows, the newest one that reserves or releases the
+ *      digest of all reservations.
  *
- * journal_audit_read.c has the digests, journal_audit_verify.c the proof, docs/audit.md what it is worth.
+ * journal_audit_read.c and journal_audit_tables.c have the digests, journal_audit_verify.c the proof, docs/audit.md what it is worth.
  *
  * SPDX-License-Identifier: MIT */
 #include "txn/journal_audit.h"
@@ -165,7 +166,7 @@ static int head_of(struct ferry_journal *journal, struct ferry_audit_anchor *ret
 static int add_transaction(struct ferry_journal *journal, struct json_object *o,
                            const struct ferry_audit_entry *entry, struct ferry_err *err)
 {
-    char digest[65], plan_digest[65], state[24];
+    char digest[65], plan_digest[65], tables_digest[65], state[24];
     FERRY_AUTOFREE char *kind = NULL, *plan = NULL;
     int r = ferry_audit_digest(journal, entry->tx, digest, state, &kind, &plan, err);
     if (r > 0)
@@ -173,6 +174,8 @@ static int add_transaction(struct ferry_journal *journal, struct json_object *o,
                            journal->state_dir, entry->tx);
     if (!r && entry->with_plan)
         r = ferry_audit_plan_digest(journal, entry->tx, plan_digest, err);
+    if (!r)
+        r = ferry_audit_tables_digest(journal, entry->tx, tables_digest, err);
     if (r < 0)
         return r;
     add_text(o, "tx", entry->tx);
@@ -184,7 +187,17 @@ static int add_transaction(struct ferry_journal *journal, struct json_object *o,
     if (entry->with_plan)
         add_text(o, "plan_sha256", plan_digest);
     add_text(o, "record_sha256", digest); /* A5 */
+    add_text(o, "tables_sha256", tables_digest);
     return 0;
+}
+
+static int add_reservations(struct ferry_journal *journal, struct json_object *o, struct ferry_err *err)
+{
+    char digest[65];
+    int r = ferry_audit_reservations_digest(journal, digest, err);
+    if (r == 0)
+        add_text(o, "reservations_sha256", digest); /* A5 */
+    return r;
 }
 
 static int add(struct ferry_journal *journal, const struct ferry_audit_anchor *head,
@@ -197,6 +210,11 @@ static int add(struct ferry_journal *journal, const struct ferry_audit_anchor *h
             return r;
     } else {
         add_text(o, "text", entry->text);
+    }
+    if (entry->with_reservations) {
+        int r = add_reservations(journal, o, err);
+        if (r < 0)
+            return r;
     }
     for (size_t i = 0; i < FERRY_COUNT(entry->more) && entry->more[i].name; i++)
         add_text(o, entry->more[i].name, entry->more[i].value);

@@ -118,15 +118,15 @@ static void put_value(FILE *out, sqlite3_stmt *s, int i)
     fputc('\n', out);
 }
 
-/* All rows of a statement with one parameter; `mark` before each. */
-static int put_rows(struct ferry_journal *journal, FILE *out, const char *sql, sqlite3_int64 seq,
-                    const char *mark, struct ferry_err *err)
+int ferry_audit_put_rows(struct ferry_journal *journal, FILE *out, const char *sql, sqlite3_int64 seq,
+                         const char *mark, struct ferry_err *err)
 {
     FERRY_STATEMENT *s = NULL;
     int r = ferry_journal_prepare(journal, sql, &s, err);
     if (r < 0)
         return r;
-    sqlite3_bind_int64(s, 1, seq);
+    if (sqlite3_bind_parameter_count(s))
+        sqlite3_bind_int64(s, 1, seq);
     while ((r = sqlite3_step(s)) == SQLITE_ROW) {
         fprintf(out, "%s\n", mark);
         for (int i = 0; i < sqlite3_column_count(s); i++)
@@ -137,17 +137,19 @@ static int put_rows(struct ferry_journal *journal, FILE *out, const char *sql, s
 
 static int put_record(struct ferry_journal *journal, FILE *out, sqlite3_int64 seq, struct ferry_err *err)
 {
-    int r = put_rows(journal, out,
-                     "SELECT id, kind, undoes, user, reason, state, started_us, ended_us, deadline_us,"
-                     " stages_begun, plan_id, summary FROM txn WHERE seq = ?",
-                     seq, "txn", err);
+    int r = ferry_audit_put_rows(
+        journal, out,
+        "SELECT id, kind, undoes, user, reason, state, started_us, ended_us, deadline_us,"
+        " stages_begun, plan_id, summary FROM txn WHERE seq = ?",
+        seq, "txn", err);
     if (!r)
-        r = put_rows(journal, out, "SELECT stage, outcomes FROM stage WHERE txn = ? ORDER BY stage", seq,
-                     "stage", err);
+        r = ferry_audit_put_rows(journal, out,
+                                 "SELECT stage, outcomes FROM stage WHERE txn = ? ORDER BY stage", seq,
+                                 "stage", err);
     if (!r)
-        r = put_rows(journal, out,
-                     "SELECT router, key, expected, found FROM hand WHERE txn = ? ORDER BY rowid", seq,
-                     "hand", err);
+        r = ferry_audit_put_rows(journal, out,
+                                 "SELECT router, key, expected, found FROM hand WHERE txn = ? ORDER BY rowid",
+                                 seq, "hand", err);
     return r;
 }
 

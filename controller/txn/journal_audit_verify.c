@@ -10,6 +10,7 @@
  * SPDX-License-Identifier: MIT */
 #include "txn/journal_audit.h"
 
+#include "base/hash.h"
 #include "base/mem.h"
 #include "model/json.h"
 #include "model/map.h"
@@ -21,14 +22,15 @@
 /* A transaction as its rows say. */
 struct row {
     char *id;
-    char state[24], digest[65];
+    char state[24], digest[65], tables_digest[65];
 };
 
 /* A transaction as the log says. */
 struct heard {
     char id[24], state[24], digest[65], plan_digest[65];
-    uint64_t seq; /* of its newest entry */
-    bool there;   /* the journal has its row */
+    char tables_digest[65]; /* "": that entry is of a Ferry which did not say */
+    uint64_t seq;           /* of its newest entry */
+    bool there;             /* the journal has its row */
 };
 
 struct proof {
@@ -43,6 +45,11 @@ struct proof {
     struct heard **heard;
     size_t n_heard;
     struct ferry_map by_id; /* into heard */
+    char reservations[65];  /* digest of the table */
+    struct {
+        uint64_t seq; /* of the newest entry about them; 0: none is */
+        char digest[65];
+    } reserved;
 };
 
 static FERRY_PRINTF(4, 5) void problem(struct proof *p, uint64_t seq, const char *tx, const char *fmt, ...)
@@ -83,8 +90,10 @@ static int read_rows(struct proof *p, struct ferry_err *err)
     for (size_t i = 0; r == 0 && i < p->n_ids; i++) {
         p->rows[i].id = p->ids[i];
         r = ferry_audit_digest(p->journal, p->ids[i], p->rows[i].digest, p->rows[i].state, NULL, NULL, err);
+        if (r == 0)
+            r = ferry_audit_tables_digest(p->journal, p->ids[i], p->rows[i].tables_digest, err);
     }
-    return r;
+    return r < 0 ? r : ferry_audit_reservations_digest(p->journal, p->reservations, err);
 }
 
 static int load(struct proof *p, struct ferry_err *err) /* V2 */
@@ -129,7 +138,11 @@ static struct heard *hear(struct proof *p, const char *id)
 /* What an entry says of its transaction. */
 static void take(struct proof *p, struct ferry_json *doc, uint64_t seq)
 {
-    const char *id = member(doc, "tx", 24), *was = member(doc, "was", 24);
+    const char *id = member(doc, "tx", 24), *was = member(doc, "was", 24), *what = member(doc, "what", 24);
+    if (!strcmp(what, "reserve") || !strcmp(what, "release")) {
+        p->reserved.seq = seq;
+        snprintf(p->reserved.digest, sizeof p->reserved.digest, "%s", member(doc, "reservations_sha256", 65));
+    }
     if (!*id)
         return;
     struct heard *h = hear(p, id);
@@ -139,6 +152,7 @@ static void take(struct proof *p, struct ferry_json *doc, uint64_t seq)
     h->seq = seq;
     snprintf(h->state, sizeof h->state, "%s", member(doc, "state", 24));
     snprintf(h->digest, sizeof h->digest, "%s", member(doc, "record_sha256", 65));
+    snprintf(h->tables_digest, sizeof h->tables_digest, "%s", member(doc, "tables_sha256", 65));
     const char *plan = member(doc, "plan_sha256", 65);
     if (*plan)
         snprintf(h->plan_digest, sizeof h->plan_digest, "%s", plan);
@@ -215,12 +229,27 @@ static int check_transactions(struct proof *p, struct ferry_err *err)
             problem(p, h->seq, row->id,
                     "its rows (times, outcomes, reason, hands) were changed since the "
                     "log's last entry about it");
+        else if (*h->tables_digest && strcmp(row->tables_digest, h->tables_digest))
+            problem(p, h->seq, row->id,
+                    "its debts, hooks, overrides or assignments were changed since the log's last entry "
+                    "about it");
         r = check_plan(p, h, err);
     }
     for (size_t i = 0; !r && i < p->n_heard; i++)
         if (!p->heard[i]->there)
             problem(p, p->heard[i]->seq, p->heard[i]->id, "is gone from the journal");
     return r;
+}
+
+/* Where no entry speaks of reservations there are none; an entry of a Ferry that said no digest holds nothing. */
+static void check_reservations(struct proof *p)
+{
+    char none[65];
+    ferry_sha256("", 0, none);
+    const char *expected = p->reserved.seq ? p->reserved.digest : none;
+    if (*expected && strcmp(p->reservations, expected))
+        problem(p, p->reserved.seq, "",
+                "the reservations of addresses were changed since the log's last entry about them");
 }
 
 static void check_anchor(struct proof *p, const struct ferry_audit_anchor *anchor)
@@ -263,6 +292,7 @@ int ferry_audit_verify(struct ferry_journal *journal, const struct ferry_audit_a
         p.report.head.seq = last->seq;
         memcpy(p.report.head.hash, last->hash, sizeof last->hash);
         r = check_transactions(&p, err);
+        check_reservations(&p);
     } else if (p.n_ids) {
         problem(&p, 0, "",
                 "there is no log, and there are transactions: they come from a Ferry that had "

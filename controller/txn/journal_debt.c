@@ -3,11 +3,12 @@
  *  D1. Debts are written in the SQLite transaction that makes their plan durable (J2 of journal.c).
  *  D2. A debt counts until it is delivered, unless its transaction was undone: nobody has to take it back.
  *  D3. What is delivered is a debt as it was read, with the older ones behind it; one that came since is another.
+ *  D4. A delivery adds an entry to the audit log for each transaction whose debt it pays, in the same SQLite transaction.
  *
  * The table is made with the first debt.
  *
  * SPDX-License-Identifier: MIT */
-#include "txn/journal.h"
+#include "txn/journal_audit.h"
 
 #include "base/mem.h"
 
@@ -87,7 +88,30 @@ int ferry_journal_put_debts(struct ferry_journal *journal, const struct ferry_tx
     return r;
 }
 
-int ferry_journal_deliver(struct ferry_journal *journal, const struct ferry_debt *debt, struct ferry_err *err)
+/* The ids of the transactions whose debts a delivery pays; malloc'd, as are its elements. */
+static int find_paid(struct ferry_journal *journal, const struct ferry_debt *debt, char ***ret, size_t *ret_n,
+                     struct ferry_err *err)
+{
+    FERRY_STATEMENT *s = NULL;
+    int r =
+        ferry_journal_prepare(journal,
+                              "SELECT t.id FROM debt d JOIN txn t ON t.seq = d.txn WHERE d.router = ? AND "
+                              "d.prefix = ? AND d.delivered_us = 0 AND t.seq <= (SELECT seq FROM txn "
+                              "WHERE id = ?) ORDER BY t.seq",
+                              &s, err);
+    if (r < 0)
+        return r;
+    sqlite3_bind_text(s, 1, debt->router, -1, SQLITE_STATIC);
+    sqlite3_bind_text(s, 2, debt->prefix, -1, SQLITE_STATIC);
+    sqlite3_bind_text(s, 3, debt->txn, -1, SQLITE_STATIC);
+    while ((r = sqlite3_step(s)) == SQLITE_ROW) {
+        FERRY_GROW(*ret, *ret_n);
+        (*ret)[(*ret_n)++] = ferry_strdup((const char *)sqlite3_column_text(s, 0));
+    }
+    return r == SQLITE_DONE ? 0 : ferry_journal_error(journal, "read debts", err);
+}
+
+static int mark_delivered(struct ferry_journal *journal, const struct ferry_debt *debt, struct ferry_err *err)
 {
     FERRY_STATEMENT *s = NULL;
     int r = ferry_journal_prepare(journal, /* D3 */
@@ -101,6 +125,38 @@ int ferry_journal_deliver(struct ferry_journal *journal, const struct ferry_debt
     sqlite3_bind_text(s, 3, debt->prefix, -1, SQLITE_STATIC);
     sqlite3_bind_text(s, 4, debt->txn, -1, SQLITE_STATIC);
     return sqlite3_step(s) == SQLITE_DONE ? 0 : ferry_journal_error(journal, "mark a debt as delivered", err);
+}
+
+/* Each of the transactions gets its entry, or none is delivered (D4). */
+static int deliver(struct ferry_journal *journal, const struct ferry_debt *debt, struct ferry_err *err)
+{
+    char **ids = NULL;
+    size_t n = 0;
+    int r = ferry_audit_start(journal, err);
+    if (r == 0)
+        r = find_paid(journal, debt, &ids, &n, err);
+    if (r == 0)
+        r = mark_delivered(journal, debt, err);
+    FERRY_AUTOFREE char *text = ferry_asprintf("%s: %s", debt->router, debt->prefix);
+    for (size_t i = 0; r == 0 && i < n; i++)
+        r = ferry_audit_add(journal,
+                            &(struct ferry_audit_entry){.what = "deliver", .tx = ids[i], .text = text}, err);
+    ferry_audit_ids_free(ids, n);
+    return r;
+}
+
+int ferry_journal_deliver(struct ferry_journal *journal, const struct ferry_debt *debt, struct ferry_err *err)
+{
+    if (sqlite3_exec(journal->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
+        return ferry_journal_error(journal, "begin", err);
+    int r = deliver(journal, debt, err);
+    if (r == 0 && sqlite3_exec(journal->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
+        r = ferry_journal_error(journal, "mark a debt as delivered", err);
+    if (r < 0 && !sqlite3_get_autocommit(journal->db))
+        sqlite3_exec(journal->db, "ROLLBACK", NULL, NULL, NULL);
+    if (r == 0)
+        ferry_audit_tell(journal);
+    return r;
 }
 
 /* ---- Reading. ---- */
@@ -226,6 +282,21 @@ int ferry_journal_refuse_reconciled(struct ferry_journal *journal, const struct 
     return r == 0 && w.router ? refuse_reconciled(w.router, undoes, err) : r;
 }
 
+/* Whether a disaster move brings to the debtor's own site what it owes to let go of: the new decision stands for the old one. */
+static bool supersedes(const struct ferry_plan *plan, size_t router, const struct ferry_debt *debt)
+{
+    char prefix[FERRY_PREFIX_STRLEN];
+    const char *site = plan->routers[router].site;
+    if (strcmp(plan->mode, "disaster") != 0 || !site)
+        return false;
+    for (size_t g = 0; g < plan->n_groups; g++)
+        for (size_t i = 0; i < plan->groups[g].n_subnets; i++)
+            if (plan->groups[g].to && !strcmp(plan->groups[g].to, site) &&
+                !strcmp(ferry_prefix_text(&plan->groups[g].subnets[i].prefix, prefix), debt->prefix))
+                return true;
+    return false;
+}
+
 int ferry_journal_refuse_debts(struct ferry_journal *journal, const struct ferry_plan *plan,
                                const char *except, struct ferry_err *err)
 {
@@ -236,7 +307,7 @@ int ferry_journal_refuse_debts(struct ferry_journal *journal, const struct ferry
     for (size_t i = 0; r == 0 && i < debts.n; i++)
         for (size_t v = 0; v < plan->n_routers; v++)
             if (!plan->routers[v].lost && strcmp(plan->routers[v].name, debts.v[i].router) == 0 &&
-                !(except && strcmp(except, debts.v[i].txn) == 0))
+                !(except && strcmp(except, debts.v[i].txn) == 0) && !supersedes(plan, v, &debts.v[i]))
                 return ferry_refuse(err, "debt",
                                     "%s still owes what transaction %s left undone there (%s): run `ferry "
                                     "reconcile` first",

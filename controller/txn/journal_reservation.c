@@ -128,9 +128,12 @@ static int end(struct ferry_journal *journal, int r, struct ferry_err *err)
     return r;
 }
 
-static int audit(struct ferry_journal *journal, const char *what, const char *text, struct ferry_err *err)
+/* `last`: of this SQLite transaction; it says what the table then holds. */
+static int audit(struct ferry_journal *journal, const char *what, const char *text, bool last,
+                 struct ferry_err *err)
 {
-    return ferry_audit_add(journal, &(struct ferry_audit_entry){.what = what, .text = text}, err);
+    return ferry_audit_add(
+        journal, &(struct ferry_audit_entry){.what = what, .text = text, .with_reservations = last}, err);
 }
 
 static int forget(struct ferry_journal *journal, const char *topology, const struct ferry_reservation *it,
@@ -151,7 +154,7 @@ static int forget(struct ferry_journal *journal, const char *topology, const str
 }
 
 static int put(struct ferry_journal *journal, const char *topology, const struct ferry_reservation *it,
-               struct ferry_err *err)
+               bool last, struct ferry_err *err)
 {
     FERRY_STATEMENT *s = NULL;
     char own[FERRY_ADDR_STRLEN], address[FERRY_ADDR_STRLEN];
@@ -178,7 +181,7 @@ static int put(struct ferry_journal *journal, const char *topology, const struct
         return ferry_journal_error(journal, "write a reservation", err);
     FERRY_AUTOFREE char *text =
         ferry_asprintf("%s %s %s: %s in %s", it->workload, it->nic, own, address, it->network);
-    return audit(journal, "reserve", text, err);
+    return audit(journal, "reserve", text, last, err);
 }
 
 int ferry_journal_reserve(struct ferry_journal *journal, const char *topology,
@@ -191,7 +194,7 @@ int ferry_journal_reserve(struct ferry_journal *journal, const char *topology,
     for (size_t i = 0; r == 0 && i < n; i++)
         r = forget(journal, topology, &list[i], err);
     for (size_t i = 0; r == 0 && i < n; i++)
-        r = put(journal, topology, &list[i], err);
+        r = put(journal, topology, &list[i], i + 1 == n, err);
     return end(journal, r, err);
 }
 
@@ -209,7 +212,7 @@ static int take_back(struct ferry_journal *journal, const char *topology, const 
         return ferry_journal_error(journal, "take reservations back", err);
     *ret_n = (size_t)sqlite3_changes(journal->db);
     FERRY_AUTOFREE char *text = ferry_asprintf("%s: %zu", workload ? workload : "all machines", *ret_n);
-    return *ret_n ? audit(journal, "release", text, err) : 0;
+    return *ret_n ? audit(journal, "release", text, true, err) : 0;
 }
 
 int ferry_journal_release(struct ferry_journal *journal, const char *topology, const char *workload,

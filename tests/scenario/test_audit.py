@@ -9,7 +9,7 @@ import sys
 
 import audit_verifier
 import pytest
-from clitool import FERRY, ROOT, Cli
+from clitool import FERRY, ROOT, Cli, World
 
 pytestmark = pytest.mark.skipif(not FERRY, reason="FERRY names no program")
 
@@ -151,6 +151,101 @@ def test_what_was_changed_is_found(moved, statements, seq, tx):
     assert "broken" in text and first["message"] in text
     if statements != ["DROP TABLE audit"]:
         assert audit_verifier.verify(db(moved)) is not None
+
+
+@pytest.fixture(name="owing", scope="module")
+def make_owing(tmp_path_factory):
+    """A site was lost: a debt that was delivered.  Then the other one, with a hook and an overridden rule: a debt that is owed."""
+    def change(document):
+        document["hooks"] = {"before-detach": [{"run": ["/bin/echo", "said"]}]}
+        document["hold-down"] = "10m"
+    cli = World(tmp_path_factory.mktemp("owing"))
+    cli.lose("edge-primary")
+    cli.disaster()
+    cli.back("edge-primary")
+    cli.run("reconcile", "--yes")
+    with open(cli.topology, encoding="utf-8") as f:
+        document = json.load(f)
+    change(document)
+    with open(cli.topology, "w", encoding="utf-8") as f:
+        json.dump(document, f)
+    cli.lose("edge-recovery")
+    cli.disaster("--override-rule", "hold-down", to="primary")
+    return cli
+
+
+@pytest.mark.parametrize("statement", [
+    "UPDATE debt SET delivered_us = 1 WHERE delivered_us = 0",
+    "UPDATE debt SET delivered_us = 0 WHERE txn = (SELECT min(txn) FROM debt)",
+    "UPDATE debt SET site = 'third'",
+    "UPDATE debt SET owes = owes || '.'",
+    "DELETE FROM debt",
+    "DROP TABLE debt",
+    "INSERT INTO debt SELECT txn, 'edge-third', subnet, prefix, site, owes, 0 FROM debt LIMIT 1",
+    "UPDATE hook SET output = 'something else'",
+    "UPDATE hook SET user = 'nobody', state = 'failed'",
+    "DELETE FROM hook",
+    "UPDATE override SET user = 'nobody'",
+    "UPDATE override SET refused = ''",
+    "DELETE FROM override",
+    "INSERT INTO override SELECT (SELECT min(seq) FROM txn), rule, user, at_us, refused FROM override",
+])
+def test_debts_hooks_and_overrides_are_held(owing, cli, statement):
+    shutil.copytree(owing.state_dir, cli.state_dir)
+    connection = sqlite3.connect(db(cli))
+    assert all(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("debt", "hook", "override"))
+    connection.close()
+    assert audit_verifier.verify(db(cli)) is None
+    meddle(cli, statement)
+    report = cli.json("audit", "verify", rc=6)
+    assert all("its debts, hooks, overrides or assignments were changed" in p["message"] and p["tx"] for p in report["problems"]), report
+    assert audit_verifier.verify(db(cli)).startswith("debts, hooks or overrides of ")
+
+
+def test_a_delivery_is_told(owing):
+    assert owing.json("audit", "verify")["ok"]
+    told = [e for e in owing.json("audit")["entries"] if e["what"] == "deliver"]
+    assert [(e["text"], e["command"], e["state"]) for e in told] == [
+        ("edge-primary: 192.168.1.0/24", "reconcile", "committed")]
+
+
+@pytest.mark.parametrize("statement", ["UPDATE reservation SET address = '192.168.1.200' WHERE rowid = 1", "DELETE FROM reservation", "DROP TABLE reservation",
+                                       "UPDATE reservation SET topology = 'elsewhere'"])
+def test_reservations_are_held(tmp_path, statement):
+    cli = Cli(tmp_path, os.path.join(ROOT, "topologies", "new-york-chicago.json"))
+    cli.run("addresses", "--reserve", "--yes")
+    cli.run("addresses", "VM3", "--release", "--yes")
+    assert cli.json("audit", "verify")["ok"] and audit_verifier.verify(db(cli)) is None
+    meddle(cli, statement)
+    problems = cli.json("audit", "verify", rc=6)["problems"]
+    assert len(problems) == 1 and "the reservations of addresses were changed" in problems[0]["message"]
+    assert audit_verifier.verify(db(cli)) == "reservations"
+
+
+def test_reservations_that_no_entry_speaks_of(moved):
+    meddle(moved, "CREATE TABLE reservation (topology TEXT, workload TEXT, nic TEXT, own TEXT, network TEXT, address TEXT, since_us INTEGER)")
+    assert moved.json("audit", "verify")["ok"], "an empty table is none"
+    meddle(moved, "INSERT INTO reservation VALUES ('three-site', 'vm', 'eth0', '192.168.1.10', 'n', '192.168.1.11', 1)")
+    assert "reservations" in moved.json("audit", "verify", rc=6)["problems"][0]["message"]
+    assert audit_verifier.verify(db(moved)) == "reservations"
+
+
+def test_an_older_log_is_still_whole(moved):
+    """Entries without the later digests hold nothing more than they say."""
+    connection = sqlite3.connect(db(moved))
+    rows = connection.execute("SELECT seq, entry FROM audit ORDER BY seq").fetchall()
+    connection.close()
+    prev, statements = "0" * 64, []
+    for seq, entry in rows:
+        entry = re.sub(r'"tables_sha256":"[0-9a-f]{64}",', "", entry)
+        prev = audit_verifier.sha(prev, entry)
+        statements.append("UPDATE audit SET entry = '{}', hash = '{}' WHERE seq = {}".format(entry.replace("'", "''"), prev, seq))
+    meddle(moved, *statements)
+    assert moved.json("audit", "verify")["ok"] and audit_verifier.verify(db(moved)) is None
+    moved.move("primary")
+    assert moved.json("audit", "verify")["ok"]
+    meddle(moved, "INSERT INTO override SELECT max(seq), 'budget', 'me', 1, '' FROM txn")
+    assert not moved.json("audit", "verify", rc=6)["ok"]
 
 
 def test_a_log_that_was_written_anew(moved):
