@@ -121,12 +121,10 @@ static int open_driver(struct ferry_fleet *fleet, struct ferry_fleet_router *rou
                              &router->initial, &router->driver, err);
 }
 
-static int claim(struct ferry_fleet_router *router, bool wanted, struct ferry_err *err)
+/* `claimed` is what is wanted: a router that could not be asked now is claimed by the connection that reaches it. */
+static int claim(struct ferry_fleet_router *router, struct ferry_err *err)
 {
-    int r = router->ops->claim ? router->ops->claim(router->driver, wanted, err) : 0;
-    if (r == 0)
-        router->claimed = wanted;
-    return r;
+    return router->ops->claim ? router->ops->claim(router->driver, router->claimed, err) : 0;
 }
 
 static int call(struct ferry_fleet_router *router, struct ferry_work *work)
@@ -151,7 +149,7 @@ static int call(struct ferry_fleet_router *router, struct ferry_work *work)
                             &work->deadman_left_s, &work->err);
     case FERRY_JOB_CLAIM:
     case FERRY_JOB_RELEASE:
-        return claim(router, work->verb == FERRY_JOB_CLAIM, &work->err);
+        return claim(router, &work->err);
     default:
         return ferry_error(&work->err, FERRY_EIO, "unknown verb %d", work->verb);
     }
@@ -189,10 +187,16 @@ static void drop_name(const struct ferry_fleet_router *router, struct ferry_err 
 void ferry_fleet_execute(struct ferry_fleet *fleet, struct ferry_fleet_router *router,
                          struct ferry_work *work)
 {
+    if (work->verb == FERRY_JOB_CLAIM || work->verb == FERRY_JOB_RELEASE)
+        router->claimed = work->verb == FERRY_JOB_CLAIM;
+    if (!router->driver && work->verb == FERRY_JOB_RELEASE) { /* it went with its connection */
+        work->result = 0;
+        return;
+    }
     if (!router->driver) {
         int r = open_driver(fleet, router, &work->err);
         if (r == 0 && router->claimed)
-            r = claim(router, true, &work->err);
+            r = claim(router, &work->err);
         if (r < 0) {
             drop_name(router, &work->err);
             ferry_fleet_close(router);

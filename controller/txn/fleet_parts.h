@@ -58,7 +58,7 @@ struct ferry_fleet_router {
     struct ferry_driver_config config;
     const struct ferry_driver_ops *ops;
     struct ferry_driver *driver; /* NULL: not open */
-    bool claimed;                /* and shall stay so: a new connection claims it again */
+    bool claimed;                /* or shall be: each new connection claims it */
     bool seeded;                 /* `initial` was asked for */
     struct ferry_fib initial;
     bool silent;                /* a worker that was given up has it */

@@ -16,6 +16,7 @@ static void frr_close(struct ferry_driver *driver)
     free(d->announced);
     free(d->links);
     free(d->router);
+    free(d->state_dir);
     free(d);
 }
 
@@ -28,12 +29,12 @@ static int frr_open(const struct ferry_env *env, const struct ferry_driver_confi
                     const char *state_dir, const struct ferry_fib *initial, struct ferry_driver **ret,
                     struct ferry_err *err)
 {
-    (void)state_dir;
     (void)initial;
     FERRY_CLEANUP(close_pointer) struct ferry_frr *d = ferry_calloc(1, sizeof *d);
     d->base.ops = &ferry_driver_frr;
     d->env = env;
     d->router = ferry_strdup(router);
+    d->state_dir = ferry_strdup(state_dir);
     d->config = ferry_driver_config_copy(config);
     int result = ferry_remote_open(env, config, router, &d->remote, err);
     if (result < 0)
@@ -55,6 +56,17 @@ void ferry_frr_keep(struct ferry_frr *d, struct ferry_frr_config *running)
     d->running_since_us = d->env->monotonic_us(d->env->ctx);
 }
 
+/* What was started without the claim, or with it, ends: it is started again when it is wanted. */
+static int frr_claim(struct ferry_driver *driver, bool wanted, struct ferry_err *err)
+{
+    struct ferry_frr *d = (struct ferry_frr *)driver;
+    if (ferry_remote_claimed(d->remote) == wanted)
+        return 0;
+    ferry_frr_hang_up(d);
+    int result = ferry_remote_claim(d->remote, d->state_dir, wanted, err);
+    return result < 0 ? ferry_error_prefix(err, result, "%s", d->router) : 0;
+}
+
 const struct ferry_driver_ops ferry_driver_frr = {
     .type = "frr",
     .open = frr_open,
@@ -66,4 +78,5 @@ const struct ferry_driver_ops ferry_driver_frr = {
     .announce = ferry_frr_announce,
     .native = ferry_frr_native,
     .deadman = ferry_frr_deadman,
+    .claim = frr_claim,
 };

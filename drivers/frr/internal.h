@@ -43,6 +43,7 @@ struct ferry_frr {
     char *router; /* for texts */
     struct ferry_driver_config config;
     struct ferry_remote *remote;
+    char *state_dir; /* whose the claim is; or NULL */
     struct ferry_frr_talk talk[FERRY_FRR_TALKS];
     struct ferry_remote_process *writer[FERRY_FRR_WRITERS]; /* started `vtysh -f` that await their lines */
     struct ferry_remote_process

@@ -13,6 +13,7 @@ static void iproute_close(struct ferry_driver *driver)
     free(d->tags);
     free(d->lines.buf);
     free(d->base.router);
+    free(d->state_dir);
     free(d);
 }
 
@@ -25,7 +26,6 @@ static int iproute_open(const struct ferry_env *env, const struct ferry_driver_c
                         const char *router, const char *state_dir, const struct ferry_fib *initial,
                         struct ferry_driver **ret, struct ferry_err *err)
 {
-    (void)state_dir;
     (void)initial;
     FERRY_CLEANUP(close_pointer) struct ferry_iproute *d = ferry_calloc(1, sizeof *d);
     d->base.base.ops = &ferry_driver_iproute;
@@ -33,6 +33,7 @@ static int iproute_open(const struct ferry_env *env, const struct ferry_driver_c
     d->base.env = env;
     d->base.router = ferry_strdup(router);
     d->base.fd = -1;
+    d->state_dir = ferry_strdup(state_dir);
     int result = ferry_remote_open(env, config, router, &d->remote, err);
     if (result < 0)
         return ferry_error_prefix(err, result, "%s", router);
@@ -50,4 +51,5 @@ const struct ferry_driver_ops ferry_driver_iproute = {
     .announce = ferry_iproute_announce,
     .native = ferry_iproute_native,
     .deadman = ferry_iproute_deadman,
+    .claim = ferry_iproute_claim,
 };

@@ -34,6 +34,7 @@ struct ferry_iproute_link {
 struct ferry_iproute {
     struct ferry_linux base; /* first */
     struct ferry_remote *remote;
+    char *state_dir;                      /* whose the claim is; or NULL */
     struct ferry_remote_process *session; /* ip_session, router/ip.sh; NULL: not yet, or no more */
     struct ferry_iproute_answer *answers; /* of this call of a slot */
     size_t n_answers;
@@ -112,6 +113,7 @@ int ferry_iproute_native(const struct ferry_driver_config *config, const struct 
 int ferry_iproute_deadman(struct ferry_driver *driver, enum ferry_deadman_verb verb,
                           const struct ferry_deadman *deadman, enum ferry_deadman_state *ret,
                           unsigned *ret_left_s, struct ferry_err *err);
+int ferry_iproute_claim(struct ferry_driver *driver, bool wanted, struct ferry_err *err);
 int ferry_iproute_probe(struct ferry_linux *base, struct ferry_linux_probe *probes, size_t n,
                         unsigned wait_ms, struct ferry_err *err);
 

@@ -100,3 +100,14 @@ int ferry_iproute_deadman(struct ferry_driver *driver, enum ferry_deadman_verb v
     struct ferry_iproute *d = (struct ferry_iproute *)driver;
     return ferry_linux_undo(&d->base, d->remote, verb, deadman, ret, ret_left_s, err);
 }
+
+/* The session was started without the claim, or with it: another one is, when it is wanted. */
+int ferry_iproute_claim(struct ferry_driver *driver, bool wanted, struct ferry_err *err)
+{
+    struct ferry_iproute *d = (struct ferry_iproute *)driver;
+    if (ferry_remote_claimed(d->remote) == wanted)
+        return 0;
+    ferry_iproute_hang_up(d);
+    int result = ferry_remote_claim(d->remote, d->state_dir, wanted, err);
+    return result < 0 ? ferry_error_prefix(err, result, "%s", d->base.router) : 0;
+}

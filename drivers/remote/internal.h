@@ -73,6 +73,7 @@ struct ferry_remote {
     char *name;                        /* of the router */
     struct ferry_remote_facts facts;
     struct ferry_remote_process *processes; /* those that run */
+    char claim[17];                         /* goes with every process; "": none */
     /* ssh */
     struct ferry_remote_hop *hop;
     bool sends_script; /* with every call: the router has none of its own */

@@ -156,7 +156,7 @@ static int start(struct ferry_remote *remote, const char *verb, const char *cons
                  size_t n_input, uint64_t deadline_us, struct ferry_remote_process **ret,
                  struct ferry_err *err)
 {
-    char nonce[64];
+    char nonce[64], bytes[24] = "";
     const char *line[12] = {"ferry-router", nonce, verb};
     int result = check_words(verb, words, n_words, err);
     if (result < 0)
@@ -174,9 +174,8 @@ static int start(struct ferry_remote *remote, const char *verb, const char *cons
     snprintf(p->verb, sizeof p->verb, "%s", verb);
     snprintf(p->nonce, sizeof p->nonce, "%016llx", (unsigned long long)remote->env->random(remote->env->ctx));
     if (n_input)
-        snprintf(nonce, sizeof nonce, "@%s:%zu", p->nonce, n_input);
-    else
-        snprintf(nonce, sizeof nonce, "@%s", p->nonce);
+        snprintf(bytes, sizeof bytes, ":%zu", n_input);
+    snprintf(nonce, sizeof nonce, "@%s%s%s%s", p->nonce, bytes, *remote->claim ? "/" : "", remote->claim);
     result = remote->transport->start(remote, p, line, deadline_us, err);
     if (result < 0)
         return result;

@@ -36,6 +36,15 @@ struct ferry_remote_facts {
 };
 const struct ferry_remote_facts *ferry_remote_facts(const struct ferry_remote *remote);
 
+/* Claims the router for this connection (router/fence.sh), or gives it back: from then on every process of it is run only while
+ * nobody has claimed the router since, and nothing that an older connection of the same state directory has left there, or
+ * still has on its way, is run any more.  Processes that are running already are the caller's to end before.  0 also where it
+ * is so already, and, with a warning, where the router has no means to keep claims.  -FERRY_ELOCKED: a controller of another
+ * state directory (NULL: any) has it, and its connection lives. */
+int ferry_remote_claim(struct ferry_remote *remote, const char *state_dir, bool wanted,
+                       struct ferry_err *err) FERRY_MUST_CHECK;
+bool ferry_remote_claimed(const struct ferry_remote *remote);
+
 /* One call: VERB and words, bytes on standard input, everything that it says. */
 struct ferry_remote_call {
     const char *verb;

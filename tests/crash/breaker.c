@@ -178,7 +178,7 @@ static void *real(const char *name)
             errno = breaker.error;                                                                           \
             return -1;                                                                                       \
         case SHORT:                                                                                          \
-            count = (half);                                                                                  \
+            count = (half) || !breaker.stays ? (half) : (n); /* else it would be made again for ever */      \
             if (count)                                                                                       \
                 return (call);                                                                               \
             errno = EINTR;                                                                                   \

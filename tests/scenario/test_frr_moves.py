@@ -6,6 +6,7 @@ whole: configuration that runs, frr.conf on disk with its owner and mode, RIB, k
 """
 import ipaddress
 import os
+import subprocess
 import sys
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import test_events_lab as events  # noqa: E402
 from frrlab import WHY_NOT, FrrLab, Stream  # noqa: E402
-from labtool import differences, namespaces  # noqa: E402
+from labtool import FERRY, differences, namespaces, until  # noqa: E402
 
 pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
 
@@ -124,6 +125,29 @@ def test_drill_leaves_no_trace(move):
     assert lab.loops() == loops
     assert not differences(before, lab.states()), differences(before, lab.states())
     assert files(lab) == written, "a drill has saved what it did not keep"
+
+
+def test_another_controller_is_kept_away(move, tmp_path):
+    """One that shares nothing with the first but the routers: exit 8, and nothing is written.  The first one is killed then; its own
+    state directory takes the routers over at once, and the other one may once it is done."""
+    only(move, "three-site-iproute")
+    lab, before = move.lab, move.lab.states()
+    other = {"FERRY_STATE_DIR": str(tmp_path / "other")}
+    back = ["apply", "--move", f"{move.subnet['name']}={move.home}", "--yes"]
+    with subprocess.Popen([FERRY, "drill", *move.words, "--hold", "10m", "--yes"], env=lab.env, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as drill:
+        try:
+            until("the hold", lambda: "verifying" in lab.ferry("history").stdout, 300, 0.3)
+            refused = lab.ferry(*back, rc=8, env=other)
+            assert "another Ferry is working on this router" in refused.stderr
+            assert move.attached() == move.gateways(move.to)
+        finally:
+            drill.kill()
+    lab.ferry("recover", "--yes", rc=(0, 5))
+    assert not differences(before, lab.states()), differences(before, lab.states())
+    until("the other one", lambda: lab.ferry("apply", *move.words, "--yes", rc=(0, 8), env=other).returncode == 0, 60, 0.5)
+    lab.ferry("rollback", "--yes", env=other)
+    assert not differences(before, lab.states()), differences(before, lab.states())
 
 
 def test_every_event_leaves_a_safe_state(move, tmp_path):

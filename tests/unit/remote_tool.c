@@ -4,7 +4,7 @@
  *
  * keys: netns, transport, host, port, user, identity, known_hosts, host_key, jump, and for the calls that follow
  * timeout, most, input (text), zeros (that many bytes), name.  Commands: `call VERB WORD…`, `repeat N VERB WORD…`, `start VERB
- * WORD`, `send TEXT` ("\n" added), `expect MARK`, `finish`, `kill`, `wait` (a line on stdin), `parallel N` (connections at
+ * WORD`, `send TEXT` ("\n" added), `expect MARK`, `finish`, `kill`, `claim STATE_DIR`, `release`, `wait` (a line on stdin), `parallel N` (connections at
  * once), `facts`, each up to the next `--`.
  *
  * SPDX-License-Identifier: MIT */
@@ -51,6 +51,7 @@ static void report(const char *what, int result, double since, const struct ferr
            !result                     ? "ok"
            : result == -FERRY_EIO      ? "io"
            : result == -FERRY_EUNKNOWN ? "unknown"
+           : result == -FERRY_ELOCKED  ? "locked"
                                        : "other",
            now_ms() - since, usage.ru_maxrss);
     if (result)
@@ -182,6 +183,10 @@ static void run(char **words, size_t n)
     } else if (!strcmp(words[0], "finish")) {
         result = ferry_remote_finish(process, call.timeout_ms, call.most_bytes, &reply, &err);
         process = NULL;
+    } else if (!strcmp(words[0], "claim")) {
+        result = ferry_remote_claim(connection, words[1], true, &err);
+    } else if (!strcmp(words[0], "release")) {
+        result = ferry_remote_claim(connection, NULL, false, &err);
     } else if (!strcmp(words[0], "kill")) {
         ferry_remote_kill(process);
         process = NULL;

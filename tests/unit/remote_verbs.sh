@@ -57,3 +57,13 @@ do_odd() {
     begin) printf 'ferry-begin %s\nx' "$FERRY_NONCE" ;;
     esac
 }
+
+do_late() { # FILE: what a line that comes says
+    read -r late && printf '%s\n' "$late" >"$1"
+}
+
+do_child() { # FILE SECONDS: as do_touch_sleep, and behind it something that it has started
+    sleep "$2" &
+    echo "$!" >"$1"
+    wait
+}

@@ -1,6 +1,6 @@
 # Core: takes VERB and words apart, checks them, runs do_VERB, and says how it ended.
 #
-#   ferry-router [@NONCE[:BYTES]] VERB [WORD …]       as arguments, or all of it in SSH_ORIGINAL_COMMAND
+#   ferry-router [@NONCE[:BYTES][/CLAIM]] VERB [WORD …]       as arguments, or all of it in SSH_ORIGINAL_COMMAND
 #
 # A verb is a shell function do_VERB in one of the files beside this one, written at the start of a line; FERRY_VERBS
 # holds their names, FERRY_ROUTER the hash of the whole script, both written by join.cmake.  A verb runs in a subshell:
@@ -14,6 +14,7 @@
 #      batch, from a connection that broke, is not run at all.  NULs do not come through.
 #  C4. A verb that is fed while it runs gets the end of input when the connection breaks, too.  Where half of the input
 #      would do harm, it goes through ferry_whole.
+#  C5. With CLAIM (hex digits) the verb is run only while that is this router's newest claim (fence.sh, F1).
 set -u
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 LC_ALL=C
@@ -73,23 +74,25 @@ ferry_run() { # VERB WORD …
 }
 
 ferry_main() {
-    FERRY_NONCE= FERRY_BYTES=
-    if [ $# -gt 0 ]; then
-        case $1 in
-        @*:*) FERRY_NONCE=${1%%:*} FERRY_BYTES=${1#*:} ;;
-        @*) FERRY_NONCE=$1 ;;
-        esac
-        FERRY_NONCE=${FERRY_NONCE#@}
-        case $FERRY_NONCE in *[!0-9a-f]*) ferry_refuse 'the nonce is not hexadecimal' ;; esac
+    FERRY_NONCE= FERRY_BYTES= FERRY_CLAIM=
+    case ${1-} in
+    @*)
+        FERRY_NONCE=${1#@}
+        case $FERRY_NONCE in */*) FERRY_CLAIM=${FERRY_NONCE#*/} FERRY_NONCE=${FERRY_NONCE%%/*} ;; esac
+        case $FERRY_NONCE in *:*) FERRY_BYTES=${FERRY_NONCE#*:} FERRY_NONCE=${FERRY_NONCE%%:*} ;; esac
+        [ -n "$FERRY_NONCE" ] || ferry_refuse 'there is no nonce'
+        case $FERRY_NONCE$FERRY_CLAIM in *[!0-9a-f]*) ferry_refuse 'the nonce is not hexadecimal' ;; esac
         case $FERRY_BYTES in *[!0-9]*) ferry_refuse 'the number of bytes is not a number' ;; esac
-        [ -z "$FERRY_NONCE" ] || shift
-    fi
+        shift
+        ;;
+    esac
     [ $# -ge 1 ] && [ $# -le 7 ] || ferry_refuse 'expects a verb and at most six words'
     ferry_plain "$@" || ferry_refuse 'a word has other characters than A-Z a-z 0-9 _ . / : @ % + = , -, or is too long'
     case " $FERRY_VERBS " in
     *" $1 "*) ;;
     *) ferry_refuse "unknown verb $1" ;;
     esac
+    [ -z "$FERRY_CLAIM" ] || fence_enter "$FERRY_CLAIM" # C5; before its input: who waits for that is killed by a newer claim
     if [ -n "$FERRY_BYTES" ]; then # C3
         ferry_input=$(cat && echo x)
         ferry_input=${ferry_input%x}

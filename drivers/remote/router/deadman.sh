@@ -196,7 +196,7 @@ dm_start() {
         seconds=$(((left + 99) / 100))
         echo "unit $unit" >"$rec/pid"
         systemd-run --quiet --collect --unit="$unit" --on-active="${seconds}s" --timer-property=AccuracySec=1s \
-            /bin/sh "$rec/timer" unit >&2 </dev/null 9<&- || return 1
+            /bin/sh "$rec/timer" unit >&2 </dev/null 8<&- 9<&- || return 1
         dm_alive
         return
     fi

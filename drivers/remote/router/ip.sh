@@ -81,7 +81,7 @@ ip_announce() {
         esac
         ! ip_ask "$ip_address" "$ip_dev" </dev/null || ip neigh del "$ip_address" dev "$ip_dev" 2>/dev/null </dev/null
         [ -z "$ip_more" ] || ! command -v setsid >/dev/null ||
-            setsid arping -q -A -c 1 -w 1 -I "$ip_dev" "$ip_address" >/dev/null 2>&1 </dev/null &
+            setsid arping -q -A -c 1 -w 1 -I "$ip_dev" "$ip_address" >/dev/null 2>&1 </dev/null 8<&- &
     done
     return 0
 }

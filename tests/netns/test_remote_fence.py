@@ -1,0 +1,151 @@
+"""The claim of a router (drivers/remote/router/fence.sh) against a real sshd: what an older connection has left there, or still has
+on its way, is not run once a newer one has claimed the router; and controllers of two state directories keep apart."""
+import json
+import subprocess
+
+import pytest
+import remotelab
+from labtool import run, until
+from remotelab import CLIENT, RemoteLab, Tool, tool
+
+pytestmark = pytest.mark.skipif(remotelab.WHY_NOT is not None, reason=str(remotelab.WHY_NOT))
+
+WAYS = ["sent", "forced"]
+
+
+@pytest.fixture(scope="module", name="lab")
+def make_lab():
+    with RemoteLab() as lab:
+        sent = lab.sshd(port=22)
+        forced = lab.sshd(port=2201, wrapper=True, forced="/usr/local/sbin/ferry-router")
+        lab.args = {"sent": sent.args(), "forced": forced.args()}
+        # From the router's own namespace: there whoever is cut off from the client still gets in.
+        lab.inside = {"sent": sent.args(netns=lab.server), "forced": forced.args(netns=lab.server)}
+        yield lab
+
+
+@pytest.fixture(name="state")
+def make_state(tmp_path):
+    def make(name):
+        path = tmp_path / name
+        path.mkdir(mode=0o700, exist_ok=True)
+        return path
+    return make
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def take_over(args, directory):
+    """Claims, and uses it.  A machine that is busy with other tests may not answer in time: then once more, as the engine would."""
+    until("the claim", lambda: results(tool(args, ["claim", directory], ["call", "say", "x"])) == [("claim", "ok"), ("call", "ok")], 60)
+
+
+def results(lines):
+    return [(line["what"], line["result"]) for line in lines if "result" in line and line["what"] != "open"]
+
+
+def connected(lab):
+    """Connections from the client, as the router's kernel has them."""
+    return run("ip", "netns", "exec", lab.server, "ss", "-tnH", "state", "all", "dst", CLIENT).stdout.strip()
+
+
+def late(lab, way, state, tmp_path, newer):
+    """Sends a line, with the network cut, to a verb that waits for one, and dies.  `newer`: meanwhile another connection claims the
+    router.  Then the network is mended, and the line arrives.  Was it heeded?"""
+    mark = tmp_path / "late"
+    old = Tool(lab.args[way], ["claim", state("a")], ["start", "late", mark], ["call", "say", "x"], ["wait"], ["send", "late"], ["wait"])
+    while old.line()["what"] != "wait":
+        pass
+    lab.cut()
+    try:
+        old.go_on()
+        while old.line()["what"] != "wait":
+            pass
+        old.process.kill()
+        old.process.wait()
+        assert connected(lab), "the router knows that it is gone: there would be nothing to be seen"
+        if newer:
+            take_over(lab.inside[way], state("a"))
+        assert not mark.exists(), "it came through the cut"
+    finally:
+        lab.mend()
+    until("the line, and the end of the connection", lambda: not connected(lab), 30)
+    return mark.exists()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_comes_late_is_not_run(lab, way, state, tmp_path):
+    assert not late(lab, way, state, tmp_path, newer=True)
+
+
+def test_without_a_newer_claim_it_is_run(lab, state, tmp_path):
+    """Else the test above could not fail."""
+    assert late(lab, "forced", state, tmp_path, newer=False)
+
+
+@pytest.mark.parametrize("way", WAYS + ["local"])
+def test_what_runs_ends_before_the_newer_claim_counts(lab, way, state, tmp_path):
+    args = lab.args[way] if way != "local" else ["transport=local", f"netns={lab.server}"]
+    mark = tmp_path / "child"
+    later = tmp_path / "later"
+    old = Tool(args + ["timeout=120000"], ["claim", state("a")], ["start", "late", tmp_path / "kept"], ["call", "child", mark, 60],
+               ["call", "touch_sleep", later, 0])
+    until("the verb", lambda: mark.exists() and mark.read_text().strip(), 60)
+    child = int(mark.read_text())
+    assert alive(child)
+    take_over(args, state("a"))
+    assert not alive(child), "what it had started still runs"
+    # The older one hears that it was cut off, and that its next command was not run.
+    assert results(old.rest()[:-1]) == [("claim", "ok"), ("start", "ok"), ("call", "unknown"), ("call", "io")]
+    assert not later.exists()
+
+
+def test_two_state_directories(lab, state, tmp_path):
+    args = lab.args["forced"]
+    first = Tool(args, ["claim", state("a")], ["start", "answer"], ["call", "say", "x"], ["wait"], ["call", "say", "x"], ["kill"], ["release"],
+                 ["call", "say", "x"], ["wait"])
+    while first.line()["what"] != "wait":
+        pass
+    held = tool(args, ["claim", state("b")])[-1]
+    assert held["result"] == "locked" and "another Ferry is working on this router" in held["text"]
+    # Who only looks is nobody's concern.
+    assert results(tool(args, ["call", "say", "x"])) == [("call", "ok")]
+    first.go_on()
+    lines = []
+    while not lines or lines[-1]["what"] != "wait":
+        lines.append(first.line())
+    assert [line["result"] for line in lines[:-1]] == ["ok"] * 4, lines
+    assert results(tool(args, ["claim", state("b")], ["call", "say", "x"], ["release"])) == [("claim", "ok"), ("call", "ok"), ("release", "ok")]
+    first.go_on()
+    first.rest()
+    owner = state("a") / "controller"
+    assert len(owner.read_text().strip()) == 16 and owner.stat().st_mode & 0o777 == 0o600
+
+
+def test_another_state_directory_once_the_first_is_gone(lab, state, tmp_path):
+    args = lab.args["forced"]
+    first = Tool(args, ["claim", state("a")], ["start", "answer"], ["call", "say", "x"], ["wait"])
+    while first.line()["what"] != "wait":
+        pass
+    first.process.kill()
+    first.process.wait()
+    until("the other one", lambda: tool(args, ["claim", state("b")])[-1]["result"] == "ok", 60)
+
+
+def test_a_router_without_the_means(lab, state, tmp_path):
+    """No flock there: said, and done without."""
+    private = "mount --bind {0} {1} && exec \"$@\"".format(tmp_path / "none", "/usr/bin/flock")
+    (tmp_path / "none").write_text("")
+    (tmp_path / "none").chmod(0o644)
+    before = ["unshare", "-m", "sh", "-c", private, "sh"]
+    process = subprocess.run(before + [remotelab.TOOL, "transport=local", f"netns={lab.server}", "--", "claim", str(state("a")), "--",
+                                       "call", "say", "x", "--", "call", "claim", "aaaa", "bbbb"], capture_output=True, text=True, check=True)
+    lines = [json.loads(line) for line in process.stdout.splitlines()]
+    assert results(lines) == [("claim", "ok"), ("call", "ok"), ("call", "ok")], lines
+    assert lines[-2]["out"] == "unfenced it has no flock\n"
