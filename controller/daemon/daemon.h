@@ -11,6 +11,7 @@
 #ifndef FERRY_DAEMON_H
 #define FERRY_DAEMON_H
 
+#include "daemon/rest.h"
 #include "daemon/worker.h"
 #include "watch/status.h"
 
@@ -96,13 +97,15 @@ struct ferryd {
 
     /* settle.c */
     bool settling, settle_failed;
-    bool looked; /* the journal was read once */
+    bool looked;                    /* the journal was read once */
+    struct ferryd_rest settle_rest; /* of the one that is stuck */
+    char settle_tx[24];             /* that one; "": none */
     sd_event_source *deadline_timer;
 
     /* deliver.c */
     bool delivering;
-    unsigned deliver_rest, deliver_last; /* polls to leave out, now and after the last failure */
-    struct ferry_err deliver_err;        /* of the last time */
+    struct ferryd_rest deliver_rest;
+    struct ferry_err deliver_err; /* of the last time */
 
     /* ready.c */
     sd_event_source *ready_timer;

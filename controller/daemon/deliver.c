@@ -4,7 +4,7 @@
  *      keeps everybody else from that router meanwhile.
  *  C2. Nothing else may be unfinished: that is settled first, and the look after it comes here again.
  *  C3. What was refused, or found nothing to do, waits for the next poll, and is said once.  After transactions that failed more
- *      and more polls are left out, up to MOST_POLLS: each of them is work for routers, and a page of the journal.
+ *      and more polls are left out (rest.h).
  *  C4. A debt of a router that this topology does not know is no work: it may be another topology's.
  *
  * SPDX-License-Identifier: MIT */
@@ -14,8 +14,6 @@
 #include <ferry/audit.h>
 #include <stdio.h>
 #include <string.h>
-
-#define MOST_POLLS 64u
 
 struct delivery {
     struct ferryd_job job;
@@ -125,10 +123,12 @@ static void done(struct ferryd_job *job)
     struct ferryd *d = v->d;
     d->delivering = false;
     if (!job->dropped && v->result != -FERRY_ELOCKED) { /* else somebody is at it, and a look follows */
-        d->deliver_rest = v->result ? 1 : 0;            /* C3 */
-        if (v->undone && d->deliver_last)
-            d->deliver_rest = d->deliver_last < MOST_POLLS / 2 ? 2 * d->deliver_last : MOST_POLLS;
-        d->deliver_last = v->undone ? d->deliver_rest : 0;
+        if (v->undone)                                  /* C3 */
+            ferryd_rest_failed(&d->deliver_rest);
+        else if (v->result)
+            ferryd_rest_once(&d->deliver_rest);
+        else
+            ferryd_rest_over(&d->deliver_rest);
         if (v->result < 0 && strcmp(d->deliver_err.text, v->err.text) != 0)
             ferryd_log(3, NULL, "cannot reconcile: %s%s%s", v->err.rule, v->err.rule[0] ? ": " : "",
                        v->err.text);
@@ -143,7 +143,7 @@ static void done(struct ferryd_job *job)
 void ferryd_deliver_consider(struct ferryd *d)
 {
     if (!d->options->reconcile || !d->known.owing || d->known.tx[0] || d->settling || d->delivering ||
-        d->deliver_rest || d->stopping)
+        ferryd_rests(&d->deliver_rest) || d->stopping)
         return;
     struct delivery *v = ferry_calloc(1, sizeof *v);
     *v = (struct delivery){.job = {.work = work, .done = done}, .d = d, .site = ferryd_site_ref(d->site)};

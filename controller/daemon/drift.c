@@ -54,7 +54,7 @@ static void came_back(struct ferryd *d, uint32_t router)
 {
     ferryd_log(5, NULL, "%s can be reached again", d->site->topology->routers[router].name);
     ferryd_look_watch(d, router);
-    d->deliver_rest = 0; /* what was in the way may be gone with this */
+    ferryd_rest_over(&d->deliver_rest); /* what was in the way may be gone with this */
     if (d->known.tx[0] && d->known.tx_state == FERRY_TXN_STUCK && d->options->recover)
         ferryd_settle(d, "a router came back");
 }

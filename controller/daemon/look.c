@@ -256,7 +256,8 @@ static int on_poll(sd_event_source *source, uint64_t usec, void *ctx)
 {
     struct ferryd *d = ctx;
     d->settle_failed = false; /* whatever stood in its way: it is tried again */
-    d->deliver_rest -= d->deliver_rest > 0;
+    ferryd_rest_poll(&d->deliver_rest);
+    ferryd_rest_poll(&d->settle_rest);
     ferryd_look_watches(d);
     ferryd_look_all(d);
     sd_event_source_set_time(source, usec + d->options->poll_us);

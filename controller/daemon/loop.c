@@ -72,7 +72,7 @@ static void reload(struct ferryd *d)
         d->site = site;
         ferryd_sight_clear(&d->known);
         d->ready = -1;
-        d->deliver_rest = 0; /* another topology may refuse less */
+        ferryd_rest_over(&d->deliver_rest); /* another topology may refuse less */
         ferryd_look_site(d);
         ferryd_log(5, NULL, "SIGHUP: reloaded %s", d->options->topology_file);
         problem(d, "");

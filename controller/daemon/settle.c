@@ -1,8 +1,9 @@
 /* Deadlines and recovery: what has not ended is finished or undone, by the same call as `ferry recover`.
  *
  *  S1. A transaction with a controller that lives is left alone: ferry_txn_recover needs the journal's lock, which that one has.
- *  S2. One that is stuck is tried again when a router came back, not before: nothing else can have changed.  The daemon's own start
- *      counts as that, as a person's `ferry recover` would.
+ *  S2. One that is stuck is tried again at the daemon's start, at once when a router came back, and else after more and more polls
+ *      (rest.h): a reply may have been lost though its router was there all the while, and a person may have put back what a hand
+ *      names.  Trying changes nothing where it must not: keys that hold neither value are never touched.
  *      --no-recover leaves all that to people; a deadline that has passed is no crash, and is settled all the same.
  *  S3. What failed for another reason waits for the next poll.
  *
@@ -69,9 +70,24 @@ static void report(const struct settle *s)
         return;
     }
     const struct ferry_txn_record *r = s->record;
+    bool again = r->state == FERRY_TXN_STUCK && s->d->settle_rest.last && !strcmp(s->d->settle_tx, r->id);
     if (r->state != FERRY_TXN_AWAITING_CONFIRM) /* that one was left alone */
-        ferryd_log(r->state == FERRY_TXN_STUCK ? 3 : 4, r->id, "%s: transaction %s is %s%s%s", s->why, r->id,
-                   ferry_txn_state_name(r->state), r->reason ? ": " : "", r->reason ? r->reason : "");
+        ferryd_log(again                         ? 6
+                   : r->state == FERRY_TXN_STUCK ? 3
+                                                 : 4,
+                   r->id, "%s: transaction %s is %s%s%s", s->why, r->id, ferry_txn_state_name(r->state),
+                   r->reason ? ": " : "", r->reason ? r->reason : "");
+}
+
+static void settled(struct ferryd *d, const struct ferry_txn_record *record)
+{
+    if (strcmp(d->settle_tx, record->id) != 0)
+        ferryd_rest_over(&d->settle_rest);
+    memcpy(d->settle_tx, record->id, sizeof d->settle_tx);
+    if (record->state == FERRY_TXN_STUCK)
+        ferryd_rest_failed(&d->settle_rest); /* S2 */
+    else
+        ferryd_rest_over(&d->settle_rest);
 }
 
 static void done(struct ferryd_job *job)
@@ -82,6 +98,8 @@ static void done(struct ferryd_job *job)
     if (!job->dropped) {
         report(s);
         d->settle_failed = s->result < 0; /* S3 */
+        if (s->result == 0)
+            settled(d, s->record);
     }
     ferry_txn_record_free(s->record);
     free(s);
@@ -130,7 +148,11 @@ static bool to_recover(struct ferryd *d)
     case FERRY_TXN_UNDOING:
         return true;
     case FERRY_TXN_STUCK:
-        return first;
+        if (strcmp(known->tx, d->settle_tx) != 0) { /* whoever left it so */
+            memcpy(d->settle_tx, known->tx, sizeof d->settle_tx);
+            ferryd_rest_once(&d->settle_rest);
+        }
+        return first || !ferryd_rests(&d->settle_rest);
     case FERRY_TXN_AWAITING_CONFIRM:
     case FERRY_TXN_PAUSED:
     case FERRY_TXN_COMMITTED:

@@ -486,6 +486,62 @@ def test_a_refused_reconciliation_is_said_once(world):
         assert len(world.app()["attached"]) == 2
 
 
+def reconciliations(world):
+    return [t["state"] for t in world.json("history")["transactions"] if t["kind"] == "reconcile"]
+
+
+def test_a_delivery_that_fails_is_tried_less_and_less(world):
+    """The router answers, and takes nothing: 1, 2, 4, 8 polls lie between the tries.  (tests/unit/test_rest.c has them up to 64.)"""
+    world.lose("edge-primary")
+    world.disaster()
+    world.back("edge-primary")
+    os.mkdir(world.sim_file("edge-primary") + ".new")  # where its next state would be written
+    poll = 0.1
+    with daemon(world, "--poll", f"{int(poll * 1000)}ms") as d:
+        at = []
+        for n in range(1, 5):
+            until(f"try {n}", lambda: len(reconciliations(world)) >= n)
+            at.append(time.monotonic())
+        assert set(reconciliations(world)) == {"undone"}
+        gaps = [b - a for a, b in zip(at, at[1:])]
+        assert gaps[1] > 1.5 * poll and gaps[2] > 3 * poll, gaps
+        os.rmdir(world.sim_file("edge-primary") + ".new")
+        until("the debt to be delivered", lambda: not world.debts())
+        until("all in line", lambda: in_line(world))
+        assert d.log().count("cannot reconcile") == 1, d.log()
+
+
+def test_what_is_stuck_is_tried_again(world):
+    """All routers answer all the while.  A foreign route stood in the undo's way; once somebody has taken it away, the daemon goes on."""
+    script = world.path("meddle.py")
+    with open(script, "w", encoding="utf-8") as f:
+        f.write("import json, sys\n"
+                "path = sys.argv[1]\n"
+                "doc = json.load(open(path))\n"
+                "text = json.dumps(doc)\n"
+                "json.dump(doc, open(path + '.kept', 'w'))\n"
+                "doc['routes'] = [r for r in doc['routes'] if r['prefix'] != '192.168.1.0/24']\n"
+                "doc['routes'].append({'prefix': '192.168.1.0/24', 'type': 'unreachable', 'metric': 0, 'protocol': 'static'})\n"
+                "json.dump(doc, open(path, 'w'))\n")
+    foreign_hook = {"before-attach": [{"run": ["/usr/bin/python3", script, world.sim_file("edge-third")]}, {"run": ["/bin/false"]}]}
+    with open(world.topology, encoding="utf-8") as f:
+        document = json.load(f)
+    document["hooks"] = foreign_hook
+    with open(world.topology, "w", encoding="utf-8") as f:
+        json.dump(document, f)
+    stuck = world.json("apply", "--move", "app=recovery", "--yes", rc=6)
+    assert stuck["state"] == "stuck" and {h["router"] for h in stuck["needs_hand"]} >= {"edge-third"}
+    with daemon(world, "--poll", "100ms") as d:
+        until("its first try", lambda: f"transaction {stuck['id']} is stuck" in d.log())
+        tries = len(world.json("audit", "--tx", stuck["id"])["entries"])
+        until("another try", lambda: len(world.json("audit", "--tx", stuck["id"])["entries"]) > tries)
+        until("that one to end", lambda: state(world, stuck["id"]) == "stuck")  # it is undoing for a moment each time
+        os.replace(world.sim_file("edge-third") + ".kept", world.sim_file("edge-third"))
+        until("it to be undone", lambda: state(world, stuck["id"]) == "undone")
+        assert d.log().count(f"transaction {stuck['id']} is stuck") >= 1 and "came back" not in d.log()
+    assert world.app()["active"] == "primary" and in_line(world)
+
+
 def test_what_another_topology_left_is_let_be(world):
     """Same names, another network: the debt is not its own, and the daemon does not run in circles over it."""
     world.lose("edge-primary")
