@@ -97,6 +97,14 @@ static int check_sites(struct ferry_work *work, struct ferry_err *err)
             n_new++;
         }
     }
+    if (!n_new && work->reconcile &&
+        first != FERRY_NONE) /* a move is not refused for its debt then (journal_debt.c) */
+        return ferry_refuse(
+            err, "no-gateway",
+            "%s belongs at %s, where no router that could have it answers: reconcile when one does; "
+            "or give that up: `ferry apply --mode disaster --move %s=%s`",
+            work->subject, t->sites[work->class->to].name, work->subnet->name,
+            t->sites[t->routers[first].site].name);
     if (!n_new)
         return ferry_refuse(err, "no-gateway", "%s has no gateway at %s%s", work->subject,
                             t->sites[work->class->to].name, work->fence ? " on a router that answers" : "");

@@ -261,7 +261,9 @@ static int work_out(struct making *m, struct ferry_plan *plan, struct ferry_work
         return r;
     if (m->terms->detaching)
         return work->nodes[m->terms->detach].is_old || work->nodes[m->terms->detach].announced ? 0 : 1;
-    if (class->from == class->to && !work->reconcile) {
+    bool there = class->from == class->to && !work->reconcile;
+    bool disaster = work->fence && strcmp(m->terms->mode, "disaster") == 0;
+    if (there && !disaster) {
         warn_partly(plan, work);
         return 1;
     }
@@ -270,6 +272,8 @@ static int work_out(struct making *m, struct ferry_plan *plan, struct ferry_work
         r = ferry_work_stretch(work, plan, err);
     if (r == 0)
         r = ferry_work_goal(work, err);
+    if (r == 0 && there && ferry_work_idle(work)) /* else live routers still lead to the site that is lost */
+        return 1;
     if (r == 0 && !work->fence && !work->stretched)
         r = ferry_work_foretell(work, plan, err);
     return r == 0 && work->reconcile && ferry_work_idle(work) ? 1 : r;

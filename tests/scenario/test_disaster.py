@@ -2,6 +2,7 @@
 a directory: it cannot be read, and keeps what it held for when it comes back."""
 import json
 import os
+import re
 
 import pytest
 
@@ -295,6 +296,34 @@ def test_no_rollback_past_a_router_that_was_brought_in_line(tmp_path):
     cli.move("primary")
     assert cli.json("rollback", "--yes")["state"] == "committed"  # that one was not
     assert cli.app()["active"] == "recovery"
+
+
+def test_the_new_site_is_lost_before_the_old_one_was_reconciled(cli):
+    """The old site alone answers, and owes to let go: reconcile refuses, and says the way out, which its debt does not close."""
+    cli.lose("edge-primary")
+    cli.disaster()
+    cli.back("edge-primary")
+    cli.lose("edge-recovery")
+    assert cli.app()["attached"] == ["edge-primary"] and cli.debts() == [("edge-primary", "app")]
+    error = cli.error("reconcile", "--yes", rc=4)
+    assert error["rule"] == "no-gateway" and "belongs at recovery, where no router that could have it answers" in error["message"]
+    way_out = re.search(r"`ferry ([^`]*)`", error["message"])[1].split()
+    assert way_out == ["apply", "--mode", "disaster", "--move", "app=primary"]
+    # What is owed for another subnet than the moved one is no way around.
+    assert cli.error("apply", "--mode", "disaster", "--move", "db=recovery", "--unreachable", "edge-recovery", "--yes", rc=4)["rule"] in (
+        "debt", "no-gateway")
+    assert cli.json("trace", "192.168.1.10", "--from", "edge-third", rc=1)["delivered"] is False  # to the site that is lost now
+    assert cli.json(*way_out, "--yes")["state"] == "committed"
+    assert cli.app()["attached"] == ["edge-primary"] and "edge-primary" in cli.best("edge-third")["end"]
+    assert cli.debts() == [("edge-primary", "app"), ("edge-recovery", "app")]
+    assert cli.json(*way_out, "--yes")["nothing_to_do"] is True
+    cli.run("reconcile", "--yes")
+    assert cli.debts() == [("edge-recovery", "app")], "what was decided anew is not owed any more"
+    # And the other one comes back in its turn.
+    cli.back("edge-recovery")
+    cli.run("reconcile", "--yes")
+    assert cli.json("status", "--detailed-exitcode")["differences"] is False and cli.app()["active"] == "primary"
+    assert cli.json("audit", "verify")["ok"]
 
 
 def test_dry_run_writes_nothing(tmp_path):
