@@ -8,11 +8,7 @@
 #include <string.h>
 
 static const struct ferry_driver_ops *const drivers[] = {
-    &ferry_driver_dns,
-    &ferry_driver_frr,
-    &ferry_driver_iproute,
-    &ferry_driver_linux,
-    &ferry_driver_sim,
+    &ferry_driver_dns, &ferry_driver_frr, &ferry_driver_iproute, &ferry_driver_linux, &ferry_driver_sim,
 };
 
 const struct ferry_driver_ops *ferry_driver_find(const char *type)

@@ -37,7 +37,8 @@ static bool is_plain(char c)
 bool ferry_driver_field_ok(const struct ferry_driver_field *field, const char *text)
 {
     size_t n = strlen(text);
-    if (n == 0 || n > (field->most ? field->most : TEXT_MAX) || !(is_plain(text[0]) || strchr(field->first, text[0])))
+    if (n == 0 || n > (field->most ? field->most : TEXT_MAX) ||
+        !(is_plain(text[0]) || strchr(field->first, text[0])))
         return false;
     for (size_t i = 1; i < n; i++)
         if (!is_plain(text[i]) && !strchr(field->more, text[i]))

@@ -54,8 +54,12 @@ bool ferry_entry_equal(const struct ferry_entry *a, const struct ferry_entry *b,
 }
 
 static const char *const type_names[] = {
-    [FERRY_GATEWAY] = "gateway",         [FERRY_UNICAST] = "unicast",   [FERRY_BLACKHOLE] = "blackhole",
-    [FERRY_UNREACHABLE] = "unreachable", [FERRY_PROHIBIT] = "prohibit", [FERRY_ANNOUNCEMENT] = "announcement",
+    [FERRY_GATEWAY] = "gateway",
+    [FERRY_UNICAST] = "unicast",
+    [FERRY_BLACKHOLE] = "blackhole",
+    [FERRY_UNREACHABLE] = "unreachable",
+    [FERRY_PROHIBIT] = "prohibit",
+    [FERRY_ANNOUNCEMENT] = "announcement",
     [FERRY_DNS] = "dns",
 };
 

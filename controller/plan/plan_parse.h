@@ -48,7 +48,8 @@ int parse_names(struct parsing *p, struct ferry_err *err) FERRY_MUST_CHECK;
 /* The member "record" of a change or entry: the number of its type. */
 int parse_record(struct parsing *p, uint32_t v, uint32_t *ret, struct ferry_err *err) FERRY_MUST_CHECK;
 /* "ttl" and "data" of an entry whose type is known: its native text, malloc'd. */
-int parse_rrset(struct parsing *p, uint32_t v, uint32_t type, char **ret, struct ferry_err *err) FERRY_MUST_CHECK;
+int parse_rrset(struct parsing *p, uint32_t v, uint32_t type, char **ret,
+                struct ferry_err *err) FERRY_MUST_CHECK;
 /* "initial" of a group, which has room for all routers. */
 int parse_initial(struct parsing *p, uint32_t v, struct ferry_group *group,
                   struct ferry_err *err) FERRY_MUST_CHECK;

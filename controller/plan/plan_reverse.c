@@ -49,7 +49,9 @@ static void end_states(struct states *states)
 static const char *reverse_why(const struct ferry_change *c)
 {
     if (c->kind == FERRY_KIND_DNS)
-        return !c->before ? "take the record away again" : c->after ? "as it was before" : "put the record back";
+        return !c->before ? "take the record away again"
+               : c->after ? "as it was before"
+                          : "put the record back";
     if (c->kind == FERRY_KIND_ANNOUNCEMENT)
         return c->before ? "announce it again" : "announce it no more";
     if (ferry_entry_dynamic(c->before) || ferry_entry_dynamic(c->after))

@@ -148,10 +148,12 @@ static int fit_change(const struct ferry_plan *plan, const struct ferry_change *
     size_t len;
     if (g->dns && (c->router < t->n_routers ||
                    !ferry_dns_zone(plan->routers[c->router].driver.zones, g->subnets[0].name, &len)))
-        return ferry_refuse(err, "topology", "the plan changes %s on %s, which has not its zone in the topology",
+        return ferry_refuse(err, "topology",
+                            "the plan changes %s on %s, which has not its zone in the topology",
                             g->subnets[0].name, router);
     if (g->dns && !ferry_dns_is_known(t, g->subnets[0].name))
-        return ferry_refuse(err, "topology", "the plan changes %s, which is no machine's name in the topology",
+        return ferry_refuse(err, "topology",
+                            "the plan changes %s, which is no machine's name in the topology",
                             g->subnets[0].name);
     for (size_t i = 0; !g->dns && i < g->n_subnets; i++) {
         const struct ferry_plan_subnet *p = &g->subnets[i];
@@ -224,8 +226,8 @@ int ferry_plan_fit(struct ferry_plan *plan, const struct ferry_topology *t, stru
     bool records = plan->n_routers == t->n_routers + t->n_name_servers;
     bool fits = plan->n_routers == t->n_routers || records;
     for (size_t i = 0; fits && i < plan->n_routers; i++)
-        fits = strcmp(plan->routers[i].name, i < t->n_routers ? t->routers[i].name
-                                                              : t->name_servers[i - t->n_routers].name) == 0;
+        fits = strcmp(plan->routers[i].name,
+                      i < t->n_routers ? t->routers[i].name : t->name_servers[i - t->n_routers].name) == 0;
     if (!fits)
         return ferry_refuse(err, "topology", "the plan's routers are not the topology's; plan again");
     int r = 0;

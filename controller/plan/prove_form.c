@@ -313,7 +313,7 @@ static bool keys_ok(struct prover *p)
         if (a->group == b->group && a->stage == b->stage && a->router == b->router && a->rank == b->rank &&
             a->metric == b->metric && a->table == b->table)
             return prove_wrong_change(p, FERRY_MISMATCH, b->stage, b->change,
-                                "this stage changes the same key twice, and its changes have no order");
+                                      "this stage changes the same key twice, and its changes have no order");
     }
     return true;
 }
@@ -335,7 +335,7 @@ static bool tables_ok(struct prover *p, uint32_t group)
         uint32_t table = p->plan->stages[ref->stage].changes[ref->change].table;
         if (table && p->table[ref->router] && p->table[ref->router] != table)
             return prove_wrong_change(p, FERRY_FOREIGN, ref->stage, ref->change,
-                                "it is in another table than the subnet's other routes on this router");
+                                      "it is in another table than the subnet's other routes on this router");
         p->table[ref->router] = table ? table : p->table[ref->router];
     }
     return true;

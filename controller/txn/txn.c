@@ -113,11 +113,10 @@ static char *summary_of(const struct ferry_plan *plan)
             free(names);
             names = more;
         }
-        char *longer =
-            group->dns ? ferry_asprintf("%s%sdns %s", text ? text : "", text ? "; " : "", names)
-                       : ferry_asprintf("%s%s%s: %s -> %s", text ? text : "", text ? "; " : "", names,
-                                        group->from ? group->from : "nowhere",
-                                        group->to ? group->to : "nowhere");
+        char *longer = group->dns ? ferry_asprintf("%s%sdns %s", text ? text : "", text ? "; " : "", names)
+                                  : ferry_asprintf("%s%s%s: %s -> %s", text ? text : "", text ? "; " : "",
+                                                   names, group->from ? group->from : "nowhere",
+                                                   group->to ? group->to : "nowhere");
         free(text);
         text = longer;
     }

@@ -276,8 +276,7 @@ void ferry_txn_view_all(struct ferry_plan *plan, const struct ferry_stack *const
     *ret = (struct ferry_view){.plan = plan};
     for (uint32_t r = 0; r < plan->n_routers; r++)
         for (uint32_t g = 0; !plan->routers[r].lost && g < plan->n_groups; g++)
-            for (size_t i = from; may_hold(plan, r, g) && i < from + width &&
-                                  i < plan->groups[g].n_subnets;
+            for (size_t i = from; may_hold(plan, r, g) && i < from + width && i < plan->groups[g].n_subnets;
                  i++)
                 ferry_view_add(ret, &(struct ferry_cell){
                                         .router = r,

@@ -118,8 +118,8 @@ static void compare_specifics(struct ferry_txn *txn, struct ferry_hands *drift)
             }
             struct ferry_entry unknown = {.type = FERRY_UNICAST, .table = x->table, .metric = x->metric};
             ferry_hands_add(drift, plan->routers[x->router].name,
-                            ferry_key_text(&x->prefix, NULL, FERRY_KIND_ROUTE, x->table, x->metric), NULL, &unknown,
-                            false);
+                            ferry_key_text(&x->prefix, NULL, FERRY_KIND_ROUTE, x->table, x->metric), NULL,
+                            &unknown, false);
         }
     }
 }
@@ -162,9 +162,8 @@ static int judge_check(const struct ferry_txn *txn, const struct ferry_job *job,
         return ferry_refuse(err, "precheck", "%s: %s", name, job->err.text);
     for (size_t i = 0; i < job->n_ops; i++)
         if (job->ops[i].outcome != FERRY_DONE) {
-            FERRY_AUTOFREE char *key =
-                ferry_key_text(&job->ops[i].prefix, job->ops[i].name, job->ops[i].kind, job->ops[i].table,
-                               job->ops[i].metric);
+            FERRY_AUTOFREE char *key = ferry_key_text(&job->ops[i].prefix, job->ops[i].name, job->ops[i].kind,
+                                                      job->ops[i].table, job->ops[i].metric);
             return ferry_refuse(err, "precheck", "%s: %s: %s", name, key,
                                 job->ops[i].why ? job->ops[i].why : "the driver says no");
         }

@@ -14,7 +14,6 @@
 
 #include <ferry/dns.h>
 
-
 #include <string.h>
 
 #define TRIES 7

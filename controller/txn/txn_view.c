@@ -315,15 +315,17 @@ void ferry_view_diff(const struct ferry_view *view, const struct ferry_view_part
             continue;
         const struct ferry_entry *found = found_for(view, part, cell, want);
         if (!ferry_entry_as_wanted(want, found))
-            ferry_hands_add(hands, router,
-                            ferry_key_text(&s->prefix, s->name, ferry_entry_kind(want), want->table, want->metric), want,
-                            found, false);
+            ferry_hands_add(
+                hands, router,
+                ferry_key_text(&s->prefix, s->name, ferry_entry_kind(want), want->table, want->metric), want,
+                found, false);
     }
     for (uint32_t i = view->head[cell]; i; i = part->next[i - 1]) {
         const struct ferry_fib_item *item = &part->fib.items[i - 1];
         const struct ferry_entry *e = &item->entry;
         if (item->relation == FERRY_EXACT && counts(e, best) && !stack_has(stack, e))
-            ferry_hands_add(hands, router, ferry_key_text(&s->prefix, s->name, ferry_entry_kind(e), e->table, e->metric),
+            ferry_hands_add(hands, router,
+                            ferry_key_text(&s->prefix, s->name, ferry_entry_kind(e), e->table, e->metric),
                             NULL, e, false);
     }
 }

@@ -47,8 +47,7 @@ static void print_change(const struct ui *ui, const struct ferry_txn_record *r, 
     enum ui_style style = !sent ? UI_DIM : t.worst == FERRY_DONE ? UI_GREEN : UI_RED;
     fprintf(f, "  %s%-8s%s %s: %s: %s %s %s", ui_style(ui, f, style),
             sent ? ferry_outcome_name(t.worst) : "not sent", ui_reset(ui, f),
-            r->plan->routers[c->router].name,
-            ferry_change_name(r->plan, c, name, sizeof name),
+            r->plan->routers[c->router].name, ferry_change_name(r->plan, c, name, sizeof name),
             ferry_entry_text(c->before, before, sizeof before), ui_arrow(ui),
             ferry_entry_text(c->after, after, sizeof after));
     if (sent && g->n_subnets > 1)
