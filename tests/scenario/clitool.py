@@ -34,6 +34,14 @@ class Cli:
     def path(self, name):
         return os.path.join(self.directory, name)
 
+    def edit(self, change):
+        """Has `change` edit the topology's document."""
+        with open(self.topology, encoding="utf-8") as f:
+            document = json.load(f)
+        change(document)
+        with open(self.topology, "w", encoding="utf-8") as f:
+            json.dump(document, f)
+
     def start(self, *argv, env=None, **kwargs):
         return subprocess.Popen([FERRY, *map(str, argv)], env=dict(self.env, **(env or {})), cwd=self.directory,
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

@@ -14,14 +14,6 @@ RETAINED, STRETCHED, CHANGED = (["--network", f"{kind}-Primary"] for kind in ("R
 ALL = RETAINED + STRETCHED + CHANGED
 
 
-def edit(cli, change):
-    with open(cli.topology, encoding="utf-8") as f:
-        document = json.load(f)
-    change(document)
-    with open(cli.topology, "w", encoding="utf-8") as f:
-        json.dump(document, f)
-
-
 def simulated(document):
     for router in document["routers"]:
         router["driver"] = {"type": "sim"}
@@ -42,7 +34,7 @@ def subnet(document, name):
 @pytest.fixture(name="cli")
 def make_cli(tmp_path):
     cli = Cli(tmp_path, EXAMPLE)
-    edit(cli, simulated)
+    cli.edit(simulated)
     return cli
 
 
@@ -76,7 +68,7 @@ def test_machines_that_move_back_are_listed(cli):
 
 def test_many_machines_are_all_listed(cli):
     names = [f"machine-{i}" for i in range(2000)]
-    edit(cli, lambda d: (network(d, "Retained-Primary")["subnets"][0].update(prefix="10.1.0.0/16"),
+    cli.edit(lambda d: (network(d, "Retained-Primary")["subnets"][0].update(prefix="10.1.0.0/16"),
                          subnet(d, "app").update(prefix="10.1.0.0/16", gateways=[dict(g, address="10.1.0.1/16")
                                                                                  for g in subnet(d, "app")["gateways"]]),
                          network(d, "Retained-Primary").update(pool=[]), machine(d, "app-1").update(address="10.1.0.10"),
@@ -88,7 +80,7 @@ def test_many_machines_are_all_listed(cli):
 
 
 def test_a_machine_that_is_not_ready_refuses_the_plan(cli):
-    edit(cli, lambda d: machine(d, "app-2").update(ready=False))
+    cli.edit(lambda d: machine(d, "app-2").update(ready=False))
     for argv in (["plan", "--move", "app=recovery"], ["plan", *RETAINED], ["apply", "--move", "app=recovery", "--yes"]):
         error = cli.error(*argv, rc=4)
         assert error["rule"] == "not-ready" and "app-2 is not ready" in error["message"] and "app-1" not in error["message"]
@@ -96,7 +88,7 @@ def test_a_machine_that_is_not_ready_refuses_the_plan(cli):
 
 
 def test_not_ready_is_overridden_by_name_and_journalled(cli):
-    edit(cli, lambda d: machine(d, "app-2").update(ready=False))
+    cli.edit(lambda d: machine(d, "app-2").update(ready=False))
     cli.run("plan", "--move", "app=recovery", "--override-rule", "not-ready", "--out", cli.path("plan"))
     done = cli.json("apply", cli.path("plan"), "--yes")
     assert [(o["rule"], "app-2 is not ready" in o["refused"]) for o in done["overrides"]] == [("not-ready", True)]
@@ -105,7 +97,7 @@ def test_not_ready_is_overridden_by_name_and_journalled(cli):
 
 
 def test_a_saved_plan_that_lost_its_override_is_refused(cli):
-    edit(cli, lambda d: machine(d, "app-2").update(ready=False))
+    cli.edit(lambda d: machine(d, "app-2").update(ready=False))
     cli.run("plan", "--move", "app=recovery", "--override-rule", "not-ready", "--out", cli.path("plan"))
     with open(cli.path("plan"), encoding="utf-8") as f:
         document = json.load(f)
@@ -116,7 +108,7 @@ def test_a_saved_plan_that_lost_its_override_is_refused(cli):
 
 
 def test_not_ready_asks_of_the_moving_subnet_alone(cli):
-    edit(cli, lambda d: (machine(d, "db-1").update(ready=False), machine(d, "web-1").update(ready=False)))
+    cli.edit(lambda d: (machine(d, "db-1").update(ready=False), machine(d, "web-1").update(ready=False)))
     cli.run("plan", "--move", "app=recovery")
     cli.run("plan", "--move", "web=recovery")  # stretched: its machines move one by one
 
@@ -185,7 +177,7 @@ def test_only_stretched_subnets_may_be_at_two_sites(cli):
     with open(cli.path("other"), "w", encoding="utf-8") as f:
         json.dump(document, f)
     assert "Not safe: two-sites" in cli.run("prove", cli.path("other"), rc=4).stdout
-    edit(cli, lambda d: subnet(d, "web").pop("stretched") and network(d, "Stretched-Primary").pop("move"))
+    cli.edit(lambda d: subnet(d, "web").pop("stretched") and network(d, "Stretched-Primary").pop("move"))
     with open(cli.path("plan"), encoding="utf-8") as f:
         document = json.load(f)
     with open(cli.topology, "rb") as f:
@@ -198,7 +190,7 @@ def test_only_stretched_subnets_may_be_at_two_sites(cli):
 
 
 def test_stretched_and_a_routing_protocol_are_refused(cli):
-    edit(cli, lambda d: d["routers"][2].update(routing="bgp"))
+    cli.edit(lambda d: d["routers"][2].update(routing="bgp"))
     assert cli.error("plan", "--move", "web=recovery", rc=4)["rule"] == "routing"
     cli.run("plan", "--move", "app=recovery")
 
@@ -210,7 +202,7 @@ def test_stretched_and_a_routing_protocol_are_refused(cli):
     (lambda d: machine(d, "db-1").update(ready="no"), "ready"),
 ])
 def test_validate_says_what_is_wrong(cli, change, words):
-    edit(cli, change)
+    cli.edit(change)
     assert words in cli.run("validate", rc=65).stderr
 
 
@@ -223,19 +215,19 @@ def test_validate_says_what_is_wrong(cli, change, words):
     ("Stretched-Primary", "subnet-failover", "the routed subnet web is stretched"),
 ])
 def test_a_kind_that_does_not_fit_is_refused(cli, name, kind, words):
-    edit(cli, lambda d: network(d, name).update(move=kind))
+    cli.edit(lambda d: network(d, name).update(move=kind))
     assert words in cli.run("plan", "--network", name, rc=64).stderr
 
 
 def test_without_a_kind_prefixes_decide(cli):
-    edit(cli, lambda d: [n.pop("move") for n in d["vm-networks"]])
+    cli.edit(lambda d: [n.pop("move") for n in d["vm-networks"]])
     plan = cli.json("plan", *ALL)
     assert sorted(s["name"] for g in plan["groups"] for s in g["subnets"]) == ["app", "web"]
     assert {a["after"] for a in plan["addresses"] if a["network"] == "Changed-Primary"} == {"172.16.1.10", "172.16.1.11"}
 
 
 def test_change_address_changes_no_route_even_of_the_same_prefix(cli):
-    edit(cli, lambda d: network(d, "Retained-Primary").update(move="change-address"))
+    cli.edit(lambda d: network(d, "Retained-Primary").update(move="change-address"))
     plan = cli.json("plan", *RETAINED)
     assert plan["stages"] == [] and plan["groups"] == []
     assert [a["machine"] for a in plan["addresses"]] == ["app-1", "app-2"]
@@ -256,7 +248,7 @@ def test_change_address_has_no_route_changes_and_says_before_and_after(cli):
 
 def test_a_reserved_address_becomes_the_machines_at_the_apply(cli):
     cli.run("addresses", "db-2", "--reserve", "--yes")
-    edit(cli, lambda d: d["workloads"].insert(3, {"name": "db-0", "network": "Changed-Primary", "address": "192.168.5.9"}))
+    cli.edit(lambda d: d["workloads"].insert(3, {"name": "db-0", "network": "Changed-Primary", "address": "192.168.5.9"}))
     assert after(cli, "db-2") == ("172.16.1.11", "reserved")
     done = cli.json("apply", *CHANGED, "--yes")
     assert done["state"] == "committed" and ("db-2", "172.16.1.11") in [(a["machine"], a["after"]) for a in done["addresses"]]
@@ -267,7 +259,7 @@ def test_a_reserved_address_becomes_the_machines_at_the_apply(cli):
 
 def test_what_was_assigned_is_given_to_nobody_else(cli):
     cli.run("apply", *CHANGED, "--yes")
-    edit(cli, lambda d: d["workloads"].insert(0, {"name": "db-0", "network": "Changed-Primary", "address": "192.168.5.9"}))
+    cli.edit(lambda d: d["workloads"].insert(0, {"name": "db-0", "network": "Changed-Primary", "address": "192.168.5.9"}))
     assert after(cli, "db-0") == ("172.16.1.12", "outside-pool")
 
 
@@ -288,7 +280,7 @@ def test_a_drill_leaves_no_assignment(cli):
 
 def test_an_assignment_after_a_crash_is_what_the_recovery_makes_of_it(cli):
     """The program dies in the middle; the addresses follow their transaction, without a write of their own."""
-    edit(cli, lambda d: d.update(hooks={"before-settle": [{"run": ["/bin/sh", "-c", "kill -9 $PPID"], "undo": ["/bin/true"]}]}))
+    cli.edit(lambda d: d.update(hooks={"before-settle": [{"run": ["/bin/sh", "-c", "kill -9 $PPID"], "undo": ["/bin/true"]}]}))
     cli.run("addresses", "db-1", "--reserve", "--yes")
     cli.run("apply", *CHANGED, *RETAINED, "--yes", rc=-9)
     assert after(cli, "db-1") == ("172.16.1.10", "assigned")  # until it is known better nobody else gets it
@@ -333,22 +325,22 @@ def test_a_plan_whose_machine_has_another_address_by_now_is_drift(cli):
 
 def test_an_address_that_somebody_else_has_reserved_by_now_is_refused(cli):
     cli.run("plan", *CHANGED, "--out", cli.path("plan"))
-    edit(cli, lambda d: d["workloads"].insert(0, {"name": "db-0", "network": "Changed-Primary", "address": "192.168.5.9"}))
+    cli.edit(lambda d: d["workloads"].insert(0, {"name": "db-0", "network": "Changed-Primary", "address": "192.168.5.9"}))
     cli.run("addresses", "db-0", "--reserve", "--yes")
-    edit(cli, lambda d: d["workloads"].pop(0))
+    cli.edit(lambda d: d["workloads"].pop(0))
     error = cli.error("apply", cli.path("plan"), "--yes", rc=4)
     assert error["rule"] == "reserved" and "reserved for db-0" in error["message"]
 
 
 def test_a_machine_without_an_address_there_is_said(cli):
-    edit(cli, lambda d: network(d, "Changed-Recovery").update(pool=["172.16.1.10"]))
+    cli.edit(lambda d: network(d, "Changed-Recovery").update(pool=["172.16.1.10"]))
     plan = cli.json("plan", *CHANGED)
     assert [a["machine"] for a in plan["addresses"]] == ["db-1"]
     assert any(w.startswith("db-2 nic0: no address of Changed-Recovery is left") for w in plan["warnings"])
 
 
 def test_a_machine_that_is_not_ready_keeps_its_address(cli):
-    edit(cli, lambda d: machine(d, "db-2").update(ready=False))
+    cli.edit(lambda d: machine(d, "db-2").update(ready=False))
     plan = cli.json("plan", *CHANGED)
     assert [a["machine"] for a in plan["addresses"]] == ["db-1"]
     assert any("db-2 is not ready to move" in w for w in plan["warnings"])
@@ -399,7 +391,7 @@ def test_a_recovery_plan_applies_group_by_group(cli):
 
 
 def test_a_recovery_plan_stops_at_the_group_that_is_refused_before_anything_is_written(cli):
-    edit(cli, lambda d: machine(d, "app-1").update(ready=False))
+    cli.edit(lambda d: machine(d, "app-1").update(ready=False))
     error = cli.error("apply", "--recovery-plan", "all", "--yes", rc=4)
     assert error["rule"] == "not-ready" and error["message"].startswith("group applications")
     assert not os.path.exists(cli.path("state/journal.db"))
@@ -411,7 +403,7 @@ def test_hooks_and_pauses_of_a_group(cli):
         groups = d["recovery-plans"][0]["groups"]
         groups[1]["hooks"] = {"before-detach": [{"pause": "move web-1", "undo": "move it back"}]}
         groups[2]["hooks"] = {"before-prepare": [{"run": ["/bin/sh", "-c", f"echo applications >>{cli.path('ran')}"], "undo": ["/bin/true"]}]}
-    edit(cli, change)
+    cli.edit(change)
     done = cli.json("apply", "--recovery-plan", "all", "--yes", rc=7)
     assert [(g["name"], g["result"]["state"]) for g in done["groups"]] == [("databases", "committed"), ("front", "paused")]
     assert cli.active() == "primary" and not os.path.exists(cli.path("ran"))
@@ -432,7 +424,7 @@ def test_hooks_and_pauses_of_a_group(cli):
     (lambda p: p["groups"][0].pop("networks"), "networks or subnets"),
 ])
 def test_a_broken_recovery_plan_is_no_topology(cli, change, words):
-    edit(cli, lambda d: change(d["recovery-plans"][0]))
+    cli.edit(lambda d: change(d["recovery-plans"][0]))
     assert words in cli.run("validate", rc=65).stderr
 
 

@@ -34,14 +34,6 @@ def make_cli(tmp_path):
     return Cli(tmp_path, EXAMPLE)
 
 
-def edit(cli, change):
-    with open(cli.topology, encoding="utf-8") as f:
-        document = json.load(f)
-    change(document)
-    with open(cli.topology, "w", encoding="utf-8") as f:
-        json.dump(document, f)
-
-
 def rows(cli, *argv, **kwargs):
     """(machine, network after, address after, reason) of each row."""
     return [(r["machine"], r["network_after"], r["after"], r["reason"])
@@ -103,7 +95,7 @@ def test_table_of_target_networks(cli):
 def test_gold_offers_vmnetwork2_by_its_logical_network_alone(cli):
     def as_published(document):
         next(c for c in document["clouds"] if c["name"] == "GoldCloud2")["logical-networks"].remove("LogicalNetwork2Chicago")
-    edit(cli, as_published)
+    cli.edit(as_published)
     targets = cli.json("networks", "--target", "VMNetwork2-Chicago")["targets"]
     assert not any(t["available"] for t in targets)
 
@@ -113,7 +105,7 @@ def test_the_clouds_that_use_the_source_and_the_targets_for_them(cli):
     assert {t["protected"] for t in targets} == {"GoldCloud1", "SilverCloud1"}
     assert {t["target"] for t in targets} == {n[2] for n in NETWORKS} - {"VMNetwork1-NewYork"}
     assert all("source's site" in t["why"] for t in targets if t["target"] == "VMNetwork2-NewYork")
-    edit(cli, lambda d: d["workloads"][1].pop("cloud") and d["workloads"][2].pop("cloud"))  # Silver has no machine there any more
+    cli.edit(lambda d: d["workloads"][1].pop("cloud") and d["workloads"][2].pop("cloud"))  # Silver has no machine there any more
     targets = cli.json("networks", "--source", "VMNetwork1-NewYork", "--target", "VMNetwork1-Chicago")["targets"]
     assert [t["protected"] for t in targets] == ["GoldCloud1"]
     assert "no protected cloud uses it" in cli.run("networks", "--source", "VMNetwork2-NewYork").stderr
@@ -130,7 +122,7 @@ def test_replicas_follow_the_mapping(cli):
 
 
 def test_a_new_machine_follows_by_itself(cli):
-    edit(cli, lambda d: d["workloads"].append({"name": "new", "network": "VMNetwork1-NewYork", "address": "192.168.1.50"}))
+    cli.edit(lambda d: d["workloads"].append({"name": "new", "network": "VMNetwork1-NewYork", "address": "192.168.1.50"}))
     assert rows(cli, "new") == [("new", "VMNetwork1-Chicago", "192.168.1.50", "kept")]
 
 
@@ -164,7 +156,7 @@ def test_failback_starts_where_the_replica_is(cli):
 
 
 def test_replica_and_mapping_of_the_file_do_the_same(cli):
-    edit(cli, lambda d: d["workloads"][0].update(replica="disconnected"))
+    cli.edit(lambda d: d["workloads"][0].update(replica="disconnected"))
     assert rows(cli, "VM1", "--failback") == [("VM1", None, None, "disconnected")]
 
 
@@ -227,13 +219,13 @@ def test_a_target_that_does_not_lease_the_sources_range_is_warned_of(cli):
 
 
 def test_a_target_that_leases_it_all_is_not(cli):
-    edit(cli, lambda d: next(n for n in d["vm-networks"] if n["name"] == "VMNetwork1-Chicago").update(
+    cli.edit(lambda d: next(n for n in d["vm-networks"] if n["name"] == "VMNetwork1-Chicago").update(
         dhcp=["192.168.1.160-192.168.1.240", "192.168.1.100-192.168.1.159"]))
     assert cli.json("addresses")["warnings"] == []
 
 
 def test_an_unknown_dhcp_range_is_said(cli):
-    edit(cli, lambda d: next(n for n in d["vm-networks"] if n["name"] == "VMNetwork1-NewYork").pop("dhcp"))
+    cli.edit(lambda d: next(n for n in d["vm-networks"] if n["name"] == "VMNetwork1-NewYork").pop("dhcp"))
     assert ["names no DHCP range" in w for w in cli.json("addresses")["warnings"]] == [True]
 
 
@@ -248,7 +240,7 @@ def test_warnings_of_networks(cli):
                                 {"source": "VMNetwork1-Chicago", "target": "VMNetwork2-NewYork"}]
         next(c for c in document["clouds"] if c["name"] == "GoldCloud2")["logical-networks"] = []
         next(c for c in document["clouds"] if c["name"] == "SilverCloud2").pop("logical-networks")
-    edit(cli, change)
+    cli.edit(change)
     warnings = cli.json("networks")["warnings"]
     assert warnings == [
         "logical network unused has no VM network",
@@ -268,7 +260,7 @@ def test_a_reservation_outlives_what_would_have_changed_it(cli):
     cli.run("addresses", "VM3", "--reserve", "--yes")
     assert reserved(cli) == [("VM3", "192.168.1.12")]
     # A machine that would keep .12 comes along: it is reserved, so it gets the next one.
-    edit(cli, lambda d: d["workloads"].insert(0, {"name": "new", "network": "VMNetwork1-NewYork", "address": "192.168.1.12"}))
+    cli.edit(lambda d: d["workloads"].insert(0, {"name": "new", "network": "VMNetwork1-NewYork", "address": "192.168.1.12"}))
     assert rows(cli, "new", "VM3") == [("new", "VMNetwork1-Chicago", "192.168.1.13", "taken"),
                                        ("VM3", "VMNetwork1-Chicago", "192.168.1.12", "reserved")]
     assert [e["what"] for e in cli.json("audit")["entries"]] == ["log-begins", "reserve"]
@@ -294,7 +286,7 @@ def test_reserving_again_and_releasing(cli):
 
 def test_a_reservation_that_does_not_hold_is_said(cli):
     cli.run("addresses", "VM3", "--reserve", "--yes")
-    edit(cli, lambda d: d["workloads"].append({"name": "there", "network": "VMNetwork1-Chicago", "address": "192.168.1.12"}))
+    cli.edit(lambda d: d["workloads"].append({"name": "there", "network": "VMNetwork1-Chicago", "address": "192.168.1.12"}))
     (row,) = cli.json("addresses", "VM3")["addresses"]
     assert row["stale_reservation"] and row["after"] == "192.168.1.13"
     assert "what was reserved does not hold any more" in row["why"]
@@ -306,7 +298,7 @@ def test_a_reservation_that_does_not_hold_is_said(cli):
 
 def test_a_machine_that_is_gone_keeps_nothing_in_secret(cli):
     cli.run("addresses", "VM3", "--reserve", "--yes")
-    edit(cli, lambda d: d["workloads"].pop(1))
+    cli.edit(lambda d: d["workloads"].pop(1))
     assert any("VM3, which the topology does not know" in w for w in cli.json("addresses")["warnings"])
     cli.run("addresses", "--release", "--yes")
     assert not any("VM3" in w for w in cli.json("addresses")["warnings"])
@@ -370,14 +362,14 @@ def test_a_subnet_of_other_addresses_moves_no_route(cli):
         net.update(subnets=[{"name": "apps", "prefix": "172.16.1.0/24"}], pool=["172.16.1.10-172.16.1.99"])
         net.pop("dhcp")
         document["workloads"] = [w for w in document["workloads"] if w["name"] != "VM7"]
-    edit(cli, readdress)
+    cli.edit(readdress)
     plan = cli.json("plan", "--network", "VMNetwork1-NewYork")
     assert plan["stages"] == [] and [a["after"] for a in plan["addresses"]] == [f"172.16.1.{i}" for i in range(10, 14)]
     assert rows(cli, "VM1") == [("VM1", "VMNetwork1-Chicago", "172.16.1.10", "outside-pool")]
 
 
 def test_a_retained_subnet_that_is_not_routed_is_warned_of(cli):
-    edit(cli, lambda d: d["subnets"].pop(1))
+    cli.edit(lambda d: d["subnets"].pop(1))
     done = cli.run("plan", "--network", "VMNetwork1-NewYork")
     assert "web 192.168.2.0/24: the topology routes no such subnet" in done.stderr
     assert_same_routes(cli.json("plan", "--network", "VMNetwork1-NewYork"), cli.json("plan", "--move", "apps=chicago"))
