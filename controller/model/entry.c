@@ -1,6 +1,7 @@
 /* What a router holds under one key: equality, order, names, text.  Interning is in pool.c.
  * SPDX-License-Identifier: MIT */
 #include <ferry/dns.h>
+#include <ferry/tunnel.h>
 
 #include "base/mem.h"
 
@@ -61,16 +62,17 @@ static const char *const type_names[] = {
     [FERRY_PROHIBIT] = "prohibit",
     [FERRY_ANNOUNCEMENT] = "announcement",
     [FERRY_DNS] = "dns",
+    [FERRY_TRAFFIC_SELECTOR] = "selector",
 };
 
 const char *ferry_entry_type_name(enum ferry_entry_type type)
 {
-    return type >= FERRY_GATEWAY && type <= FERRY_DNS ? type_names[type] : "unknown";
+    return type >= FERRY_GATEWAY && type <= FERRY_TRAFFIC_SELECTOR ? type_names[type] : "unknown";
 }
 
 enum ferry_entry_type ferry_entry_type_parse(const char *name)
 {
-    for (int i = FERRY_GATEWAY; i <= FERRY_DNS; i++)
+    for (int i = FERRY_GATEWAY; i <= FERRY_TRAFFIC_SELECTOR; i++)
         if (strcmp(name, type_names[i]) == 0)
             return (enum ferry_entry_type)i;
     return (enum ferry_entry_type)0;
@@ -183,6 +185,10 @@ const char *ferry_entry_text(const struct ferry_entry *e, char *buf, size_t size
     }
     for (size_t i = 0; i < e->n_nexthops; i++)
         add_nexthop(&t, &e->nexthops[i], e->n_nexthops > 1);
+    if (e->type == FERRY_TRAFFIC_SELECTOR) {
+        add(&t, " %s in %.*s", ferry_side_name(e->protocol), (int)e->native_len, (const char *)e->native);
+        return buf;
+    }
     if (e->type == FERRY_ANNOUNCEMENT)
         add(&t, " protocol %s", ferry_protocol_name(e->protocol, protocol));
     else if (e->type != FERRY_GATEWAY) {
@@ -197,6 +203,11 @@ const char *ferry_entry_text(const struct ferry_entry *e, char *buf, size_t size
 
 bool ferry_entry_dynamic(const struct ferry_entry *e)
 {
-    return e && e->type != FERRY_GATEWAY && e->type != FERRY_ANNOUNCEMENT && e->type != FERRY_DNS &&
+    return e && e->type != FERRY_GATEWAY && ferry_entry_forwards(e) &&
            (e->protocol == RTPROT_BGP || e->protocol == RTPROT_OSPF);
+}
+
+bool ferry_entry_forwards(const struct ferry_entry *e)
+{
+    return e->type != FERRY_ANNOUNCEMENT && e->type != FERRY_DNS && e->type != FERRY_TRAFFIC_SELECTOR;
 }

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "model/live_routing.h"
 #include "model/map.h"
+#include "model/tunnels.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -317,6 +318,8 @@ static int grow_tree(struct ferry_live *live, const uint32_t *key, size_t n_gate
         spoken[t->routers[key[2 + i]].driver.routing] = true;
     for (uint32_t i = 0; r == 0 && i < t->n_routers; i++)
         stacks[i] = ferry_live_expected(live, i, entries[i], spoken);
+    if (r == 0)
+        ferry_selectors_expect(t, entries, live->pool, stacks);
     return r;
 }
 

@@ -260,6 +260,7 @@ static void load_document(struct ferry_loader *l)
     ferry_load_links(l, links);
     ferry_load_subnets(l, section(l, "subnets"));
     ferry_load_check_doubles(l);
+    ferry_load_check_local_networks(l);
     (void)!ferry_json_opt(l->doc, FERRY_JSON_ROOT, "lab", FERRY_JSON_OBJECT, &lab, &l->err);
     ferry_load_lab(l, lab);
     ferry_load_networks(l);
@@ -271,11 +272,12 @@ static void load_document(struct ferry_loader *l)
 static void clear_loader(struct ferry_loader *l)
 {
     struct ferry_map *maps[] = {&l->sites,    &l->routers, &l->subnets, &l->hosts,
-                                &l->prefixes, &l->owners,  &l->links};
+                                &l->prefixes, &l->owners,  &l->links,   &l->tunnels};
     for (size_t i = 0; i < FERRY_COUNT(maps); i++)
         ferry_map_clear(maps[i]);
     free(l->addresses);
     free(l->doubles);
+    free(l->local_networks);
     ferry_topology_free(l->t);
 }
 
@@ -311,7 +313,7 @@ static int parse(const char *name, const char *text, size_t len, struct ferry_to
     int r = ferry_json_parse(name, text, len, &limits, findings, &doc, err);
     if (r < 0)
         return r;
-    FERRY_CLEANUP(clear_loader) struct ferry_loader l = {.doc = doc, .findings = findings};
+    FERRY_CLEANUP(clear_loader) struct ferry_loader l = {.doc = doc, .findings = findings, .name = name};
     l.t = ferry_calloc(1, sizeof *l.t);
     ferry_sha256(text, len, l.t->sha256);
     load_document(&l);

@@ -1,5 +1,5 @@
 /* What the parts of the topology loader share: load.c (document, sites), load_routers.c, load_links.c,
- * load_subnets.c, load_networks.c, load_workloads.c, load_recovery.c, load_dns.c, load_lab.c.  Each part reads one section after those that it refers to, reports what it
+ * load_tunnels.c, load_subnets.c, load_networks.c, load_workloads.c, load_recovery.c, load_dns.c, load_lab.c.  Each part reads one section after those that it refers to, reports what it
  * finds through ferry_json_error and goes on; a finding anywhere means that the topology is thrown away.
  *
  * SPDX-License-Identifier: MIT */
@@ -29,7 +29,14 @@ struct ferry_loader {
     struct ferry_map owners;
     struct ferry_load_address *addresses, *doubles;
     size_t n_addresses, n_doubles;
-    struct ferry_map links; /* their ends, and the pairs of ends */
+    struct ferry_map links;   /* their ends, and the pairs of ends */
+    const char *name;         /* of the file, in messages */
+    struct ferry_map tunnels; /* routers with the keys of their tunnels */
+    struct ferry_load_network {
+        struct ferry_prefix prefix;
+        uint32_t v, link, end;
+    } * local_networks;
+    size_t n_local_networks;
 };
 
 /* No more findings are wanted. */
@@ -61,6 +68,10 @@ bool ferry_load_is_link_local(const struct ferry_addr *a);
 
 void ferry_load_routers(struct ferry_loader *l, uint32_t array);
 void ferry_load_links(struct ferry_loader *l, uint32_t array);
+/* Kind, tunnel and local networks of a link (load_tunnels.c); `ends_known`: its ends are good ones. */
+void ferry_load_tunnel(struct ferry_loader *l, uint32_t object, uint32_t index, bool ends_known);
+/* Rule local-network, after the subnets. */
+void ferry_load_check_local_networks(struct ferry_loader *l);
 void ferry_load_subnets(struct ferry_loader *l, uint32_t array);
 /* After the subnets: only a gateway's address may be on two routers. */
 void ferry_load_check_doubles(struct ferry_loader *l);

@@ -52,28 +52,29 @@ static void take_ends(struct ferry_loader *l, uint32_t endpoints, const struct f
         ferry_json_error(l->doc, endpoints, &l->err, "there is a link between these two interfaces already");
 }
 
-static void load_ends(struct ferry_loader *l, uint32_t object, uint32_t index)
+static bool load_ends(struct ferry_loader *l, uint32_t object, uint32_t index)
 {
     struct ferry_link *link = &l->t->links[index];
     uint32_t array;
     if (ferry_json_need(l->doc, object, "endpoints", FERRY_JSON_ARRAY, &array, &l->err) < 0)
-        return;
+        return false;
     if (ferry_json_count(l->doc, array) != 2) {
         ferry_json_error(l->doc, array, &l->err, "a link has two endpoints, found %u",
                          ferry_json_count(l->doc, array));
-        return;
+        return false;
     }
     uint32_t a = ferry_json_first(l->doc, array), b = ferry_json_next(l->doc, a);
     bool good_a = ferry_load_end(l, a, &link->a), good_b = ferry_load_end(l, b, &link->b);
     if (!good_a || !good_b)
-        return;
+        return false;
     if (link->a.router == link->b.router) {
         ferry_json_error(l->doc, array, &l->err, "both ends are on router '%s'",
                          l->t->routers[link->a.router].name);
-        return;
+        return false;
     }
     take_ends(l, array, link);
     check_networks(l, array, link);
+    return true;
 }
 
 static void load_costs(struct ferry_loader *l, uint32_t object, struct ferry_link *link)
@@ -100,7 +101,8 @@ static void load_costs(struct ferry_loader *l, uint32_t object, struct ferry_lin
 
 void ferry_load_links(struct ferry_loader *l, uint32_t array)
 {
-    static const char *const keys[] = {"endpoints", "cost", "costs", NULL};
+    static const char *const keys[] = {"endpoints", "cost",           "costs", "kind",
+                                       "tunnel",    "local-networks", NULL};
     l->t->links = ferry_calloc(ferry_json_count(l->doc, array), sizeof *l->t->links);
     FERRY_JSON_EACH(l->doc, array, v)
     {
@@ -111,6 +113,6 @@ void ferry_load_links(struct ferry_loader *l, uint32_t array)
             continue;
         (void)!ferry_json_keys(l->doc, v, keys, &l->err);
         load_costs(l, v, &l->t->links[index]);
-        load_ends(l, v, index);
+        ferry_load_tunnel(l, v, index, load_ends(l, v, index));
     }
 }

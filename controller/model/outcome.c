@@ -23,23 +23,24 @@ const char *ferry_outcome_name(enum ferry_outcome outcome)
 
 enum ferry_kind ferry_entry_kind(const struct ferry_entry *e)
 {
-    return e->type == FERRY_GATEWAY        ? FERRY_KIND_GATEWAY
-           : e->type == FERRY_ANNOUNCEMENT ? FERRY_KIND_ANNOUNCEMENT
-           : e->type == FERRY_DNS          ? FERRY_KIND_DNS
-                                           : FERRY_KIND_ROUTE;
+    return e->type == FERRY_GATEWAY            ? FERRY_KIND_GATEWAY
+           : e->type == FERRY_ANNOUNCEMENT     ? FERRY_KIND_ANNOUNCEMENT
+           : e->type == FERRY_DNS              ? FERRY_KIND_DNS
+           : e->type == FERRY_TRAFFIC_SELECTOR ? FERRY_KIND_SELECTOR
+                                               : FERRY_KIND_ROUTE;
 }
 
 const char *ferry_kind_name(enum ferry_kind kind)
 {
-    static const char *const names[] = {"route", "gateway", "announcement", "dns"};
+    static const char *const names[] = {"route", "gateway", "announcement", "dns", "selector"};
     return (unsigned)kind < FERRY_COUNT(names) ? names[kind] : "unknown";
 }
 
 bool ferry_entry_has_key(const struct ferry_entry *e, enum ferry_kind kind, uint32_t table, uint32_t metric)
 {
-    return ferry_entry_kind(e) == kind &&
-           (kind == FERRY_KIND_DNS ? e->metric == metric
-                                   : kind != FERRY_KIND_ROUTE || (e->table == table && e->metric == metric));
+    bool several = kind == FERRY_KIND_ROUTE || kind == FERRY_KIND_DNS || kind == FERRY_KIND_SELECTOR;
+    return ferry_entry_kind(e) == kind && (kind != FERRY_KIND_ROUTE || e->table == table) &&
+           (!several || e->metric == metric);
 }
 
 void ferry_op_why(struct ferry_op *op, const char *fmt, ...)

@@ -122,6 +122,8 @@ static int compare_entries(const struct ferry_entry *a, const struct ferry_entry
 {
     int c = ORDER(b->type == FERRY_GATEWAY, a->type == FERRY_GATEWAY);
     if (c == 0)
+        c = ORDER(!ferry_entry_forwards(a), !ferry_entry_forwards(b));
+    if (c == 0)
         c = ORDER(a->type == FERRY_ANNOUNCEMENT, b->type == FERRY_ANNOUNCEMENT);
     if (c == 0)
         c = ORDER(a->metric, b->metric);
@@ -203,8 +205,7 @@ const struct ferry_entry *ferry_pool_entry(struct ferry_pool *pool, const struct
 
 const struct ferry_entry *ferry_stack_best(const struct ferry_stack *stack)
 {
-    const struct ferry_entry *first = stack ? stack->entries[0] : NULL;
-    return first && first->type != FERRY_ANNOUNCEMENT && first->type != FERRY_DNS ? first : NULL;
+    return stack && ferry_entry_forwards(stack->entries[0]) ? stack->entries[0] : NULL;
 }
 
 static int compare_pointers(const void *a, const void *b)

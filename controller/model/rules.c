@@ -59,6 +59,7 @@ const struct ferry_rule ferry_rules[] = {
     {"lab-up", "the lab stands once", LAB, 0},
     {"last-site", "no plan leaves a subnet without a site", NULL, 0},
     {"lifetime", "an address that expires by itself is not moved", ROUTER, 0},
+    {"local-network", "no tunnel takes a prefix away from the site where it is attached", PROOF, 0},
     {"lock", "one transaction at a time (exit 8)", ORDER, 0},
     {"loop", "packets never loop", PROOF, 0},
     {"lost", "no router loses the subnet outside of the hand-over", PROOF, 0},

@@ -87,6 +87,16 @@ static void free_router(struct ferry_router *router)
     ferry_driver_config_clear(&router->driver);
 }
 
+static void free_link(struct ferry_link *link)
+{
+    for (size_t end = 0; end < 2; end++) {
+        for (size_t i = 0; i < link->n_local_networks[end]; i++)
+            free(link->local_networks[end][i].where);
+        free(link->local_networks[end]);
+        free(link->tunnel[end]);
+    }
+}
+
 void ferry_topology_free(struct ferry_topology *t)
 {
     if (!t)
@@ -95,6 +105,8 @@ void ferry_topology_free(struct ferry_topology *t)
         free(t->sites[i].name);
     for (size_t i = 0; i < t->n_routers; i++)
         free_router(&t->routers[i]);
+    for (size_t i = 0; i < t->n_links; i++)
+        free_link(&t->links[i]);
     for (size_t i = 0; i < t->n_subnets; i++) {
         free(t->subnets[i].name);
         free(t->subnets[i].gateways);

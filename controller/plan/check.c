@@ -44,8 +44,7 @@ uint32_t ferry_gateway_metric(const struct ferry_work *work, uint32_t router)
 
 /* The plan's own copy, with plain gateways (what an attachment looks like in detail differs from subnet to
  * subnet and is kept with the subnet) and without what a protocol changes by itself and nobody follows. */
-static const struct ferry_stack *adopt(struct ferry_work *work, const struct ferry_stack *stack,
-                                       bool announcements)
+static const struct ferry_stack *adopt(struct ferry_work *work, const struct ferry_stack *stack, bool all)
 {
     static const struct ferry_entry plain = {.type = FERRY_GATEWAY};
     uint32_t n = 0;
@@ -54,7 +53,7 @@ static const struct ferry_stack *adopt(struct ferry_work *work, const struct fer
     FERRY_AUTOFREE const struct ferry_entry **entries = ferry_calloc(stack->n, sizeof *entries);
     for (uint32_t i = 0; i < stack->n; i++) {
         const struct ferry_entry *e = stack->entries[i];
-        if ((i && ferry_entry_dynamic(e)) || (!announcements && e->type == FERRY_ANNOUNCEMENT))
+        if ((i && ferry_entry_dynamic(e)) || (!all && !ferry_entry_forwards(e)))
             continue;
         entries[n++] = ferry_pool_entry(work->pool, e->type == FERRY_GATEWAY ? &plain : e);
     }

@@ -297,6 +297,8 @@ static int plan_class(struct making *m, struct ferry_plan *plan, struct ferry_cl
     if (m->terms->detaching)
         return ferry_work_detach(&work, plan, group, &m->list, err);
     r = ferry_work_diff(&work, plan, group, &m->list, err);
+    if (r == 0)
+        r = ferry_work_tunnels(&work, m->moves, plan, group, &m->list, err);
     return r < 0 || !m->whole ? r : ferry_work_debts(&work, m->whole, plan, group, err);
 }
 

@@ -239,9 +239,9 @@ static int parse_kind(struct parsing *p, uint32_t v, enum ferry_kind *ret, struc
         return r;
     *ret = FERRY_KIND_ROUTE;
     while (strcmp(kind, ferry_kind_name(*ret)) != 0)
-        if ((*ret)++ == FERRY_KIND_DNS)
+        if ((*ret)++ == FERRY_KIND_SELECTOR)
             return ferry_json_error(p->doc, ferry_json_get(p->doc, v, "kind"), err,
-                                    "'%.40s' is none of route, gateway, announcement, dns", kind);
+                                    "'%.40s' is none of route, gateway, announcement, dns, selector", kind);
     return 0;
 }
 
@@ -277,6 +277,11 @@ static int parse_sides(struct parsing *p, uint32_t v, struct ferry_change *c, st
     }
     if (!c->before && !c->after)
         return ferry_json_error(p->doc, v, err, "before and after are both null");
+    if (c->kind != FERRY_KIND_SELECTOR)
+        return 0;
+    c->metric = (c->after ? c->after : c->before)->metric; /* its key is what it says */
+    if (c->before && c->after)
+        return ferry_json_error(p->doc, v, err, "a selector comes or goes: one of before and after is null");
     return 0;
 }
 

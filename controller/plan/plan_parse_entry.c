@@ -2,6 +2,7 @@
 #include "plan/plan_parse.h"
 
 #include "base/hash.h"
+#include <ferry/tunnel.h>
 
 #include <linux/rtnetlink.h>
 #include <string.h>
@@ -177,9 +178,10 @@ static int parse_type(struct parsing *p, uint32_t v, const struct parse_key *key
         return r;
     enum ferry_entry_type type = ferry_entry_type_parse(name);
     if (!type)
-        return ferry_json_error(
-            p->doc, at, err,
-            "'%.40s' is none of gateway, unicast, blackhole, unreachable, prohibit, announcement, dns", name);
+        return ferry_json_error(p->doc, at, err,
+                                "'%.40s' is none of gateway, unicast, blackhole, unreachable, prohibit, "
+                                "announcement, dns, selector",
+                                name);
     if (key && key->kind != ferry_entry_kind(&(struct ferry_entry){.type = type}))
         return ferry_json_error(p->doc, at, err, "a %s change holds %ss alone", ferry_kind_name(key->kind),
                                 ferry_kind_name(key->kind));
@@ -208,6 +210,32 @@ static int parse_announcement(struct parsing *p, uint32_t v, struct ferry_entry 
     if (r == 0 && e->protocol != RTPROT_BGP && e->protocol != RTPROT_OSPF)
         return ferry_json_error(p->doc, v, err, "an announcement needs a 'protocol': bgp or ospf");
     return r;
+}
+
+/* {"type", "side", "tunnel"}: the metric, its key, follows. */
+static int parse_selector(struct parsing *p, uint32_t v, const struct ferry_entry **ret,
+                          struct ferry_err *err)
+{
+    static const char *const known[] = {"type", "side", "tunnel", NULL};
+    struct ferry_tunnel tunnel;
+    const char *side, *text;
+    int r = ferry_json_keys(p->doc, v, known, err);
+    if (r == 0)
+        r = ferry_json_need_string(p->doc, v, "side", &side, err);
+    if (r == 0)
+        r = ferry_json_need_string(p->doc, v, "tunnel", &text, err);
+    if (r < 0)
+        return r;
+    bool remote = strcmp(side, ferry_side_name(FERRY_SIDE_REMOTE)) == 0;
+    if (!remote && strcmp(side, ferry_side_name(FERRY_SIDE_LOCAL)) != 0)
+        return ferry_json_error(p->doc, ferry_json_get(p->doc, v, "side"), err,
+                                "'%.40s' is neither local nor remote", side);
+    if (!ferry_tunnel_parse(text, strlen(text), &tunnel))
+        return ferry_json_error(
+            p->doc, ferry_json_get(p->doc, v, "tunnel"), err,
+            "'%.80s' is neither 'wireguard INTERFACE KEY' nor 'strongswan CONNECTION CHILD'", text);
+    *ret = ferry_selector_entry(p->plan->pool, text, remote ? FERRY_SIDE_REMOTE : FERRY_SIDE_LOCAL);
+    return 0;
 }
 
 /* Metric, table and protocol: by default those of the change's key, main and Ferry's own. */
@@ -262,6 +290,8 @@ int parse_entry(struct parsing *p, uint32_t v, const struct parse_key *key, cons
     int r = ferry_json_want(p->doc, v, FERRY_JSON_OBJECT, err);
     if (r == 0)
         r = parse_type(p, v, key, &e.type, err);
+    if (r == 0 && e.type == FERRY_TRAFFIC_SELECTOR)
+        return parse_selector(p, v, ret, err);
     if (r == 0)
         r = parse_fields(p, v, key, &e, err);
     if (r == 0 && e.type == FERRY_UNICAST)

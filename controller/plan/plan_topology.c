@@ -140,6 +140,24 @@ static int fit_group(struct ferry_plan *plan, struct ferry_group *g, const struc
     return r;
 }
 
+/* The tunnel is the router's. */
+static int fit_selector(const struct ferry_plan *plan, const struct ferry_change *c,
+                        const struct ferry_topology *t, struct ferry_err *err)
+{
+    const struct ferry_entry *e = c->after ? c->after : c->before;
+    for (size_t i = 0; i < t->n_links; i++)
+        for (int end = 0; end < 2; end++) {
+            const struct ferry_link *link = &t->links[i];
+            const char *tunnel = link->tunnel[end];
+            if (tunnel && (end ? link->b.router : link->a.router) == c->router &&
+                strlen(tunnel) == e->native_len && memcmp(tunnel, e->native, e->native_len) == 0)
+                return 0;
+        }
+    return ferry_refuse(err, "topology",
+                        "the plan changes tunnel '%.*s' of %s, which the topology does not have",
+                        (int)e->native_len, (const char *)e->native, plan->routers[c->router].name);
+}
+
 static int fit_change(const struct ferry_plan *plan, const struct ferry_change *c,
                       const struct ferry_topology *t, struct ferry_err *err)
 {
@@ -169,6 +187,8 @@ static int fit_change(const struct ferry_plan *plan, const struct ferry_change *
         if (!known)
             return ferry_refuse(err, "topology", "%s has no gateway on %s in the topology", p->name, router);
     }
+    if (c->kind == FERRY_KIND_SELECTOR)
+        return fit_selector(plan, c, t, err);
     int r = fit_entry(plan, c->router, c->before, t, err);
     return r < 0 ? r : fit_entry(plan, c->router, c->after, t, err);
 }

@@ -12,6 +12,7 @@
 
 #include "base/hash.h"
 #include "model/driver_config.h"
+#include <ferry/tunnel.h>
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -240,9 +241,24 @@ static void write_records(struct out *o, const struct ferry_entry *e)
     ferry_rrset_clear(&set);
 }
 
+static void write_selector(struct out *o, const struct ferry_entry *e)
+{
+    char tunnel[FERRY_TUNNEL_MAX + 1];
+    snprintf(tunnel, sizeof tunnel, "%.*s", (int)e->native_len, (const char *)e->native);
+    open_(o, "{", true);
+    member(o, "type", ferry_entry_type_name(e->type));
+    member(o, "side", ferry_side_name(e->protocol));
+    member(o, "tunnel", tunnel);
+    close_(o, "}");
+}
+
 static void write_new_entry(struct out *o, const struct ferry_plan *plan, const struct ferry_entry *e)
 {
     char protocol[16];
+    if (e->type == FERRY_TRAFFIC_SELECTOR) {
+        write_selector(o, e);
+        return;
+    }
     open_(o, "{", true);
     member(o, "type", ferry_entry_type_name(e->type));
     if (e->type == FERRY_DNS) {

@@ -10,6 +10,7 @@
  *   diff.c    the changes of every router, each with its stage
  *   machines.c  whom a subnet takes along
  *   stretch.c subnets that live at several sites at once
+ *   tunnels.c  what the tunnels of policy-based VPNs carry
  *   fence.c   where routers are lost: what it takes to do without them, and what they owe
  *   back.c    a router that came back lets go of what has moved on without it
  *   graph.c   next-hop graphs
@@ -71,7 +72,7 @@ int ferry_goals_get(struct ferry_goals *goals, const bool *gateways, uint8_t fam
 
 struct ferry_node {
     const struct ferry_stack *held; /* what it holds: the plan's initial state */
-    /* The same without announcements, and with the pin on top: what the rest of the planner works on. */
+    /* The same without announcements and traffic selectors, and with the pin on top: what the rest of the planner works on. */
     const struct ferry_stack *stack;
     const struct ferry_entry *announced; /* the announcement that it makes now, or NULL */
     const struct ferry_entry *learnt;    /* the protocol's route that forwards now, or NULL */
@@ -167,6 +168,10 @@ struct ferry_slotted_list {
 int ferry_work_diff(struct ferry_work *work, struct ferry_plan *plan, uint32_t group,
                     struct ferry_slotted_list *ret, struct ferry_err *err) FERRY_MUST_CHECK;
 
+/* What tunnels carry (tunnels.c), after ferry_work_diff.  -FERRY_EREFUSED (rule local-network). */
+int ferry_work_tunnels(struct ferry_work *work, const struct ferry_move *moves, struct ferry_plan *plan,
+                       uint32_t group, struct ferry_slotted_list *ret,
+                       struct ferry_err *err) FERRY_MUST_CHECK;
 /* The same for a router that lets go of what does not belong to its site (back.c). */
 int ferry_work_detach(struct ferry_work *work, struct ferry_plan *plan, uint32_t group,
                       struct ferry_slotted_list *ret, struct ferry_err *err) FERRY_MUST_CHECK;

@@ -28,11 +28,17 @@
 const char *ferry_violation_name(enum ferry_violation v)
 {
     static const char *const names[] = {
-        [FERRY_SAFE] = "safe",           [FERRY_LOOP] = "loop",
-        [FERRY_TWO_SITES] = "two-sites", [FERRY_LOST] = "lost",
-        [FERRY_FALLS] = "falls",         [FERRY_MISMATCH] = "mismatch",
-        [FERRY_FOREIGN] = "foreign",     [FERRY_UNFINISHED] = "unfinished",
-        [FERRY_UNPINNED] = "unpinned",   [FERRY_LOST_SITE] = "lost-site",
+        [FERRY_SAFE] = "safe",
+        [FERRY_LOOP] = "loop",
+        [FERRY_TWO_SITES] = "two-sites",
+        [FERRY_LOST] = "lost",
+        [FERRY_FALLS] = "falls",
+        [FERRY_MISMATCH] = "mismatch",
+        [FERRY_FOREIGN] = "foreign",
+        [FERRY_UNFINISHED] = "unfinished",
+        [FERRY_UNPINNED] = "unpinned",
+        [FERRY_LOST_SITE] = "lost-site",
+        [FERRY_LOCAL_NETWORK] = "local-network",
     };
     return (size_t)v < FERRY_COUNT(names) ? names[v] : "unknown";
 }
@@ -82,7 +88,7 @@ static void add_events(const struct prover *p, struct ferry_counterexample *c, u
 {
     const struct prove_row *row = &p->rows[router];
     for (uint32_t i = 0; i < top; i++)
-        if (row->slots[i].now && row->slots[i].rank != PROVE_ANNOUNCEMENT)
+        if (row->slots[i].now && row->slots[i].rank < PROVE_ANNOUNCEMENT)
             add_event(p, c, row->slots[i].change);
     if (fired)
         add_event(p, c, row->slots[top].change);
@@ -317,6 +323,26 @@ static void check_astray(struct prover *p, const struct prove_graph *g)
         }
 }
 
+static void check_local_network(struct prover *p)
+{
+    const struct prove_slot *selector, *gateway;
+    uint32_t router, attached;
+    char text[256];
+    if (prove_local_network(p, &selector, &router, &gateway, &attached) == PROVE_NONE)
+        return;
+    struct ferry_counterexample c = candidate(p, FERRY_LOCAL_NETWORK);
+    finding(&c, "attached at %s (%s), while a tunnel takes it away from there: %s holds %s",
+            p->plan->routers[attached].site, name_of(p, attached), name_of(p, router),
+            ferry_entry_text(selector->now ? selector->now : selector->after, text, sizeof text));
+    add_router(&c, attached);
+    add_router(&c, router);
+    if (!gateway->now)
+        add_event(p, &c, gateway->change);
+    if (!selector->now)
+        add_event(p, &c, selector->change);
+    offer(p, &c);
+}
+
 /* Before anything else is asked: whether a fence can hold at all. */
 static void check_open(struct prover *p)
 {
@@ -371,6 +397,7 @@ static int check_stage(struct prover *p, struct prove_graph *g, const char *what
     check_falls(p, g);
     check_unpinned(p, g);
     check_astray(p, g);
+    check_local_network(p);
     struct prove_verdict said = {p->found ? p->bad.violation : FERRY_SAFE, (uint32_t)p->bad.n_events},
                          walked = said;
     if (affordable(p)) {

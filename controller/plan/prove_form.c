@@ -90,7 +90,8 @@ static bool stack_ok(struct prover *p, uint32_t group, uint32_t router)
             const struct ferry_entry *other = stack->entries[k];
             bool same = ferry_entry_kind(e) == ferry_entry_kind(other);
             bool routes = same && ferry_entry_kind(e) == FERRY_KIND_ROUTE;
-            bool several = routes || e->type == FERRY_DNS; /* by their metrics */
+            /* By their metrics. */
+            bool several = routes || e->type == FERRY_DNS || e->type == FERRY_TRAFFIC_SELECTOR;
             if (same && (!several || e->metric == other->metric))
                 return wrong_initial(p, group, router, "two entries under one key");
             if (routes && e->table != other->table)
@@ -229,12 +230,12 @@ static const char *change_fault(const struct ferry_plan *plan, const struct ferr
         return "it names no group of the plan";
     if (c->router >= plan->n_routers)
         return "it names no router of the plan";
-    if ((unsigned)c->kind > FERRY_KIND_DNS)
-        return "it is neither a route nor a gateway nor an announcement nor a record";
+    if ((unsigned)c->kind > FERRY_KIND_SELECTOR)
+        return "it is neither a route nor a gateway nor an announcement nor a record nor a selector";
     const char *dns = prove_dns_fault(plan, c);
     if (dns || c->kind == FERRY_KIND_DNS)
         return dns;
-    if (c->kind != FERRY_KIND_ROUTE && c->metric)
+    if (c->kind != FERRY_KIND_ROUTE && c->kind != FERRY_KIND_SELECTOR && c->metric)
         return c->kind == FERRY_KIND_GATEWAY ? "a gateway has no metric" : "an announcement has no metric";
     const char *fault = entry_fault(plan, c, c->before, ret_violation);
     fault = fault ? fault : entry_fault(plan, c, c->after, ret_violation);
@@ -247,7 +248,8 @@ static const char *change_fault(const struct ferry_plan *plan, const struct ferr
     *ret_violation = FERRY_MISMATCH;
     if (c->kind == FERRY_KIND_GATEWAY && !gateway_of(plan, c))
         return "this router is no gateway of the subnet";
-    return prove_protocol_fault(plan, c);
+    fault = prove_tunnel_fault(c);
+    return fault ? fault : prove_protocol_fault(plan, c);
 }
 
 static int ref_order(const void *a, const void *b)
@@ -266,7 +268,8 @@ static bool changes_ok(struct prover *p)
 {
     static const uint32_t ranks[] = {[FERRY_KIND_ROUTE] = PROVE_ROUTE,
                                      [FERRY_KIND_GATEWAY] = PROVE_GATEWAY,
-                                     [FERRY_KIND_ANNOUNCEMENT] = PROVE_ANNOUNCEMENT};
+                                     [FERRY_KIND_ANNOUNCEMENT] = PROVE_ANNOUNCEMENT,
+                                     [FERRY_KIND_SELECTOR] = PROVE_SELECTOR};
     const struct ferry_plan *plan = p->plan;
     for (uint32_t s = 0; s < plan->n_stages; s++) {
         const struct ferry_stage *stage = &plan->stages[s];

@@ -64,7 +64,7 @@ static void router_options(const struct prover *p, struct prove_graph *g, uint32
         }
         if (!prove_slot_visible(p, r, s))
             break;
-        if (s->rank == PROVE_ANNOUNCEMENT)
+        if (s->rank >= PROVE_ANNOUNCEMENT)
             continue;
         if (s->now)
             add_option(g, n, (struct prove_option){s->now, cost, i, s->layer, false, false});

@@ -46,7 +46,8 @@ void prove_lost_load(struct prover *p)
          i++) {
         const struct prove_ref *ref = &p->refs[i];
         const struct ferry_change *c = &plan->stages[ref->stage].changes[ref->change];
-        if (c->kind == FERRY_KIND_ROUTE || !(p->undo ? c->before : c->after))
+        bool place = c->kind == FERRY_KIND_GATEWAY || c->kind == FERRY_KIND_ANNOUNCEMENT;
+        if (!place || !(p->undo ? c->before : c->after))
             continue;
         p->attaches = true;
         if (rival(plan, p->class->group, ref->router) == PROVE_NONE)
@@ -144,7 +145,8 @@ bool prove_lost_open(const struct prover *p, uint32_t *ret_rival, uint32_t *ret_
     for (size_t i = p->first[at]; i < p->first[at + plan->n_stages]; i++) {
         const struct ferry_change *c = &plan->stages[p->refs[i].stage].changes[p->refs[i].change];
         const char *site = prove_site(plan, p->class->group, c->router);
-        if (c->kind == FERRY_KIND_ROUTE || !(p->undo ? c->before : c->after))
+        bool place = c->kind == FERRY_KIND_GATEWAY || c->kind == FERRY_KIND_ANNOUNCEMENT;
+        if (!place || !(p->undo ? c->before : c->after))
             continue;
         for (uint32_t r = 0; r < plan->n_routers; r++)
             if (plan->routers[r].lost && may_attach(plan, p->class->group, r) &&

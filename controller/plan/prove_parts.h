@@ -1,6 +1,6 @@
 /* The prover's parts, for the prover alone: prove.c (what is checked, in which order), prove_form.c (the
  * document against itself), prove_rows.c (what each router holds), prove_protocol.c (when BGP and OSPF may be
- * followed), prove_lost.c (routers that are not under control), prove_dns.c (records of
+ * followed), prove_lost.c (routers that are not under control), prove_tunnel.c (policy-based VPNs), prove_dns.c (records of
  * names), prove_graph.c (all states of a stage as one graph), prove_walk.c (the same states one by one), prove_text.c (certificate and counterexample in
  * words).
  *
@@ -18,14 +18,14 @@
 /* A way is measured by events first, then hops. */
 #define PROVE_EVENTS(n) ((uint64_t)(n) << 32)
 
-/* Ranks of keys: a gateway wins over all routes; an announcement forwards nothing. */
-enum { PROVE_GATEWAY, PROVE_ROUTE, PROVE_ANNOUNCEMENT };
+/* Ranks of keys: a gateway wins over all routes; announcements and traffic selectors forward nothing. */
+enum { PROVE_GATEWAY, PROVE_ROUTE, PROVE_ANNOUNCEMENT, PROVE_SELECTOR };
 
 /* One key of one router: what it holds, and what this stage makes of it. */
 struct prove_slot {
     uint32_t layer;  /* 0: the class's own prefix; else a covering prefix that the same plan moves */
     uint32_t rank;   /* PROVE_GATEWAY, … */
-    uint32_t metric; /* of the route */
+    uint32_t metric; /* of the route, or the selector's key */
     uint32_t change; /* in this stage; PROVE_NONE: not changed */
     const struct ferry_entry *now, *after; /* `after` equals `now` where not changed */
 };
@@ -142,6 +142,18 @@ void prove_protocol_load(struct prover *p);
 bool prove_exposed(const struct prover *p, uint32_t router, const struct ferry_entry *e);
 /* What is wrong with the announcements of a change, or with a protocol's route in it; NULL: nothing. */
 const char *prove_protocol_fault(const struct ferry_plan *plan, const struct ferry_change *c);
+
+/* ---- prove_tunnel.c ---- */
+
+/* Whether a slot is, or becomes, a selector that sends the prefix into a tunnel: a local network of that gateway. */
+bool prove_slot_remote(const struct prove_slot *slot);
+/* The pair that comes together after the fewest changes: a selector of that kind, and an attachment at the same site;
+ * returns how many changes that takes, PROVE_NONE: never. */
+uint32_t prove_local_network(const struct prover *p, const struct prove_slot **ret_selector,
+                             uint32_t *ret_router, const struct prove_slot **ret_gateway,
+                             uint32_t *ret_attached);
+/* What is wrong with a change of a selector; NULL: nothing. */
+const char *prove_tunnel_fault(const struct ferry_change *c);
 
 /* ---- prove_lost.c ---- */
 

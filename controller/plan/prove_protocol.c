@@ -39,7 +39,9 @@ void prove_protocol_load(struct prover *p)
         const struct ferry_change *c = &plan->stages[ref->stage].changes[ref->change];
         expose(p, ref->router, c->before);
         expose(p, ref->router, c->after);
-        if (c->kind == FERRY_KIND_ROUTE && !ferry_entry_dynamic(c->before) && !ferry_entry_dynamic(c->after))
+        if (c->kind == FERRY_KIND_SELECTOR ||
+            (c->kind == FERRY_KIND_ROUTE && !ferry_entry_dynamic(c->before) &&
+             !ferry_entry_dynamic(c->after)))
             continue;
         p->first_moving = ref->stage < p->first_moving ? ref->stage : p->first_moving;
         p->last_moving = ref->stage > p->last_moving ? ref->stage : p->last_moving;

@@ -44,9 +44,10 @@ static struct prove_slot *row_slot(struct prove_row *row, uint32_t layer, uint32
 
 static uint32_t rank_of(const struct ferry_entry *e)
 {
-    return e->type == FERRY_GATEWAY        ? PROVE_GATEWAY
-           : e->type == FERRY_ANNOUNCEMENT ? PROVE_ANNOUNCEMENT
-                                           : PROVE_ROUTE;
+    return e->type == FERRY_GATEWAY            ? PROVE_GATEWAY
+           : e->type == FERRY_ANNOUNCEMENT     ? PROVE_ANNOUNCEMENT
+           : e->type == FERRY_TRAFFIC_SELECTOR ? PROVE_SELECTOR
+                                               : PROVE_ROUTE;
 }
 
 void prove_rows_load(struct prover *p, const struct prove_class *class)
@@ -58,7 +59,8 @@ void prove_rows_load(struct prover *p, const struct prove_class *class)
             const struct ferry_stack *stack = p->plan->groups[class->layers[layer]].initial[r];
             for (uint32_t i = 0; stack && i < stack->n; i++) {
                 const struct ferry_entry *e = stack->entries[i];
-                uint32_t rank = rank_of(e), metric = rank == PROVE_ROUTE ? e->metric : 0;
+                uint32_t rank = rank_of(e),
+                         metric = rank == PROVE_ROUTE || rank == PROVE_SELECTOR ? e->metric : 0;
                 struct prove_slot *slot = row_slot(&p->rows[r], layer, rank, metric);
                 slot->now = slot->after = e;
             }
@@ -111,7 +113,7 @@ void prove_rows_commit(struct prover *p)
 bool prove_row_held(const struct prove_row *row)
 {
     for (size_t i = 0; i < row->n && row->slots[i].layer == 0; i++)
-        if (row->slots[i].now && row->slots[i].rank != PROVE_ANNOUNCEMENT)
+        if (row->slots[i].now && row->slots[i].rank < PROVE_ANNOUNCEMENT)
             return true;
     return false;
 }

@@ -7,6 +7,8 @@
 
 #include "base/mem.h"
 
+#include <ferry/tunnel.h>
+
 #include <string.h>
 
 enum fate { UNKNOWN, ON_THE_WAY, DELIVERED, STRAYED };
@@ -37,7 +39,7 @@ static void set_top(struct walk *w, uint64_t mask, uint32_t r)
     w->own[r] = false;
     for (size_t i = 0; i < row->n; i++) {
         const struct ferry_entry *e = slot_value(w, mask, &row->slots[i]);
-        if (!e || row->slots[i].rank == PROVE_ANNOUNCEMENT || !prove_slot_visible(w->p, r, &row->slots[i]))
+        if (!e || row->slots[i].rank >= PROVE_ANNOUNCEMENT || !prove_slot_visible(w->p, r, &row->slots[i]))
             continue;
         w->top[r] = e;
         w->own[r] = row->slots[i].layer == 0;
@@ -81,7 +83,8 @@ static bool was_there(const struct walk *w, uint32_t r)
 {
     const struct prove_row *row = &w->p->rows[r];
     for (size_t i = 0; i < row->n; i++)
-        if (row->slots[i].layer == 0 && row->slots[i].rank != PROVE_ROUTE && row->slots[i].now)
+        if (row->slots[i].layer == 0 && row->slots[i].now &&
+            (row->slots[i].rank == PROVE_GATEWAY || row->slots[i].rank == PROVE_ANNOUNCEMENT))
             return true;
     return false;
 }
@@ -131,6 +134,43 @@ static bool beaten(const struct walk *w, uint64_t mask, uint32_t r)
     return false;
 }
 
+static bool was_attached(const struct walk *w, uint32_t r)
+{
+    const struct prove_slot *gateway = prove_slot_of(w->p, r, PROVE_GATEWAY);
+    return gateway && gateway->now;
+}
+
+/* The selector of a tunnel that sends the prefix away from this router, in this state; NULL: there is none. */
+static const struct prove_slot *sent_away(const struct walk *w, uint64_t mask, uint32_t r, bool at_first)
+{
+    const struct prove_row *row = &w->p->rows[r];
+    for (size_t i = 0; i < row->n; i++) {
+        const struct prove_slot *s = &row->slots[i];
+        const struct ferry_entry *e = slot_value(w, mask, s);
+        if (s->layer == 0 && e && e->type == FERRY_TRAFFIC_SELECTOR && e->protocol == FERRY_SIDE_REMOTE &&
+            !(at_first && s->now))
+            return s;
+    }
+    return NULL;
+}
+
+/* A tunnel at a site takes the prefix to another one while it is attached at the first.  Reconciling: what was so before
+ * is another plan's business. */
+static bool local_network(const struct walk *w, uint64_t mask)
+{
+    for (uint32_t a = 0; a < w->n; a++) {
+        if (!w->own[a] || w->top[a]->type != FERRY_GATEWAY)
+            continue;
+        for (uint32_t b = 0; b < w->n; b++) {
+            const char *here = w->p->plan->routers[a].site, *there = w->p->plan->routers[b].site;
+            bool old = w->p->reconcile && was_attached(w, a);
+            if (here && there && strcmp(here, there) == 0 && sent_away(w, mask, b, old))
+                return true;
+        }
+    }
+    return false;
+}
+
 static enum ferry_violation state_verdict(struct walk *w, uint64_t mask)
 {
     bool lost = false, falls = false, unpinned = false, astray = false;
@@ -150,6 +190,7 @@ static enum ferry_violation state_verdict(struct walk *w, uint64_t mask)
            : falls                   ? FERRY_FALLS
            : unpinned                ? FERRY_UNPINNED
            : astray                  ? FERRY_LOST_SITE
+           : local_network(w, mask)  ? FERRY_LOCAL_NETWORK
                                      : FERRY_SAFE;
 }
 

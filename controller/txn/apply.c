@@ -8,6 +8,7 @@
  *      beside it. What a driver says alone is not enough, and a lost answer alone is no failure.
  *
  * SPDX-License-Identifier: MIT */
+#include "txn/place.h"
 #include "txn/txn_engine.h"
 
 #include <assert.h>
@@ -49,7 +50,7 @@ static int check_exclusive(struct ferry_txn *txn, const struct ferry_batch *b)
 {
     for (size_t i = 0; i < b->n_ops; i++) {
         const struct ferry_change *c = b->refs[i].change;
-        if (c->kind == FERRY_KIND_ROUTE || !c->after)
+        if (!ferry_kind_is_place(c->kind) || !c->after)
             continue;
         uint32_t other = ferry_interlock_conflict(&txn->interlock, c->group, b->refs[i].subnet, c->router);
         if (other != FERRY_NO_ROUTER) {

@@ -20,6 +20,7 @@
  *
  * SPDX-License-Identifier: MIT */
 #include "txn/deadman_parts.h"
+#include "txn/place.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -41,7 +42,7 @@ enum role { NOTHING = 0, DETACHES = 1, MIDDLE = 2, ATTACHES = 4, BOTH = 8 };
 
 static bool is_place(const struct ferry_change *c)
 {
-    return c->kind != FERRY_KIND_ROUTE;
+    return ferry_kind_is_place(c->kind);
 }
 
 static void find_roles(struct ferry_txn *txn)

@@ -6,6 +6,7 @@
  *  L3. Where a person vouches that a site is dead, a router of it that answers, and is attached, proves the contrary.
  *
  * SPDX-License-Identifier: MIT */
+#include "txn/place.h"
 #include "txn/txn_engine.h"
 
 #include <string.h>
@@ -78,7 +79,7 @@ static int judge(struct ferry_txn *txn, struct ferry_view *view)
 static bool attaches(const struct ferry_stage *stage)
 {
     for (size_t i = 0; i < stage->n_changes; i++)
-        if (stage->changes[i].kind != FERRY_KIND_ROUTE && stage->changes[i].after)
+        if (ferry_kind_is_place(stage->changes[i].kind) && stage->changes[i].after)
             return true;
     return false;
 }

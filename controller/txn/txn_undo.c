@@ -10,6 +10,7 @@
  *      STUCK.
  *
  * SPDX-License-Identifier: MIT */
+#include "txn/place.h"
 #include "txn/txn_engine.h"
 
 #include <ferry/dns.h>
@@ -97,7 +98,7 @@ static enum finding find(struct ferry_txn *txn, size_t stage, const struct ferry
         return is_earlier(txn, stage, ref, found) ? IS_UNDONE : FOREIGN; /* U1 */
     if (*outcome == FERRY_UNKNOWN)
         *outcome = FERRY_DONE;
-    if (op->kind != FERRY_KIND_ROUTE && op->before &&
+    if (ferry_kind_is_place(op->kind) && op->before &&
         ferry_interlock_conflict(&txn->interlock, ref->change->group, ref->subnet, ref->change->router) !=
             FERRY_NO_ROUTER)
         return BLOCKED; /* U3 */

@@ -200,8 +200,7 @@ const struct ferry_entry *ferry_view_best(const struct ferry_view *view, const s
     const struct ferry_entry *best = NULL;
     for (uint32_t i = view->head[cell]; i; i = part->next[i - 1]) {
         const struct ferry_entry *e = &part->fib.items[i - 1].entry;
-        if (part->fib.items[i - 1].relation != FERRY_EXACT || e->type == FERRY_ANNOUNCEMENT ||
-            e->type == FERRY_DNS)
+        if (part->fib.items[i - 1].relation != FERRY_EXACT || !ferry_entry_forwards(e))
             continue;
         if (e->type == FERRY_GATEWAY)
             return e;

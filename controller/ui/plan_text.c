@@ -94,6 +94,8 @@ static void print_change(const struct ui *ui, const struct ferry_plan *plan, con
     } else if (c->kind == FERRY_KIND_ANNOUNCEMENT) {
         fprintf(f, "announcement of %s in %s", key,
                 ferry_protocol_name((c->after ? c->after : c->before)->protocol, text));
+    } else if (c->kind == FERRY_KIND_SELECTOR) {
+        fprintf(f, "%s %s", ferry_entry_text(c->after ? c->after : c->before, text, sizeof text), key);
     } else {
         fprintf(f, "%s %s", c->kind == FERRY_KIND_GATEWAY ? "gateway of" : ferry_kind_name(c->kind), key);
     }

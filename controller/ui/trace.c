@@ -91,7 +91,7 @@ static void choose(struct hop *hop)
     for (size_t i = 0; i < hop->fib.n; i++) {
         const struct ferry_fib_item *item = &hop->fib.items[i];
         bool attached = item->entry.type == FERRY_GATEWAY;
-        if (item->relation == FERRY_MORE_SPECIFIC || item->entry.type == FERRY_ANNOUNCEMENT)
+        if (item->relation == FERRY_MORE_SPECIFIC || !ferry_entry_forwards(&item->entry))
             continue;
         if (hop->entry && (item->prefix.len < hop->prefix.len ||
                            (item->prefix.len == hop->prefix.len && !attached &&

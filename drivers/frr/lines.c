@@ -11,6 +11,8 @@
  * SPDX-License-Identifier: MIT */
 #include "internal.h"
 
+#include <ferry/tunnel.h>
+
 #include <stdio.h>
 
 enum { LINES_MAX = 128 };
@@ -288,6 +290,8 @@ int ferry_frr_lines(const struct ferry_driver_config *config, const struct ferry
         return ferry_frr_announce_lines(config, op, files, err);
     case FERRY_KIND_DNS:
         return ferry_error(err, FERRY_ESUPPORT, "a router has no records");
+    case FERRY_KIND_SELECTOR:
+        return ferry_error(err, FERRY_EREFUSED, "the driver frr changes no VPN tunnels");
     case FERRY_KIND_ROUTE:
         break;
     }
@@ -300,6 +304,8 @@ int ferry_frr_native(const struct ferry_driver_config *config, const struct ferr
     FERRY_CLEANUP(ferry_frr_files_clear) struct ferry_frr_files files = {0};
     struct ferry_frr_text all = {0};
     struct ferry_err err;
+    if (op->kind == FERRY_KIND_SELECTOR)
+        return ferry_selector_native(op, buf, size);
     if (ferry_frr_lines(config, op, &files, &err) < 0)
         ferry_frr_text_add(&all, "! %s\n", err.text);
     for (size_t i = 0; i < FERRY_FRR_FILES; i++)

@@ -135,6 +135,7 @@ static unsigned turn(const struct ferry_frr_apply *a, const struct ferry_frr_slo
         return 1;
     case FERRY_KIND_DNS: /* never asked */
     case FERRY_KIND_GATEWAY:
+    case FERRY_KIND_SELECTOR: /* refused before */
         break;
     }
     return 2;

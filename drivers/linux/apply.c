@@ -314,6 +314,8 @@ static int prepare(struct ferry_linux_apply *a, struct ferry_err *err)
         struct ferry_op *op = &a->ops[i];
         op->outcome = FERRY_UNKNOWN;
         ferry_op_clear(op);
+        if (op->kind == FERRY_KIND_SELECTOR)
+            continue;
         if (op->kind == FERRY_KIND_GATEWAY) {
             gateways = true;
             ferry_linux_gateway_prepare(a, i);
@@ -479,7 +481,9 @@ int ferry_linux_apply(struct ferry_driver *driver, struct ferry_op *ops, size_t 
     }
     ferry_linux_batch_init(&a.batch, a.d, answer, &a);
     for (size_t i = 0; i < n; i++) {
-        if (ops[i].kind == FERRY_KIND_GATEWAY)
+        if (ops[i].kind == FERRY_KIND_SELECTOR)
+            ferry_linux_apply_refuse(&a, i, FERRY_REFUSED, "this driver changes no VPN tunnels");
+        else if (ops[i].kind == FERRY_KIND_GATEWAY)
             ferry_linux_gateway_turn(&a, i);
         else
             turn(&a, i);

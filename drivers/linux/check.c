@@ -193,7 +193,8 @@ static void check_forwarding(struct checker *c, const struct ferry_op *op)
     if (!op->after || (op->kind == FERRY_KIND_ROUTE && op->after->type != FERRY_UNICAST) ||
         c->forwards[v6].told)
         return;
-    bool attaches = op->kind == FERRY_KIND_GATEWAY && op->interface;
+    bool attaches =
+        op->kind == FERRY_KIND_GATEWAY && op->interface && ferry_linux_ifindex(c->d, op->interface) != 0;
     int in = attaches ? (int)ferry_linux_ifindex(c->d, op->interface) : c->forwards[v6].in;
     bool all = c->forwards[v6].known || netconf(c, family, NETCONFA_IFINDEX_ALL, NETCONFA_FORWARDING, 1);
     bool own = in == c->forwards[v6].in || netconf(c, family, in, NETCONFA_FORWARDING, 1);
@@ -373,6 +374,11 @@ int ferry_linux_check(struct ferry_driver *driver, struct ferry_op *ops, size_t 
         struct ferry_op *op = &ops[i];
         op->outcome = FERRY_DONE;
         ferry_op_clear(op);
+        if (op->kind == FERRY_KIND_SELECTOR) {
+            refuse(&c, op, "the driver %s changes no VPN tunnels; `plan --format native` has the commands",
+                   c.d->base.ops->type);
+            continue;
+        }
         check_forwarding(&c, op);
         if (op->kind == FERRY_KIND_GATEWAY) {
             check_gateway(&c, op);

@@ -2,6 +2,8 @@
  * SPDX-License-Identifier: MIT */
 #include "native.h"
 
+#include <ferry/tunnel.h>
+
 #include <arpa/inet.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -229,6 +231,8 @@ int ferry_linux_native(const struct ferry_driver_config *config, const struct fe
     struct ferry_text t = {.buf = buf, .size = size};
     if (size)
         buf[0] = '\0';
+    if (op->kind == FERRY_KIND_SELECTOR)
+        return ferry_selector_native(op, buf, size);
     if (op->kind == FERRY_KIND_ROUTE)
         say_route_op(&t, config, op);
     else

@@ -185,6 +185,7 @@ static uint8_t kernel_type(enum ferry_entry_type type)
     case FERRY_GATEWAY:
     case FERRY_ANNOUNCEMENT: /* never asked */
     case FERRY_DNS:
+    case FERRY_TRAFFIC_SELECTOR:
     case FERRY_UNICAST:
         break;
     }

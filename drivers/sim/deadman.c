@@ -2,7 +2,7 @@
  *
  *   {"id": TX, "state": "armed" | "confirmed" | "fired" | "none", "deadline_us": N, "done": N, "from": S, "to": S, "steps": [
  *     {"delay": SECONDS, "gone": [{"prefix", "kind", "table", "metric"}, …],
- *      "routes": [as in the state file], "gateways": [likewise], "announcements": [likewise]}, …]}
+ *      "routes": [as in the state file], "gateways": [likewise], "announcements": [likewise], "selectors": [likewise]}, …]}
  *
  * SPDX-License-Identifier: MIT */
 #include "table.h"
@@ -42,6 +42,8 @@ static void take_op(struct ferry_sim_undo *step, const struct ferry_op *op)
         ferry_sim_table_attach(&step->put, &op->prefix, &place, op->after);
     } else if (op->after && op->kind == FERRY_KIND_ANNOUNCEMENT) {
         ferry_sim_table_announce(&step->put, &op->prefix, op->after);
+    } else if (op->after && op->kind == FERRY_KIND_SELECTOR) {
+        ferry_sim_table_select(&step->put, &op->prefix, op->metric, op->after);
     } else if (op->after) {
         ferry_sim_table_set(&step->put, &op->prefix, table, op->metric, op->after);
     } else {
@@ -78,6 +80,8 @@ static void run(const struct ferry_sim_undo *step, struct ferry_sim_table *table
             ferry_sim_table_attach(table, &key->prefix, NULL, NULL);
         else if (key->kind == FERRY_KIND_ANNOUNCEMENT)
             ferry_sim_table_announce(table, &key->prefix, NULL);
+        else if (key->kind == FERRY_KIND_SELECTOR)
+            ferry_sim_table_select(table, &key->prefix, key->metric, NULL);
         else if (ferry_sim_table_find(table, &key->prefix))
             ferry_sim_table_set(table, &key->prefix, key->table, key->metric, NULL);
     }
@@ -90,6 +94,8 @@ static void run(const struct ferry_sim_undo *step, struct ferry_sim_table *table
             ferry_sim_table_attach(table, &slot->prefix, &slot->place, &slot->attachment);
         if (slot->announced)
             ferry_sim_table_announce(table, &slot->prefix, &slot->announcement);
+        for (size_t k = 0; k < slot->n_selectors; k++)
+            ferry_sim_table_select(table, &slot->prefix, slot->selectors[k].metric, &slot->selectors[k]);
     }
 }
 
@@ -162,6 +168,13 @@ static void put_step(FILE *f, const struct ferry_sim_undo *step)
             fputs(between, f);
             ferry_sim_put_announcement(f, step->put.slots[i]);
         }
+    fputs("],\n\"selectors\": [", f);
+    between = "";
+    for (size_t i = 0; i < step->put.n; i++)
+        for (size_t k = 0; k < step->put.slots[i]->n_selectors; k++, between = ", ") {
+            fputs(between, f);
+            ferry_sim_put_selector(f, &step->put.slots[i]->prefix, &step->put.slots[i]->selectors[k]);
+        }
     fputs("]}", f);
 }
 
@@ -199,7 +212,7 @@ static int load_key(struct ferry_json *doc, uint32_t v, struct ferry_sim_undo *s
     int64_t kind = 0, table = 0, metric = 0;
     int r = ferry_sim_get_prefix(doc, v, &key.prefix, err);
     if (r == 0)
-        r = ferry_json_need_int(doc, v, "kind", 0, FERRY_KIND_ANNOUNCEMENT, &kind, err);
+        r = ferry_json_need_int(doc, v, "kind", 0, FERRY_KIND_SELECTOR, &kind, err);
     if (r == 0)
         r = ferry_json_need_int(doc, v, "table", 0, UINT32_MAX, &table, err);
     if (r == 0)
@@ -231,6 +244,9 @@ static int load_step(struct ferry_json *doc, uint32_t v, struct ferry_sim_undo *
     FERRY_JSON_EACH(doc, ferry_json_get(doc, v, "announcements"), announcement)
     if (r == 0)
         r = ferry_sim_load_announcement(doc, announcement, &step->put, err);
+    FERRY_JSON_EACH(doc, ferry_json_get(doc, v, "selectors"), selector)
+    if (r == 0)
+        r = ferry_sim_load_selector(doc, selector, &step->put, err);
     return r;
 }
 

@@ -4,7 +4,8 @@
  *    "gateways": [{"prefix", "interface", "address" | "via", "table", "native"}, …],
  *    "routes": [{"prefix", "type", "table", "metric", "protocol", "nexthops": [{"via", "dev", "weight",
  * "onlink"}], "native"}, …],
- *    "announcements": [{"prefix", "protocol", "native"}, …]}
+ *    "announcements": [{"prefix", "protocol", "native"}, …],
+ *    "selectors": [{"prefix", "side", "tunnel"}, …]}
  *
  * Members that say nothing (table main, weight 1, no native bytes …) are left out.  A gateway that names no
  * place is taken for whichever is asked about.
@@ -112,6 +113,17 @@ void ferry_sim_put_announcement(FILE *f, const struct ferry_sim_slot *slot)
     fputc('}', f);
 }
 
+static void put_selectors(FILE *f, const struct ferry_sim_table *table)
+{
+    const char *between = "],\n\"selectors\": [\n";
+    for (size_t i = 0; i < table->n; i++)
+        for (size_t k = 0; k < table->slots[i]->n_selectors; k++) {
+            fputs(between, f);
+            ferry_sim_put_selector(f, &table->slots[i]->prefix, &table->slots[i]->selectors[k]);
+            between = ",\n";
+        }
+}
+
 /* Left out where there are none. */
 static void put_announcements(FILE *f, const struct ferry_sim_table *table)
 {
@@ -154,6 +166,7 @@ static void put_document(FILE *f, const char *router, const struct ferry_sim_tab
         }
     }
     put_announcements(f, table);
+    put_selectors(f, table);
     fputs("]}\n", f);
 }
 
@@ -376,7 +389,8 @@ int ferry_sim_load_announcement(struct ferry_json *doc, uint32_t v, struct ferry
 
 static int load_document(struct ferry_json *doc, struct ferry_sim_table *table, struct ferry_err *err)
 {
-    uint32_t interfaces = FERRY_JSON_NONE, announcements = FERRY_JSON_NONE, gateways, routes;
+    uint32_t interfaces = FERRY_JSON_NONE, announcements = FERRY_JSON_NONE, selectors = FERRY_JSON_NONE,
+             gateways, routes;
     int r = ferry_json_want(doc, FERRY_JSON_ROOT, FERRY_JSON_OBJECT, err);
     if (r == 0)
         r = ferry_json_opt(doc, FERRY_JSON_ROOT, "interfaces", FERRY_JSON_ARRAY, &interfaces, err);
@@ -386,6 +400,8 @@ static int load_document(struct ferry_json *doc, struct ferry_sim_table *table, 
         r = ferry_json_need(doc, FERRY_JSON_ROOT, "routes", FERRY_JSON_ARRAY, &routes, err);
     if (r == 0)
         r = ferry_json_opt(doc, FERRY_JSON_ROOT, "announcements", FERRY_JSON_ARRAY, &announcements, err);
+    if (r == 0)
+        r = ferry_json_opt(doc, FERRY_JSON_ROOT, "selectors", FERRY_JSON_ARRAY, &selectors, err);
     if (r < 0)
         return r;
     FERRY_JSON_EACH(doc, interfaces, v)
@@ -411,6 +427,12 @@ static int load_document(struct ferry_json *doc, struct ferry_sim_table *table, 
     FERRY_JSON_EACH(doc, announcements, v)
     {
         r = ferry_sim_load_announcement(doc, v, table, err);
+        if (r < 0)
+            return r;
+    }
+    FERRY_JSON_EACH(doc, selectors, v)
+    {
+        r = ferry_sim_load_selector(doc, v, table, err);
         if (r < 0)
             return r;
     }

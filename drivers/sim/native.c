@@ -2,6 +2,8 @@
  * SPDX-License-Identifier: MIT */
 #include "sim.h"
 
+#include <ferry/tunnel.h>
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -94,6 +96,8 @@ int ferry_sim_native(const struct ferry_driver_config *config, const struct ferr
     (void)config;
     if (size)
         *buf = '\0';
+    if (op->kind == FERRY_KIND_SELECTOR)
+        return ferry_selector_native(op, buf, size);
     if (op->kind == FERRY_KIND_GATEWAY)
         put_gateway(&t, op);
     else if (op->kind == FERRY_KIND_ANNOUNCEMENT)

@@ -141,6 +141,23 @@ static void apply_announcement(struct ferry_sim_table *table, struct ferry_op *o
     op->outcome = FERRY_DONE;
 }
 
+static void apply_selector(struct ferry_sim_table *table, struct ferry_op *op, bool write)
+{
+    const struct ferry_sim_slot *slot = ferry_sim_table_find(table, &op->prefix);
+    const struct ferry_entry *found = slot ? ferry_sim_slot_selector(slot, op->metric) : NULL;
+    if (!ferry_entry_equal(found, op->before, FERRY_CMP_EXACT)) {
+        stale(op, write, NULL, found, NULL);
+        return;
+    }
+    if (op->after && (op->after->type != FERRY_TRAFFIC_SELECTOR || op->after->metric != op->metric)) {
+        refuse(op, "what is no selector of this tunnel cannot stand for one", "");
+        return;
+    }
+    if (write)
+        ferry_sim_table_select(table, &op->prefix, op->metric, op->after);
+    op->outcome = FERRY_DONE;
+}
+
 void ferry_sim_table_op(struct ferry_sim_table *table, struct ferry_op *op, bool write)
 {
     op->outcome = FERRY_UNKNOWN;
@@ -149,6 +166,8 @@ void ferry_sim_table_op(struct ferry_sim_table *table, struct ferry_op *op, bool
         apply_gateway(table, op, write);
     else if (op->kind == FERRY_KIND_ANNOUNCEMENT)
         apply_announcement(table, op, write);
+    else if (op->kind == FERRY_KIND_SELECTOR)
+        apply_selector(table, op, write);
     else
         apply_route(table, op, write);
 }

@@ -91,6 +91,8 @@ static void read_exact(const struct ferry_sim_table *table, const struct answer 
     for (size_t i = 0; i < slot->n_routes; i++)
         if (slot->routes[i].table == answer->table)
             add(answer, &slot->prefix, FERRY_EXACT, &slot->routes[i]);
+    for (size_t i = 0; i < slot->n_selectors; i++)
+        add(answer, &slot->prefix, FERRY_EXACT, &slot->selectors[i]);
     if (slot->announced)
         add(answer, &slot->prefix, FERRY_EXACT, &slot->announcement);
 }

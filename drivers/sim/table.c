@@ -1,6 +1,6 @@
 /* What a simulated router holds; see table.h.
  *
- *  1. A slot is never empty: it has a route, an attachment or an announcement.
+ *  1. A slot is never empty: it has a route, an attachment, an announcement or a selector.
  *  2. lengths[] counts exactly the slots.
  *
  * SPDX-License-Identifier: MIT */
@@ -44,6 +44,9 @@ static void slot_free(struct ferry_sim_slot *slot)
     free(slot->routes);
     entry_clear(&slot->attachment);
     entry_clear(&slot->announcement);
+    for (size_t i = 0; i < slot->n_selectors; i++)
+        entry_clear(&slot->selectors[i]);
+    free(slot->selectors);
     free(slot);
 }
 
@@ -100,7 +103,7 @@ static void drop_if_empty(struct ferry_sim_table *table, const struct ferry_pref
 {
     size_t i = position(table, prefix);
     struct ferry_sim_slot *slot = table->slots[i];
-    if (slot->n_routes || slot->attached || slot->announced)
+    if (slot->n_routes || slot->attached || slot->announced || slot->n_selectors)
         return;
     --*length_count(table, prefix);
     table->n--;
@@ -206,6 +209,10 @@ void ferry_sim_table_seed(struct ferry_sim_table *table, const struct ferry_fib_
         for (size_t i = 0; i < e->n_nexthops; i++)
             ferry_sim_table_add_device(table, e->nexthops[i].dev);
     }
+    if (e->type == FERRY_TRAFFIC_SELECTOR) {
+        ferry_sim_table_select(table, &item->prefix, e->metric, e);
+        return;
+    }
     if (e->type == FERRY_ANNOUNCEMENT) {
         ferry_sim_table_announce(table, &item->prefix, e);
         return;
@@ -222,6 +229,38 @@ void ferry_sim_table_seed(struct ferry_sim_table *table, const struct ferry_fib_
         *(inside ? &place.address : &place.via) = hop->via;
     }
     ferry_sim_table_attach(table, &item->prefix, &place, e);
+}
+
+const struct ferry_entry *ferry_sim_slot_selector(const struct ferry_sim_slot *slot, uint32_t key)
+{
+    for (size_t i = 0; i < slot->n_selectors; i++)
+        if (slot->selectors[i].metric == key)
+            return &slot->selectors[i];
+    return NULL;
+}
+
+void ferry_sim_table_select(struct ferry_sim_table *table, const struct ferry_prefix *prefix, uint32_t key,
+                            const struct ferry_entry *e)
+{
+    struct ferry_sim_slot *slot = e ? find_or_add(table, prefix) : ferry_sim_table_find(table, prefix);
+    size_t i = 0;
+    while (slot && i < slot->n_selectors && slot->selectors[i].metric != key)
+        i++;
+    if (!slot || (!e && i == slot->n_selectors))
+        return;
+    if (i == slot->n_selectors) {
+        FERRY_GROW(slot->selectors, slot->n_selectors);
+        slot->n_selectors++;
+    } else {
+        entry_clear(&slot->selectors[i]);
+    }
+    if (e) {
+        entry_copy(&slot->selectors[i], e);
+        return;
+    }
+    slot->n_selectors--;
+    memmove(slot->selectors + i, slot->selectors + i + 1, (slot->n_selectors - i) * sizeof *slot->selectors);
+    drop_if_empty(table, prefix);
 }
 
 void ferry_sim_table_announce(struct ferry_sim_table *table, const struct ferry_prefix *prefix,

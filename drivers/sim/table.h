@@ -24,6 +24,8 @@ struct ferry_sim_slot {
     struct ferry_entry attachment; /* FERRY_GATEWAY with its native bytes */
     bool announced;
     struct ferry_entry announcement; /* where `announced` */
+    struct ferry_entry *selectors;   /* of tunnels; at most one a key, which is the metric */
+    size_t n_selectors;
 };
 
 /* Slots sorted by ferry_prefix_compare, so that what lies within a prefix stands right after it. */
@@ -48,6 +50,10 @@ void ferry_sim_table_attach(struct ferry_sim_table *table, const struct ferry_pr
 /* Announces (copies), or withdraws where `e` is NULL. */
 void ferry_sim_table_announce(struct ferry_sim_table *table, const struct ferry_prefix *prefix,
                               const struct ferry_entry *e);
+/* Sets (copies) or, with `e` NULL, removes the selector of this key. */
+void ferry_sim_table_select(struct ferry_sim_table *table, const struct ferry_prefix *prefix, uint32_t key,
+                            const struct ferry_entry *e);
+const struct ferry_entry *ferry_sim_slot_selector(const struct ferry_sim_slot *slot, uint32_t key);
 /* Takes over one item of `initial`. */
 void ferry_sim_table_seed(struct ferry_sim_table *table, const struct ferry_fib_item *item);
 /* Whether a route may name the device: unknown devices are refused where any are known. */
@@ -79,8 +85,11 @@ void ferry_sim_put_string(FILE *f, const char *s);
 void ferry_sim_put_route(FILE *f, const struct ferry_prefix *prefix, const struct ferry_entry *e);
 void ferry_sim_put_gateway(FILE *f, const struct ferry_sim_slot *slot);
 void ferry_sim_put_announcement(FILE *f, const struct ferry_sim_slot *slot);
+void ferry_sim_put_selector(FILE *f, const struct ferry_prefix *prefix, const struct ferry_entry *e);
 int ferry_sim_load_announcement(struct ferry_json *doc, uint32_t v, struct ferry_sim_table *table,
                                 struct ferry_err *err) FERRY_MUST_CHECK;
+int ferry_sim_load_selector(struct ferry_json *doc, uint32_t v, struct ferry_sim_table *table,
+                            struct ferry_err *err) FERRY_MUST_CHECK;
 int ferry_sim_get_prefix(struct ferry_json *doc, uint32_t v, struct ferry_prefix *ret,
                          struct ferry_err *err) FERRY_MUST_CHECK;
 int ferry_sim_load_route(struct ferry_json *doc, uint32_t v, struct ferry_sim_table *table,

@@ -11,11 +11,17 @@
 #include <ferry/env.h>
 #include <ferry/fib.h>
 
-enum ferry_kind { FERRY_KIND_ROUTE, FERRY_KIND_GATEWAY, FERRY_KIND_ANNOUNCEMENT, FERRY_KIND_DNS };
+enum ferry_kind {
+    FERRY_KIND_ROUTE,
+    FERRY_KIND_GATEWAY,
+    FERRY_KIND_ANNOUNCEMENT,
+    FERRY_KIND_DNS,
+    FERRY_KIND_SELECTOR,
+};
 enum ferry_kind ferry_entry_kind(const struct ferry_entry *e);
-const char *ferry_kind_name(enum ferry_kind kind); /* "route", "gateway", "announcement", "dns" */
-/* Whether an entry stands under this key; of gateways and announcements a router has one a prefix, of record sets a name
- * server one a name and type (`metric`). */
+const char *ferry_kind_name(enum ferry_kind kind); /* "route", "gateway", "announcement", "dns", "selector" */
+/* Whether an entry stands under this key; of gateways and announcements a router has one a prefix, of traffic selectors one
+ * a tunnel and side, of record sets a name server one a name and type (`metric` both). */
 bool ferry_entry_has_key(const struct ferry_entry *e, enum ferry_kind kind, uint32_t table, uint32_t metric);
 
 /* UNKNOWN is 0, so that a forgotten initialisation is safe. */

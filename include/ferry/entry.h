@@ -35,6 +35,10 @@ enum ferry_entry_type {
     /* A record set of a name server (ferry/dns.h): `metric` is its type's number, `native` what it says.  Forwards
      * nothing, and stands in no stack with anything else. */
     FERRY_DNS,
+    /* A policy-based VPN tunnel of the router carries the prefix: in `native` the tunnel (ferry/tunnel.h), in `protocol`
+     * the side (FERRY_SIDE_LOCAL, FERRY_SIDE_REMOTE), in `metric` the key that follows from both; table 0.  Forwards
+     * nothing: in every stack after the routes, before an announcement. */
+    FERRY_TRAFFIC_SELECTOR,
 };
 
 struct ferry_nexthop {
@@ -75,6 +79,8 @@ const char *ferry_entry_type_name(enum ferry_entry_type type);
 /* Whether a routing protocol (RTPROT_BGP, RTPROT_OSPF) made this route and will change it by itself: nobody
  * writes it, and where something better lies above it, nobody compares it.  False for NULL. */
 bool ferry_entry_dynamic(const struct ferry_entry *e);
+/* Whether packets could be forwarded by it: neither an announcement nor a record set nor a traffic selector. */
+bool ferry_entry_forwards(const struct ferry_entry *e);
 /* 0 where the name is unknown. */
 enum ferry_entry_type ferry_entry_type_parse(const char *name);
 /* "static", "kernel", "ferry", … or the number; rt_protos of linux/rtnetlink.h.  Returns buf. */
@@ -83,12 +89,12 @@ const char *ferry_protocol_name(uint8_t protocol, char buf[static 16]);
 int ferry_protocol_parse(const char *text, uint8_t *ret, struct ferry_err *err) FERRY_MUST_CHECK;
 
 /* All entries of one router for one prefix, best first: a gateway, then routes by ascending metric, then
- * an announcement.  Never empty: nothing is NULL. */
+ * traffic selectors, then an announcement.  Never empty: nothing is NULL. */
 struct ferry_stack {
     uint32_t n;
     const struct ferry_entry *entries[];
 };
-/* The entry that forwards; NULL for NULL, and where there are announcements alone. */
+/* The entry that forwards; NULL for NULL, and where nothing in it forwards. */
 const struct ferry_entry *ferry_stack_best(const struct ferry_stack *stack);
 
 /* Interns entries and stacks: equal values are the same pointer, valid until the pool is freed.

@@ -7,15 +7,16 @@
 
 enum ferry_violation {
     FERRY_SAFE = 0,
-    FERRY_LOOP,       /* a forwarding loop */
-    FERRY_TWO_SITES,  /* attached, or announced, at two sites at once */
-    FERRY_LOST,       /* a router that delivered does not, outside detach and attach */
-    FERRY_FALLS,      /* a router falls through to a covering prefix */
-    FERRY_UNPINNED,   /* a router follows BGP or OSPF while what they know of the prefix changes */
-    FERRY_LOST_SITE,  /* packets may get to a site that is lost, and may be active, while another is */
-    FERRY_MISMATCH,   /* a `before` is not what the state holds there */
-    FERRY_FOREIGN,    /* a change outside of the moved subnets' keys */
-    FERRY_UNFINISHED, /* the end is not: attached at `to` alone, delivered from everywhere */
+    FERRY_LOOP,          /* a forwarding loop */
+    FERRY_TWO_SITES,     /* attached, or announced, at two sites at once */
+    FERRY_LOST,          /* a router that delivered does not, outside detach and attach */
+    FERRY_FALLS,         /* a router falls through to a covering prefix */
+    FERRY_UNPINNED,      /* a router follows BGP or OSPF while what they know of the prefix changes */
+    FERRY_LOST_SITE,     /* packets may get to a site that is lost, and may be active, while another is */
+    FERRY_MISMATCH,      /* a `before` is not what the state holds there */
+    FERRY_FOREIGN,       /* a change outside of the moved subnets' keys */
+    FERRY_UNFINISHED,    /* the end is not: attached at `to` alone, delivered from everywhere */
+    FERRY_LOCAL_NETWORK, /* a tunnel takes the prefix away from a site while it is attached there */
 };
 const char *ferry_violation_name(enum ferry_violation v); /* "loop", "two-sites", … : rule names */
 

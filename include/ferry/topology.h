@@ -82,9 +82,26 @@ struct ferry_end {
     uint32_t router, interface;
 };
 
+enum ferry_link_kind {
+    FERRY_LINK_DIRECT,
+    FERRY_LINK_VPN,        /* route-based: carries whatever is routed into it */
+    FERRY_LINK_VPN_POLICY, /* carries what its traffic selectors name */
+};
+const char *ferry_link_kind_name(enum ferry_link_kind kind); /* "direct", "vpn", "vpn-policy" */
+
+/* A prefix that a gateway sends into its tunnel whatever moves: what VPN gateways call a local network. */
+struct ferry_local_network {
+    struct ferry_prefix prefix;
+    char *where; /* "FILE:LINE:COLUMN: POINTER" */
+};
+
 struct ferry_link {
     struct ferry_end a, b;
     uint32_t cost_ab, cost_ba; /* positive */
+    enum ferry_link_kind kind;
+    char *tunnel[2]; /* of a vpn-policy: its name at `a` and at `b` (ferry/tunnel.h) */
+    struct ferry_local_network *local_networks[2]; /* likewise */
+    size_t n_local_networks[2];
 };
 
 /* A place where a subnet can be attached. */

@@ -33,6 +33,15 @@ BGP_CASES = {
     "bgp-undo.txt": MOVE + ["--reverse"],
 }
 
+# Woodgrove: policy-based VPNs.
+WOODGROVE = ["plan", "--move", "apps=cloud"]
+WOODGROVE_CASES = {
+    "woodgrove.txt": WOODGROVE,
+    "woodgrove.sh": WOODGROVE + ["--format", "native"],
+    "woodgrove.json": WOODGROVE + ["--format", "json"],
+    "woodgrove-undo.sh": WOODGROVE + ["--reverse", "--format", "native"],
+}
+
 
 def ferry(state_dir, *argv):
     env = dict(os.environ, LC_ALL="C.UTF-8", FERRY_COLOR="never", FERRY_STATE_DIR=str(state_dir))
@@ -71,6 +80,13 @@ def test_bgp(name, tmp_path):
     compare(name, without_hashes(done.stdout))
 
 
+@pytest.mark.parametrize("name", WOODGROVE_CASES)
+def test_woodgrove(name, tmp_path):
+    done = ferry(tmp_path, "-t", "../../topologies/woodgrove.json", *WOODGROVE_CASES[name])
+    assert (done.returncode, done.stderr) == (0, "")
+    compare(name, without_hashes(done.stdout))
+
+
 def test_proof(tmp_path):
     plan = tmp_path / "move.plan"
     assert ferry(tmp_path, "-t", "three-site-sim.json", *MOVE, "--out", str(plan)).returncode == 0
@@ -80,6 +96,6 @@ def test_proof(tmp_path):
 
 
 def test_native_is_a_shell_script(tmp_path):
-    for name in ("move.sh", "undo.sh"):
+    for name in ("move.sh", "undo.sh", "woodgrove.sh", "woodgrove-undo.sh"):
         done = subprocess.run(["sh", "-n", os.path.join(HERE, name)], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
