@@ -68,6 +68,15 @@ bool ferry_load_is_link_local(const struct ferry_addr *a);
 
 void ferry_load_routers(struct ferry_loader *l, uint32_t array);
 void ferry_load_links(struct ferry_loader *l, uint32_t array);
+/* How an interface is made that a gateway brings along (load_devices.c); the check once all of the router's are known. */
+void ferry_load_make(struct ferry_loader *l, uint32_t object, struct ferry_interface *interface);
+void ferry_load_check_make(struct ferry_loader *l, uint32_t object, const struct ferry_router *router,
+                           const struct ferry_interface *interface);
+/* The new interface PARENT.ID of a router, where the name is one, else FERRY_NONE. */
+uint32_t ferry_load_vlan_of_name(struct ferry_loader *l, uint32_t router, const char *name);
+/* What a gateway, loaded so far, brings along: its interface, rules. */
+void ferry_load_brought(struct ferry_loader *l, uint32_t object, const struct ferry_subnet *subnet,
+                        struct ferry_gateway *gateway);
 /* Kind, tunnel and local networks of a link (load_tunnels.c); `ends_known`: its ends are good ones. */
 void ferry_load_tunnel(struct ferry_loader *l, uint32_t object, uint32_t index, bool ends_known);
 /* Rule local-network, after the subnets. */

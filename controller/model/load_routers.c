@@ -130,7 +130,7 @@ static void load_addresses(struct ferry_loader *l, uint32_t object, uint32_t rou
 static void load_interface(struct ferry_loader *l, uint32_t object, uint32_t router, struct ferry_map *names,
                            struct ferry_interface *interface)
 {
-    static const char *const keys[] = {"name", "addresses", NULL};
+    static const char *const keys[] = {"name", "addresses", "vlan", "bridge", NULL};
     const char *name = NULL;
     if (ferry_json_want(l->doc, object, FERRY_JSON_OBJECT, &l->err) < 0)
         return;
@@ -149,6 +149,7 @@ static void load_interface(struct ferry_loader *l, uint32_t object, uint32_t rou
             memcpy(interface->name, name, strlen(name) + 1);
     }
     load_addresses(l, object, router, interface);
+    ferry_load_make(l, object, interface);
 }
 
 static void load_interfaces(struct ferry_loader *l, uint32_t object, uint32_t index,
@@ -165,6 +166,9 @@ static void load_interfaces(struct ferry_loader *l, uint32_t object, uint32_t in
             return;
         load_interface(l, v, index, &names, &router->interfaces[router->n_interfaces++]);
     }
+    size_t i = 0;
+    FERRY_JSON_EACH(l->doc, array, v)
+    ferry_load_check_make(l, v, router, &router->interfaces[i++]);
 }
 
 /* ---- Routers. ---- */

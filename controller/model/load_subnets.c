@@ -174,6 +174,9 @@ static bool load_place(struct ferry_loader *l, uint32_t object, struct ferry_gat
             gateway->interface = (uint32_t)i;
     if (!name || gateway->interface != FERRY_NONE)
         return true;
+    gateway->interface = ferry_load_vlan_of_name(l, gateway->router, name);
+    if (gateway->interface != FERRY_NONE)
+        return true;
     ferry_json_error(l->doc, ferry_json_get(l->doc, object, "interface"), &l->err,
                      "router '%s' has no interface '%.80s'", router->name, name);
     return false;
@@ -182,7 +185,7 @@ static bool load_place(struct ferry_loader *l, uint32_t object, struct ferry_gat
 static void load_gateway(struct ferry_loader *l, uint32_t object, const struct ferry_prefix *subnet,
                          struct ferry_gateway *gateway)
 {
-    static const char *const keys[] = {"router", "interface", "address", "via", NULL};
+    static const char *const keys[] = {"router", "interface", "address", "via", "rules", NULL};
     gateway->router = FERRY_NONE;
     if (ferry_json_want(l->doc, object, FERRY_JSON_OBJECT, &l->err) < 0)
         return;
@@ -227,6 +230,8 @@ static bool load_gateways(struct ferry_loader *l, uint32_t object, struct ferry_
             return false;
         size_t index = subnet->n_gateways++;
         load_gateway(l, v, prefix_known ? &subnet->prefix : NULL, &subnet->gateways[index]);
+        if (subnet->gateways[index].router != FERRY_NONE)
+            ferry_load_brought(l, v, subnet, &subnet->gateways[index]);
         check_twice(l, v, subnet, &routers, index);
     }
     return l->findings->n == before;

@@ -2,14 +2,37 @@
  * SPDX-License-Identifier: MIT */
 #include "plan/plan_parse.h"
 
+#include <ferry/device.h>
+
+#include <stdio.h>
 #include <string.h>
 
 enum { SUBNETS_MAX = 1000000 };
 
+/* What it brings along. */
+static int parse_brought(struct parsing *p, uint32_t v, struct ferry_gateway *ret, struct ferry_err *err)
+{
+    const char *make = "";
+    struct ferry_device device;
+    int r = ferry_json_opt_string(p->doc, v, "make", &make, err);
+    if (r == 0)
+        r = ferry_json_opt_bool(p->doc, v, "rules", &ret->rules, err);
+    if (r < 0)
+        return r;
+    if (*make && !ferry_device_parse(make, &device))
+        return ferry_json_error(p->doc, ferry_json_get(p->doc, v, "make"), err,
+                                "'%.80s' is neither 'vlan PARENT ID' nor 'bridge PORT …'", make);
+    if ((*make || ret->rules) && ret->via.family)
+        return ferry_json_error(p->doc, v, err, "only a connected gateway brings something along");
+    snprintf(ret->make, sizeof ret->make, "%s", make);
+    return 0;
+}
+
 static int parse_gateway(struct parsing *p, uint32_t v, const struct ferry_plan_subnet *subnet,
                          struct ferry_plan_gateway *ret, struct ferry_err *err)
 {
-    static const char *const known[] = {"router", "interface", "address", "via", "native", NULL};
+    static const char *const known[] = {"router", "interface", "address", "via",
+                                        "make",   "rules",     "native",  NULL};
     const char *name;
     uint32_t at, router = 0;
     int r = ferry_json_want(p->doc, v, FERRY_JSON_OBJECT, err);
@@ -40,6 +63,9 @@ static int parse_gateway(struct parsing *p, uint32_t v, const struct ferry_plan_
         return ferry_json_error(p->doc, v, err, "a gateway needs either an address or a via");
     if (via == FERRY_JSON_NONE && !ret->interface[0])
         return ferry_json_error(p->doc, v, err, "a gateway with an address needs an interface");
+    r = parse_brought(p, v, &ret->gateway, err);
+    if (r < 0)
+        return r;
     at = ferry_json_get(p->doc, v, "native");
     if (at != FERRY_JSON_NONE) {
         FERRY_AUTOFREE uint8_t *native = NULL;

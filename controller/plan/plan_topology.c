@@ -55,7 +55,8 @@ static bool same_gateway(const struct ferry_topology *t, const struct ferry_plan
                          const struct ferry_gateway *g)
 {
     return g && ferry_prefix_equal(&p->gateway.address, &g->address) &&
-           ferry_addr_equal(&p->gateway.via, &g->via) && strcmp(p->interface, interface_name(t, g)) == 0;
+           ferry_addr_equal(&p->gateway.via, &g->via) && strcmp(p->interface, interface_name(t, g)) == 0 &&
+           strcmp(p->gateway.make, g->make) == 0 && p->gateway.rules == g->rules;
 }
 
 static void fill_gateways(struct ferry_plan_subnet *p, const struct ferry_topology *t,

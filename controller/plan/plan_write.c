@@ -361,6 +361,13 @@ static void write_gateway(struct out *o, const struct ferry_plan *plan, const st
         member(o, "address", ferry_prefix_text(&g->gateway.address, text));
     if (g->gateway.via.family)
         member(o, "via", ferry_addr_text(&g->gateway.via, text));
+    if (g->gateway.make[0])
+        member(o, "make", g->gateway.make);
+    if (g->gateway.rules) {
+        key(o, "rules");
+        item(o);
+        puts_(o, "true");
+    }
     if (g->attached)
         write_native(o, g->attached);
     close_(o, "}");

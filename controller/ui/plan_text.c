@@ -78,6 +78,10 @@ static void print_gateway(const struct ferry_plan *plan, const struct ferry_chan
         fprintf(f, " %s", ferry_prefix_text(&gateway->gateway.address, buf));
     if (gateway && gateway->interface[0])
         fprintf(f, " on %s", gateway->interface);
+    if (gateway && gateway->gateway.make[0])
+        fprintf(f, " (%s)", gateway->gateway.make);
+    if (gateway && gateway->gateway.rules)
+        fputs(" with its rules", f);
 }
 
 static void print_change(const struct ui *ui, const struct ferry_plan *plan, const struct ferry_change *c,

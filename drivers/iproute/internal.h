@@ -28,7 +28,9 @@ struct ferry_iproute_answer {
 struct ferry_iproute_link {
     char name[FERRY_DEV_LEN];
     unsigned index;
-    int flags; /* IFF_UP, IFF_RUNNING */
+    int flags;      /* IFF_UP, IFF_RUNNING */
+    uint32_t group; /* 0: one that is not a number, too */
+    bool enslaved;
 };
 
 struct ferry_iproute {
@@ -98,6 +100,11 @@ int ferry_iproute_tell(struct ferry_iproute *d, const struct ferry_iproute_answe
                        const char *interface, void (*each)(void *ctx, struct nlmsghdr *answer), void *ctx,
                        struct ferry_err *err) FERRY_MUST_CHECK;
 void ferry_iproute_send(struct ferry_linux_batch *b, bool last);
+/* What gateways bring along (device.c). */
+int ferry_iproute_refresh(struct ferry_linux *base, struct ferry_err *err);
+int ferry_iproute_link(struct ferry_linux *base, const char *name, uint32_t *ret_group, uint32_t *ret_master,
+                       struct ferry_err *err);
+int ferry_iproute_run(struct ferry_linux *base, const char *lines, struct ferry_err *err);
 int ferry_iproute_writable(const struct ferry_entry *entry, struct ferry_err *err);
 
 /* ---- The slots (slots.c, lan.c, undo.c). ---- */

@@ -261,5 +261,8 @@ const struct ferry_linux_means ferry_iproute_means = {
     .lan_probe = ferry_iproute_probe,
     .look = ferry_iproute_look,
     .send = ferry_iproute_send,
+    .refresh = ferry_iproute_refresh,
+    .link = ferry_iproute_link,
+    .run = ferry_iproute_run,
     .writable = ferry_iproute_writable,
 };

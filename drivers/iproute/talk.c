@@ -231,12 +231,16 @@ static int hear_link(struct ferry_iproute *d, struct ferry_json *doc, uint32_t o
 {
     struct ferry_iproute_link link = {.flags = IFF_RUNNING};
     uint32_t flags = FERRY_JSON_NONE;
-    const char *name, *word;
+    const char *name, *word, *group = "";
     int64_t index;
     if (ferry_json_need_string(doc, object, "ifname", &name, err) < 0 ||
         ferry_json_need_int(doc, object, "ifindex", 1, INT32_MAX, &index, err) < 0 ||
         ferry_json_need(doc, object, "flags", FERRY_JSON_ARRAY, &flags, err) < 0)
         return -FERRY_EIO;
+    if (ferry_json_opt_string(doc, object, "group", &group, err) < 0)
+        return -FERRY_EIO;
+    link.group = strspn(group, "0123456789") == strlen(group) ? (uint32_t)strtoul(group, NULL, 10) : 0;
+    link.enslaved = ferry_json_get(doc, object, "master") != FERRY_JSON_NONE;
     if (strlen(name) >= sizeof link.name)
         return ferry_error(err, FERRY_EIO, "an interface's name is too long");
     strcpy(link.name, name);

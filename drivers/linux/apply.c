@@ -473,7 +473,9 @@ int ferry_linux_apply(struct ferry_driver *driver, struct ferry_op *ops, size_t 
 {
     FERRY_CLEANUP(apply_clear)
     struct ferry_linux_apply a = {.d = (struct ferry_linux *)driver, .ops = ops, .n = n};
-    int result = prepare(&a, err);
+    int result = ferry_linux_devices_make(a.d, ops, n, err);
+    if (result >= 0)
+        result = prepare(&a, err);
     if (result < 0) {
         for (size_t i = 0; i < n; i++)
             ferry_linux_apply_refuse(&a, i, FERRY_REFUSED, "not sent: %s", err->text);
@@ -493,5 +495,6 @@ int ferry_linux_apply(struct ferry_driver *driver, struct ferry_op *ops, size_t 
         *err = a.batch.why;
         return ferry_error_prefix(err, -FERRY_EUNKNOWN, "%s", a.d->router);
     }
+    ferry_linux_devices_unmake(a.d, ops, n);
     return 0;
 }

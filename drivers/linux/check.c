@@ -2,6 +2,8 @@
  * SPDX-License-Identifier: MIT */
 #include "internal.h"
 
+#include <ferry/device.h>
+
 #include <linux/netconf.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -288,6 +290,21 @@ static void check_detach(struct checker *c, struct ferry_op *op)
     free(ours);
 }
 
+/* Whether its interface is not there yet, and comes with it. */
+static bool comes(const struct checker *c, const struct ferry_op *op)
+{
+    return op->kind == FERRY_KIND_GATEWAY && op->gateway && op->gateway->make[0] && op->interface &&
+           !ferry_linux_ifindex(c->d, op->interface);
+}
+
+static int check_make(struct checker *c, const struct ferry_op *op, struct ferry_err *err)
+{
+    struct ferry_device device;
+    if (!ferry_device_parse(op->gateway->make, &device))
+        return ferry_refuse(err, "native", "how %s is made cannot be read", op->interface);
+    return ferry_linux_device_possible(c->d, op->interface, &device, err);
+}
+
 static void check_gateway(struct checker *c, struct ferry_op *op)
 {
     const struct ferry_gateway *g = op->gateway;
@@ -296,11 +313,18 @@ static void check_gateway(struct checker *c, struct ferry_op *op)
         refuse(c, op, "the change does not say where the gateway is");
         return;
     }
-    const char *why = op->interface ? ask(c, NULL, op->interface) : "";
+    struct ferry_err unmade;
+    const char *why = op->interface && !comes(c, op) ? ask(c, NULL, op->interface) : "";
+    if (op->after && comes(c, op) && check_make(c, op, &unmade))
+        why = unmade.text;
     if (!why[0] && op->after && g->via.family)
         why = ask(c, &g->via, op->interface ? op->interface : "");
     if (why[0] && op->after) {
         refuse(c, op, "%s", why);
+        return;
+    }
+    if (op->after && g->rules && c->d->means && op->prefix.addr.family == AF_INET6) {
+        refuse(c, op, "a batch of ip has no words for IPv6 rules");
         return;
     }
     if (op->before && !op->after && !g->via.family)
@@ -326,7 +350,8 @@ static int probe(struct checker *c, struct ferry_op *ops, size_t n, struct ferry
     for (size_t i = 0; i < n; i++) {
         const struct ferry_op *op = &ops[i];
         if (op->kind != FERRY_KIND_GATEWAY || op->before || !op->after || op->outcome != FERRY_DONE ||
-            op->stretched || op->gateway->via.family || op->gateway->address.addr.family != AF_INET)
+            comes(c, op) || op->stretched || op->gateway->via.family ||
+            op->gateway->address.addr.family != AF_INET)
             continue;
         who[count] = i;
         probes[count++] =

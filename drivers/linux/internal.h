@@ -41,6 +41,12 @@ struct ferry_linux_means {
     int (*look)(struct ferry_linux *d, const struct ferry_linux_survey *s, struct ferry_err *err);
     /* Takes the messages of a batch; answers them with `last` at the latest. */
     void (*send)(struct ferry_linux_batch *b, bool last);
+    /* What device.c asks and tells: the router's interfaces anew; the group and master of one; lines of ip, where a positive
+     * number is that they were refused, in the words of `err`. */
+    int (*refresh)(struct ferry_linux *d, struct ferry_err *err);
+    int (*link)(struct ferry_linux *d, const char *name, uint32_t *ret_group, uint32_t *ret_master,
+                struct ferry_err *err);
+    int (*run)(struct ferry_linux *d, const char *lines, struct ferry_err *err);
     /* -FERRY_EREFUSED where it has no words for the route. */
     int (*writable)(const struct ferry_entry *entry, struct ferry_err *err);
 };
@@ -55,10 +61,11 @@ struct ferry_linux {
     struct nl_sock *sock;
     int fd; /* of sock; strict, with extended acks */
     uint32_t seq;
-    int packet_fd; /* for announcements and probes, opened when first needed; 0: not yet */
-    int member_fd; /* member of groups (lan.c, L1), likewise */
-    int claim_fd;  /* claim.c; 0: not claimed */
-    uint8_t *buf;  /* one receive */
+    int packet_fd;    /* for announcements and probes, opened when first needed; 0: not yet */
+    int member_fd;    /* member of groups (lan.c, L1), likewise */
+    int claim_fd;     /* claim.c; 0: not claimed */
+    char unmade[256]; /* why an interface could not be made, of the last apply (device.c) */
+    uint8_t *buf;     /* one receive */
     size_t buf_bytes;
     struct ferry_remote *remote; /* for the dead-man, opened when first needed; NULL: not yet */
 };
@@ -314,6 +321,16 @@ struct ferry_linux_probe {
 };
 int ferry_linux_lan_probe(struct ferry_linux *d, struct ferry_linux_probe *probes, size_t n, unsigned wait_ms,
                           struct ferry_err *err) FERRY_MUST_CHECK;
+
+/* ---- What gateways bring along (device.c). ---- */
+
+struct ferry_device;
+/* Whether it could be made: positive, and why not. */
+int ferry_linux_device_possible(struct ferry_linux *d, const char *name, const struct ferry_device *device,
+                                struct ferry_err *err) FERRY_MUST_CHECK;
+int ferry_linux_devices_make(struct ferry_linux *d, const struct ferry_op *ops, size_t n,
+                             struct ferry_err *err) FERRY_MUST_CHECK;
+void ferry_linux_devices_unmake(struct ferry_linux *d, const struct ferry_op *ops, size_t n);
 
 /* ---- The slots of the driver. ---- */
 int ferry_linux_read(struct ferry_driver *driver, const struct ferry_query *query, struct ferry_fib *ret,

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MIT */
 #include "native.h"
 
+#include <ferry/device.h>
 #include <ferry/tunnel.h>
 
 #include <arpa/inet.h>
@@ -225,6 +226,35 @@ static void say_gateway_op(struct ferry_text *t, const struct ferry_driver_confi
     }
 }
 
+/* "ip …" lines, in the router's namespace. */
+static void say_lines(struct ferry_text *t, const struct ferry_driver_config *config, const char *lines)
+{
+    for (const char *line = lines, *end; (end = strchr(line, '\n')); line = end + 1) {
+        ferry_say(t, "ip");
+        if (config && config->netns)
+            ferry_say(t, " -n %s", config->netns);
+        ferry_say(t, "%.*s\n", (int)(end - line - 2), line + 2);
+    }
+}
+
+/* What the gateway brings along: before it comes, or after it has gone. */
+static void say_brought(struct ferry_text *t, const struct ferry_driver_config *config,
+                        const struct ferry_op *op, bool make)
+{
+    char lines[1024];
+    struct ferry_device device;
+    const struct ferry_gateway *g = op->kind == FERRY_KIND_GATEWAY ? op->gateway : NULL;
+    if (!g || g->via.family || !op->interface || !op->before != make || !op->after == make)
+        return;
+    if (make && ferry_device_parse(g->make, &device) &&
+        ferry_device_lines(op->interface, &device, true, lines, sizeof lines))
+        say_lines(t, config, lines);
+    if (g->rules && ferry_device_rules(&op->prefix, op->interface, op->table, make, lines, sizeof lines))
+        say_lines(t, config, lines);
+    if (!make && g->make[0] && ferry_device_lines(op->interface, NULL, false, lines, sizeof lines))
+        say_lines(t, config, lines);
+}
+
 int ferry_linux_native(const struct ferry_driver_config *config, const struct ferry_op *op, char *buf,
                        size_t size)
 {
@@ -233,9 +263,11 @@ int ferry_linux_native(const struct ferry_driver_config *config, const struct fe
         buf[0] = '\0';
     if (op->kind == FERRY_KIND_SELECTOR)
         return ferry_selector_native(op, buf, size);
+    say_brought(&t, config, op, true);
     if (op->kind == FERRY_KIND_ROUTE)
         say_route_op(&t, config, op);
     else
         say_gateway_op(&t, config, op);
+    say_brought(&t, config, op, false);
     return (int)t.n;
 }

@@ -55,6 +55,10 @@ static int render_op(const struct ferry_linux *d, struct ferry_text *t, const st
     size_t size = (size_t)ferry_linux_native(NULL, op, NULL, 0) + 1;
     FERRY_AUTOFREE char *lines = ferry_calloc(1, size);
     char prefix[FERRY_PREFIX_STRLEN];
+    if (op->kind == FERRY_KIND_GATEWAY && op->gateway && (op->gateway->make[0] || op->gateway->rules))
+        return ferry_refuse(err, "dead-man",
+                            "%s: lines of ip cannot make again, or take away, what a gateway brings along",
+                            ferry_prefix_text(&op->prefix, prefix));
     ferry_linux_native(NULL, op, lines, size);
     for (size_t i = 0; d->means && i < FERRY_COUNT(entries); i++)
         if (entries[i] && entries[i]->type != FERRY_GATEWAY && d->means->writable(entries[i], err) < 0)

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MIT */
 #include "sim.h"
 
+#include <ferry/device.h>
 #include <ferry/tunnel.h>
 
 #include <stdarg.h>
@@ -59,6 +60,27 @@ static void put_route(struct text *t, const char *verb, const struct ferry_op *o
     put(t, "\n");
 }
 
+/* What it brings along. */
+static void put_brought(struct text *t, const struct ferry_op *op, bool make)
+{
+    char lines[1024];
+    struct ferry_device device;
+    if (!op->interface || !op->before != make)
+        return;
+    if (make && ferry_device_parse(op->gateway->make, &device)) {
+        ferry_device_lines(op->interface, &device, true, lines, sizeof lines);
+        put(t, "%s", lines);
+    }
+    if (op->gateway->rules) {
+        ferry_device_rules(&op->prefix, op->interface, op->table, make, lines, sizeof lines);
+        put(t, "%s", lines);
+    }
+    if (!make && op->gateway->make[0]) {
+        ferry_device_lines(op->interface, NULL, false, lines, sizeof lines);
+        put(t, "%s", lines);
+    }
+}
+
 static void put_gateway(struct text *t, const struct ferry_op *op)
 {
     char text[FERRY_PREFIX_STRLEN], addr[FERRY_ADDR_STRLEN];
@@ -73,8 +95,10 @@ static void put_gateway(struct text *t, const struct ferry_op *op)
         put(t, "%s proto %u\n", v6 ? " metric 1" : "", FERRY_PROTOCOL);
         return;
     }
+    put_brought(t, op, true);
     put(t, "ip%s addr %s %s dev %s%s\n", family, verb, ferry_prefix_text(&op->gateway->address, text),
         op->interface ? op->interface : "?", v6 && add ? " nodad" : "");
+    put_brought(t, op, false);
 }
 
 /* As FRR would be told; who speaks which AS or area is the router's own business. */

@@ -16,8 +16,12 @@ struct ferry_site {
     char *name;
 };
 
+/* How an interface is made that is not there yet (ferry/device.h): "vlan PARENT ID", "bridge [PORT …]"; "": it is there. */
+#define FERRY_MAKE_LEN 160
+
 struct ferry_interface {
     char name[FERRY_DEV_LEN];
+    char make[FERRY_MAKE_LEN];
     struct ferry_prefix *addresses; /* address + length, host bits kept */
     size_t n_addresses;
 };
@@ -110,6 +114,8 @@ struct ferry_gateway {
     uint32_t interface;          /* FERRY_NONE for a `via` without one */
     struct ferry_prefix address; /* connected gateway: address + length; family 0 for a routed one */
     struct ferry_addr via;       /* routed gateway: the device behind which it sits; family 0 else */
+    bool rules; /* connected gateway in a table of its own: policy rules lead there while it is attached */
+    char make[FERRY_MAKE_LEN]; /* its interface's; "" where that is there */
 };
 
 struct ferry_subnet {

@@ -42,6 +42,14 @@ WOODGROVE_CASES = {
     "woodgrove-undo.sh": WOODGROVE + ["--reverse", "--format", "native"],
 }
 
+# Gateways that bring interfaces and rules along: a bridge at home, a VLAN subinterface at the recovery site.
+BRINGS = ["plan", "--offline", "--move", "app=recovery"]
+BRINGS_CASES = {
+    "brings.txt": BRINGS,
+    "brings.sh": BRINGS + ["--format", "native"],
+    "brings-undo.sh": BRINGS + ["--reverse", "--format", "native"],
+}
+
 
 def ferry(state_dir, *argv):
     env = dict(os.environ, LC_ALL="C.UTF-8", FERRY_COLOR="never", FERRY_STATE_DIR=str(state_dir))
@@ -87,6 +95,13 @@ def test_woodgrove(name, tmp_path):
     compare(name, without_hashes(done.stdout))
 
 
+@pytest.mark.parametrize("name", BRINGS_CASES)
+def test_brings(name, tmp_path):
+    done = ferry(tmp_path, "-t", "brings.json", *BRINGS_CASES[name])
+    assert (done.returncode, done.stderr) == (0, "")
+    compare(name, without_hashes(done.stdout))
+
+
 def test_proof(tmp_path):
     plan = tmp_path / "move.plan"
     assert ferry(tmp_path, "-t", "three-site-sim.json", *MOVE, "--out", str(plan)).returncode == 0
@@ -96,6 +111,6 @@ def test_proof(tmp_path):
 
 
 def test_native_is_a_shell_script(tmp_path):
-    for name in ("move.sh", "undo.sh", "woodgrove.sh", "woodgrove-undo.sh"):
+    for name in ("move.sh", "undo.sh", "woodgrove.sh", "woodgrove-undo.sh", "brings.sh", "brings-undo.sh"):
         done = subprocess.run(["sh", "-n", os.path.join(HERE, name)], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")

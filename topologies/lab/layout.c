@@ -94,6 +94,9 @@ static int add_routers(struct builder *b, struct ferry_err *err)
         ferry_lab_set_machine(&b->layout->places[place], router);
         for (size_t i = 0; i < router->n_interfaces; i++) {
             const struct ferry_interface *interface = &router->interfaces[i];
+            if (interface->make[0]) {
+                continue; /* its gateway brings it along */
+            }
             add_interface(&b->layout->places[place], interface->name);
             for (size_t a = 0; a < interface->n_addresses; a++) {
                 add_address(&b->layout->places[place], &interface->addresses[a], interface->name);
@@ -220,7 +223,7 @@ static void add_lans(struct builder *b, bool **wired)
     const struct ferry_topology *t = b->t;
     for (uint32_t r = 0; r < t->n_routers; r++) {
         for (uint32_t i = 0; b->place_of[r] != FERRY_NONE && i < t->routers[r].n_interfaces; i++) {
-            if (!wired[r][i]) {
+            if (!wired[r][i] && !t->routers[r].interfaces[i].make[0]) {
                 FERRY_GROW(b->ends, b->n_ends);
                 b->ends[b->n_ends] =
                     (struct lan_end){.end = {.router = r, .interface = i}, .lan = (uint32_t)b->n_ends};
