@@ -138,7 +138,7 @@ int ferry_journal_assignments(struct ferry_journal *journal, const struct ferry_
         ferry_map_add(&known, keys[i], strlen(keys[i]), (uint32_t)i);
     }
     sqlite3_bind_text(s, 1, t->name, -1, SQLITE_STATIC);
-    int row;
+    int row = SQLITE_DONE;
     while (r == 0 && (row = sqlite3_step(s)) == SQLITE_ROW)
         if (!ferry_reservation_is_home(t, text_at(s, 0), text_at(s, 1), text_at(s, 3)))
             r = merge_row(journal, list, &known, s, err);
