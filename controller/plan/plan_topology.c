@@ -165,6 +165,9 @@ static int fit_change(const struct ferry_plan *plan, const struct ferry_change *
     const struct ferry_group *g = &plan->groups[c->group];
     const char *router = plan->routers[c->router].name;
     size_t len;
+    if (!g->dns && c->router >= t->n_routers)
+        return ferry_refuse(err, "topology", "the plan changes %s on %s, which is a name server",
+                            g->subnets[0].name, router);
     if (g->dns && (c->router < t->n_routers ||
                    !ferry_dns_zone(plan->routers[c->router].driver.zones, g->subnets[0].name, &len)))
         return ferry_refuse(err, "topology",
