@@ -25,6 +25,9 @@ struct parse_key {
 bool parse_is_name(const char *s);
 /* A string that is a name. */
 int parse_name(struct parsing *p, uint32_t v, const char **ret, struct ferry_err *err) FERRY_MUST_CHECK;
+/* An object with these members and no others, and the one of them that is its name. */
+int parse_named(struct parsing *p, uint32_t v, const char *const *known, const char *key, uint32_t *ret_at,
+                const char **ret, struct ferry_err *err) FERRY_MUST_CHECK;
 /* The index of a router: `name` stands at `v` (as a value, or as a key where `is_key`). */
 int parse_router(struct parsing *p, uint32_t v, const char *name, bool is_key, uint32_t *ret,
                  struct ferry_err *err) FERRY_MUST_CHECK;

@@ -64,13 +64,7 @@ static int parse_one(struct parsing *p, uint32_t v, struct ferry_err *err)
     char canonical[FERRY_DNS_NAME_LEN];
     uint32_t at;
     group->dns = true;
-    int r = ferry_json_want(p->doc, v, FERRY_JSON_OBJECT, err);
-    if (r == 0)
-        r = ferry_json_keys(p->doc, v, known, err);
-    if (r == 0)
-        r = ferry_json_need(p->doc, v, "id", FERRY_JSON_STRING, &at, err);
-    if (r == 0)
-        r = parse_name(p, at, &id, err);
+    int r = parse_named(p, v, known, "id", &at, &id, err);
     if (r == 0)
         r = ferry_json_need_string(p->doc, v, "name", &name, err);
     if (r < 0)

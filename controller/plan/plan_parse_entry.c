@@ -31,6 +31,17 @@ int parse_name(struct parsing *p, uint32_t v, const char **ret, struct ferry_err
     return 0;
 }
 
+int parse_named(struct parsing *p, uint32_t v, const char *const *known, const char *key, uint32_t *ret_at,
+                const char **ret, struct ferry_err *err)
+{
+    int r = ferry_json_want(p->doc, v, FERRY_JSON_OBJECT, err);
+    if (r == 0)
+        r = ferry_json_keys(p->doc, v, known, err);
+    if (r == 0)
+        r = ferry_json_need(p->doc, v, key, FERRY_JSON_STRING, ret_at, err);
+    return r < 0 ? r : parse_name(p, *ret_at, ret, err);
+}
+
 int parse_router(struct parsing *p, uint32_t v, const char *name, bool is_key, uint32_t *ret,
                  struct ferry_err *err)
 {

@@ -35,13 +35,7 @@ static int parse_gateway(struct parsing *p, uint32_t v, const struct ferry_plan_
                                         "make",   "rules",     "native",  NULL};
     const char *name;
     uint32_t at, router = 0;
-    int r = ferry_json_want(p->doc, v, FERRY_JSON_OBJECT, err);
-    if (r == 0)
-        r = ferry_json_keys(p->doc, v, known, err);
-    if (r == 0)
-        r = ferry_json_need(p->doc, v, "router", FERRY_JSON_STRING, &at, err);
-    if (r == 0)
-        r = parse_name(p, at, &name, err);
+    int r = parse_named(p, v, known, "router", &at, &name, err);
     if (r == 0)
         r = parse_router(p, at, name, false, &router, err);
     if (r < 0)
@@ -107,13 +101,7 @@ static int parse_subnet(struct parsing *p, uint32_t v, struct ferry_group *group
     struct ferry_plan_subnet *s = &group->subnets[group->n_subnets];
     const char *name;
     uint32_t at, prefix = FERRY_JSON_NONE;
-    int r = ferry_json_want(p->doc, v, FERRY_JSON_OBJECT, err);
-    if (r == 0)
-        r = ferry_json_keys(p->doc, v, known, err);
-    if (r == 0)
-        r = ferry_json_need(p->doc, v, "name", FERRY_JSON_STRING, &at, err);
-    if (r == 0)
-        r = parse_name(p, at, &name, err);
+    int r = parse_named(p, v, known, "name", &at, &name, err);
     if (r == 0)
         r = ferry_json_need(p->doc, v, "prefix", FERRY_JSON_STRING, &prefix, err);
     if (r == 0)
@@ -194,13 +182,7 @@ static int parse_group_head(struct parsing *p, uint32_t v, struct ferry_group *g
                                         "subnets", "initial", "covers", NULL};
     const char *id;
     uint32_t at;
-    int r = ferry_json_want(p->doc, v, FERRY_JSON_OBJECT, err);
-    if (r == 0)
-        r = ferry_json_keys(p->doc, v, known, err);
-    if (r == 0)
-        r = ferry_json_need(p->doc, v, "id", FERRY_JSON_STRING, &at, err);
-    if (r == 0)
-        r = parse_name(p, at, &id, err);
+    int r = parse_named(p, v, known, "id", &at, &id, err);
     if (r < 0)
         return r;
     group->id = ferry_strdup(id);
