@@ -1,5 +1,4 @@
 """Real BIND beside simulated routers: a primary with TSIG, a secondary, and ferry, in a network namespace of the test's own."""
-import json
 import os
 import subprocess
 import sys
@@ -50,13 +49,6 @@ class Lab(Cli):
         for address in ("127.0.0.1", "127.0.0.2"):
             self.configure(address)
             self.start_named(address)
-
-    def edit(self, change):
-        with open(self.topology, encoding="utf-8") as f:
-            document = json.load(f)
-        change(document)
-        with open(self.topology, "w", encoding="utf-8") as f:
-            json.dump(document, f)
 
     def write(self, name, text, mode=0o644):
         path = self.path(name)

@@ -228,19 +228,10 @@ def test_old_gateway_cannot_be_left_out(tmp_path):
 # ---- What reconciling leaves alone ----
 
 
-def change(cli, edit):
-    """Edits the topology; the state directory stays."""
-    with open(cli.topology, encoding="utf-8") as f:
-        document = json.load(f)
-    edit(document)
-    with open(cli.topology, "w", encoding="utf-8") as f:
-        json.dump(document, f)
-
-
 def test_a_reconciliation_runs_no_hooks(cli):
     """They stop and start machines, and those serve at the new site all the while."""
     log = cli.path("log")
-    change(cli, lambda d: d.update(hooks={"before-detach": [{"run": ["/bin/sh", "-c", f"echo $FERRY_KIND >> {log}"]}],
+    cli.edit(lambda d: d.update(hooks={"before-detach": [{"run": ["/bin/sh", "-c", f"echo $FERRY_KIND >> {log}"]}],
                                           "after-settle": [{"pause": "Tell them"}]}))
     cli.lose("edge-primary")
     cli.run("apply", "--mode", "disaster", "--move", "app=recovery", "--yes", rc=7)
@@ -259,7 +250,7 @@ def test_a_reconciliation_is_no_move(cli):
     moved = cli.disaster()["id"]
     cli.back("edge-primary")
     cli.run("reconcile", "--yes")
-    change(cli, lambda d: d.update({"hold-down": "10m"}))
+    cli.edit(lambda d: d.update({"hold-down": "10m"}))
     assert moved in cli.error("apply", "--failback", "--yes", rc=4)["message"]
 
 
@@ -331,7 +322,7 @@ def test_dry_run_writes_nothing(tmp_path):
     cli.run("reconcile", "--dry-run")
     assert not os.path.exists(os.path.join(cli.state_dir, "journal.db"))
     cli = World(tmp_path)
-    change(cli, policy("edge-third", "deferred"))
+    cli.edit(policy("edge-third", "deferred"))
     cli.move("recovery")
 
     def by_hand(document):
@@ -347,11 +338,11 @@ def foreign(cli, router):
     def edit(document):
         next(r for r in document["routes"] if r["prefix"] == "192.168.1.0/24")["protocol"] = "static"
     cli.sim_edit(router, edit)
-    change(cli, lambda d: d.update(rules={"no-foreign": True}))
+    cli.edit(lambda d: d.update(rules={"no-foreign": True}))
 
 
 def test_rules_that_refuse_a_reconciliation_can_be_overridden(cli):
-    change(cli, policy("edge-third", "deferred"))
+    cli.edit(policy("edge-third", "deferred"))
     cli.move("recovery")
     foreign(cli, "edge-third")
     assert cli.error("reconcile", "--yes", rc=4)["rule"] == "no-foreign"
@@ -362,7 +353,7 @@ def test_rules_that_refuse_a_reconciliation_can_be_overridden(cli):
 
 def test_a_step_that_cannot_be_done_after_another(cli):
     """It has written: no exit status that says otherwise, and all of it is told."""
-    change(cli, policy("edge-third", "deferred"))
+    cli.edit(policy("edge-third", "deferred"))
     cli.lose("edge-primary")
     cli.disaster("--attest", "primary is gone")
     cli.back("edge-primary")
@@ -399,6 +390,6 @@ def test_a_router_that_owes_is_no_more(cli):
         for subnet in document["subnets"]:
             subnet["gateways"] = [g for g in subnet["gateways"] if g["router"] != "edge-primary"]
             subnet["home"] = "recovery"
-    change(cli, without)
+    cli.edit(without)
     assert cli.debts() == [("edge-primary", "app")]
     assert cli.json("reconcile", "--yes")["debts"] == []
