@@ -83,11 +83,11 @@ int ferry_frr_slot_look(struct ferry_frr *d, const struct ferry_frr_config *runn
 /* ---- A2: whether what was read last is still so. ---- */
 
 /* Asks for what the look needs, so that it is one journey. */
-static void look_ahead(struct ferry_frr *d, const struct ferry_op *ops, size_t n)
+static void look_ahead(struct ferry_frr *d, const struct ferry_op *ops, size_t n, bool goes_on)
 {
     bool gateways = false;
     ferry_frr_forget(d);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n && !(goes_on && ferry_frr_just_read(d)); i++)
         gateways |= ops[i].kind != FERRY_KIND_ROUTE;
     if (gateways || n > FERRY_FRR_FEW)
         ferry_frr_ahead(d, FERRY_FRR_SHOW, FERRY_FRR_RUNNING);
@@ -100,10 +100,13 @@ static void look_ahead(struct ferry_frr *d, const struct ferry_op *ops, size_t n
     }
 }
 
-static int fresh(struct ferry_frr *d, const struct ferry_op *ops, size_t n, struct ferry_err *err)
+static int fresh(struct ferry_frr *d, const struct ferry_op *ops, size_t n, bool goes_on,
+                 struct ferry_err *err)
 {
     bool good =
         d->running && n <= FERRY_FRR_FEW && d->env->monotonic_us(d->env->ctx) - d->running_since_us < LOOK_US;
+    if (n <= FERRY_FRR_FEW && goes_on && ferry_frr_just_read(d))
+        return 0;
     for (size_t i = 0; i < n && good; i++) {
         FERRY_CLEANUP(ferry_frr_rib_clear) struct ferry_frr_rib rib = {0};
         size_t count;
@@ -316,11 +319,12 @@ static void unlock(struct ferry_frr *d)
                   err.text);
 }
 
-static int locked(struct ferry_frr_apply *a, struct ferry_op *ops, size_t n, struct ferry_err *err)
+static int locked(struct ferry_frr_apply *a, struct ferry_op *ops, size_t n, bool goes_on,
+                  struct ferry_err *err)
 {
     FERRY_AUTOFREE uint32_t *slot_of_op = ferry_calloc(n + 1, sizeof *slot_of_op);
-    look_ahead(a->d, ops, n);
-    int result = fresh(a->d, ops, n, err);
+    look_ahead(a->d, ops, n, goes_on);
+    int result = fresh(a->d, ops, n, goes_on, err);
     if (!result)
         result = take_all(a, ops, n, slot_of_op, err);
     if (result < 0)
@@ -349,9 +353,10 @@ int ferry_frr_apply(struct ferry_driver *driver, struct ferry_op *ops, size_t n,
     }
     if (!n)
         return 0;
+    bool goes_on = a.d->locked;
     int result = lock(a.d, err);
     if (!result) {
-        result = locked(&a, ops, n, err);
+        result = locked(&a, ops, n, goes_on, err);
         if (!a.d->base.more)
             unlock(a.d);
     }

@@ -44,5 +44,7 @@ bool ferry_frr_predict(struct ferry_frr_apply *a, const struct ferry_frr_files *
 int ferry_frr_bridge_lay(struct ferry_frr_apply *a, struct ferry_err *err) FERRY_MUST_CHECK;
 /* Takes away those of slots whose outcome is known; after the lines. */
 void ferry_frr_bridge_lift(struct ferry_frr_apply *a);
+/* Whether a slot's rules may stay behind this apply, so that nobody need wait for zebra (B4). */
+bool ferry_frr_bridge_stays(const struct ferry_frr_apply *a, const struct ferry_frr_slot *slot);
 
 #endif

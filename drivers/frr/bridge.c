@@ -8,6 +8,8 @@
  *      so nothing of it concerns zebra.  (A blackhole in the kernel's table instead made zebra 8.4.4 die.)
  *  B3. It is laid only where FRR holds something of the prefix before and after, and lifted when that was read back,
  *      without waiting.  What a Ferry that was killed has left goes with the next check, or the next apply, of the prefix.
+ *  B4. Within an outage the bridge of a gateway that went stays until a later look finds zebra's route in the kernel: a drop
+ *      and the bridge are the same to a packet, and nobody waits for zebra.
  *
  * SPDX-License-Identifier: MIT */
 #include "apply.h"
@@ -104,27 +106,84 @@ int ferry_frr_bridge_lay(struct ferry_frr_apply *a, struct ferry_err *err)
     return result < 0 ? result : lay(a, AF_INET6, err);
 }
 
-static void lift(struct ferry_frr_apply *a, uint8_t family)
+static void lift(struct ferry_frr *d, const struct ferry_prefix *prefix)
 {
     FERRY_CLEANUP(ferry_frr_text_clear) struct ferry_frr_text lines = {0};
-    for (size_t i = 0; i < a->n_slots; i++) {
-        const struct ferry_frr_slot *slot = &a->slots[i];
-        if (slot->key.prefix.addr.family != family || !slot->bridged)
-            continue;
-        if (slot->outcome == FERRY_UNKNOWN)
-            ferry_log(a->d->env, FERRY_LOG_WARNING,
-                      "warning: %s: rules of priority %d stay until the next check", a->d->router, PRIORITY);
-        else
-            lines_add(&lines, &slot->key.prefix, false);
-    }
-    if (lines.n)
-        ferry_frr_tell(a->d, ferry_frr_ip_of(family), lines.v);
+    lines_add(&lines, prefix, false);
+    ferry_frr_tell(d, ferry_frr_ip_of(prefix->addr.family), lines.v);
 }
 
 void ferry_frr_bridge_lift(struct ferry_frr_apply *a)
 {
-    lift(a, AF_INET);
-    lift(a, AF_INET6);
+    for (size_t i = 0; i < a->n_slots; i++) {
+        const struct ferry_frr_slot *slot = &a->slots[i];
+        if (slot->outcome == FERRY_UNKNOWN) {
+            if (slot->bridged)
+                ferry_log(a->d->env, FERRY_LOG_WARNING,
+                          "warning: %s: rules of priority %d stay until the next check", a->d->router,
+                          PRIORITY);
+        } else if (slot->bridged && ferry_frr_bridge_stays(a, slot)) {
+            FERRY_GROW(a->d->bridged, a->d->n_bridged);
+            a->d->bridged[a->d->n_bridged++] = slot->key.prefix;
+        } else if (slot->bridged)
+            lift(a->d, &slot->key.prefix);
+        else
+            ferry_frr_bridge_over(a->d, &slot->key.prefix);
+    }
+}
+
+/* ---- Those that stay (B4). ---- */
+
+bool ferry_frr_bridge_stays(const struct ferry_frr_apply *a, const struct ferry_frr_slot *slot)
+{
+    return a->d->base.more && slot->key.kind == FERRY_KIND_GATEWAY && !slot->now;
+}
+
+static size_t staying(const struct ferry_frr *d, const struct ferry_prefix *prefix)
+{
+    size_t i = 0;
+    while (i < d->n_bridged && !ferry_prefix_equal(&d->bridged[i], prefix))
+        i++;
+    return i;
+}
+
+bool ferry_frr_bridge_holds(const struct ferry_frr *d, const struct ferry_frr_look *look,
+                            const struct ferry_prefix *prefix, uint32_t table)
+{
+    if (table != FERRY_TABLE_MAIN || staying(d, prefix) == d->n_bridged ||
+        ferry_frr_kernel_best(look->kernel, prefix, table))
+        return false;
+    for (size_t i = 0; i < look->rib->n; i++) {
+        const struct ferry_frr_route *r = &look->rib->routes[i];
+        if (r->selected && r->table == table && ferry_prefix_equal(&r->prefix, prefix))
+            return r->n_legs && r->legs[0].type != FERRY_UNICAST;
+    }
+    return false;
+}
+
+void ferry_frr_bridge_over(struct ferry_frr *d, const struct ferry_prefix *prefix)
+{
+    size_t i = staying(d, prefix);
+    if (i == d->n_bridged)
+        return;
+    lift(d, prefix);
+    d->bridged[i] = d->bridged[--d->n_bridged];
+}
+
+void ferry_frr_bridge_close(struct ferry_frr *d)
+{
+    for (size_t i = 0; i < d->n_bridged; i++) {
+        FERRY_CLEANUP(ferry_frr_text_clear) struct ferry_frr_text lines = {0};
+        FERRY_AUTOFREE char *said = NULL;
+        struct ferry_err err;
+        size_t n;
+        lines_add(&lines, &d->bridged[i], false);
+        if (ferry_frr_ip(d, d->bridged[i].addr.family, lines.v, &said, &n, &err) < 0)
+            ferry_log(d->env, FERRY_LOG_WARNING,
+                      "warning: %s: rules of priority %d stay until the next check: %s", d->router, PRIORITY,
+                      err.text);
+    }
+    free(d->bridged);
 }
 
 /* ---- What was left (B3). ---- */

@@ -7,6 +7,7 @@ static void frr_close(struct ferry_driver *driver)
     struct ferry_frr *d = (struct ferry_frr *)driver;
     if (!d)
         return;
+    ferry_frr_bridge_close(d);
     ferry_frr_hang_up(d);
     ferry_remote_close(d->remote);
     if (d->running)
@@ -54,6 +55,13 @@ void ferry_frr_keep(struct ferry_frr *d, struct ferry_frr_config *running)
     *d->running = *running;
     *running = (struct ferry_frr_config){0};
     d->running_since_us = d->env->monotonic_us(d->env->ctx);
+    d->predicted = false;
+}
+
+bool ferry_frr_just_read(const struct ferry_frr *d)
+{
+    enum { JUST_US = 100000 };
+    return d->running && !d->predicted && d->env->monotonic_us(d->env->ctx) - d->running_since_us < JUST_US;
 }
 
 /* What was started without the claim, or with it, ends: it is started again when it is wanted. */

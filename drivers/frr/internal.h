@@ -33,7 +33,7 @@ struct ferry_frr_talk {
     struct {
         char question[256];
         uint64_t nonce;
-    } ahead[8]; /* asked, and not heard yet, in this order */
+    } ahead[12]; /* asked, and not heard yet, in this order */
     size_t n_ahead;
 };
 
@@ -51,10 +51,13 @@ struct ferry_frr {
     uint64_t writer_since_us[FERRY_FRR_WRITERS]; /* monotonic */
     struct ferry_frr_config *running; /* what was read last, for the quick look of apply; NULL: nothing */
     uint64_t running_since_us;
-    uint64_t checked_us; /* monotonic: when check last looked at the router itself; 0: never */
-    bool unbridged;      /* it was said that no rule could be laid (bridge.c) */
-    bool locked;         /* between the stages of an outage */
-    char *links;         /* `ip link`, as heard last; NULL: not yet */
+    bool predicted;               /* it is what lines make of what was read (predict.c) */
+    uint64_t checked_us;          /* monotonic: when check last looked at the router itself; 0: never */
+    bool unbridged;               /* it was said that no rule could be laid (bridge.c) */
+    struct ferry_prefix *bridged; /* whose rules stay until FRR's own route is in the kernel (bridge.c, B4) */
+    size_t n_bridged;
+    bool locked; /* between the stages of an outage */
+    char *links; /* `ip link`, as heard last; NULL: not yet */
     /* What this driver was asked to announce (check): nothing else is held against the neighbours' deafness. */
     struct ferry_prefix *announced;
     size_t n_announced; /* driver.c frees it */
@@ -159,6 +162,10 @@ int ferry_frr_config_read(struct ferry_frr *d, struct ferry_frr_config *ret,
 bool ferry_frr_config_edit(struct ferry_frr_config *config, const char *lines) FERRY_MUST_CHECK;
 /* Takes over what was read, as the newest. */
 void ferry_frr_keep(struct ferry_frr *d, struct ferry_frr_config *running);
+/* Whether that was read, not predicted, at most 100 ms ago: between the stages of an outage, in which the lock is kept, it is
+ * not read a second time.  Somebody who configures FRR by hand meanwhile is seen by the next look, as in the 3 ms that a look
+ * takes. */
+bool ferry_frr_just_read(const struct ferry_frr *d);
 const char *ferry_frr_after_prefix(const char *line); /* of "ip route PREFIX …" */
 /* The first block with this header, or with this beginning and a space after it ("router bgp"), or NULL. */
 const struct ferry_frr_block *ferry_frr_config_block(const struct ferry_frr_config *config,
@@ -342,6 +349,12 @@ int ferry_frr_apply(struct ferry_driver *driver, struct ferry_op *ops, size_t n,
 /* Lifts the rules that a Ferry left behind at the ops' prefixes (bridge.c). */
 int ferry_frr_bridge_sweep(struct ferry_frr *d, const struct ferry_op *ops, size_t n,
                            struct ferry_err *err) FERRY_MUST_CHECK;
+/* Whether rules that stay do what FRR's best route will do once the kernel has it: drop. */
+bool ferry_frr_bridge_holds(const struct ferry_frr *d, const struct ferry_frr_look *look,
+                            const struct ferry_prefix *prefix, uint32_t table);
+/* RIB and kernel agree about the prefix: its rules need not stay. */
+void ferry_frr_bridge_over(struct ferry_frr *d, const struct ferry_prefix *prefix);
+void ferry_frr_bridge_close(struct ferry_frr *d); /* the driver ends: lifts those that stayed */
 /* Whether the interfaces that an op leads to exist. */
 int ferry_frr_devices(struct ferry_frr *d, const struct ferry_op *op, struct ferry_err *err) FERRY_MUST_CHECK;
 /* Whether the daemons that Ferry needs answer; a new vtysh asks. */

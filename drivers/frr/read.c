@@ -27,7 +27,6 @@ struct hit {
 struct reader {
     struct ferry_frr *d;
     const struct ferry_query *query;
-    struct ferry_frr_config running;
     struct ferry_frr_kernel kernel;
     struct hit *hits;
     size_t n_hits;
@@ -37,7 +36,6 @@ struct reader {
 
 static void reader_clear(struct reader *r)
 {
-    ferry_frr_config_clear(&r->running);
     ferry_frr_kernel_clear(&r->kernel);
     ferry_fib_clear(&r->fib);
     free(r->hits);
@@ -107,9 +105,9 @@ static int hit_compare(const void *x, const void *y)
 static void collect(struct reader *r)
 {
     struct ferry_selector *selector = r->query->all ? NULL : ferry_selector_new(r->query);
-    for (size_t i = 0; i < r->running.n_statics + r->kernel.n_routes; i++) {
-        const struct ferry_frr_static *s = i < r->running.n_statics ? &r->running.statics[i] : NULL;
-        const struct ferry_frr_kernel_route *k = s ? NULL : &r->kernel.routes[i - r->running.n_statics];
+    for (size_t i = 0; i < r->d->running->n_statics + r->kernel.n_routes; i++) {
+        const struct ferry_frr_static *s = i < r->d->running->n_statics ? &r->d->running->statics[i] : NULL;
+        const struct ferry_frr_kernel_route *k = s ? NULL : &r->kernel.routes[i - r->d->running->n_statics];
         struct around at = s ? (struct around){s->prefix, s->table} : (struct around){k->prefix, k->table};
         if (s && *s->vrf)
             continue;
@@ -142,7 +140,7 @@ static bool wants_rib(const struct reader *r, const struct hit *h)
         ferry_frr_kernel_best(&r->kernel, &h->what.prefix, h->what.table);
     return (h->relation == FERRY_EXACT && !r->query->all) ||
            (k && ferry_frr_kernel_zebra(k) && k->protocol != 196) ||
-           ferry_frr_needs_rib(&r->running, &h->what.prefix, h->what.table);
+           ferry_frr_needs_rib(r->d->running, &h->what.prefix, h->what.table);
 }
 
 /* 1: RIB and kernel do not agree yet, `*ret_why` says about what. */
@@ -151,15 +149,18 @@ static int answer(struct reader *r, const struct hit *h, const char **ret_why, s
 {
     FERRY_CLEANUP(ferry_frr_rib_clear) struct ferry_frr_rib rib = {0};
     struct ferry_query_item item = {.prefix = h->what.prefix, .table = h->what.table};
-    struct ferry_frr_look look = {&r->d->config, &r->running, NULL, &r->kernel};
+    struct ferry_frr_look look = {&r->d->config, r->d->running, NULL, &r->kernel};
     if (wants_rib(r, h)) {
         look.rib = &rib;
         int result = ferry_frr_rib_read(r->d, item.prefix.addr.family, item.table, &item.prefix, &rib, err);
         if (result < 0)
             return result;
         *ret_why = ferry_frr_disagree(&look, &item.prefix, item.table);
-        if (*ret_why && h->relation == FERRY_EXACT)
+        if (*ret_why && h->relation == FERRY_EXACT &&
+            !ferry_frr_bridge_holds(r->d, &look, &item.prefix, item.table))
             return 1;
+        if (!*ret_why)
+            ferry_frr_bridge_over(r->d, &item.prefix);
     }
     if (h->relation == FERRY_EXACT && !r->query->all)
         item = r->query->items[h->query];
@@ -167,7 +168,7 @@ static int answer(struct reader *r, const struct hit *h, const char **ret_why, s
     struct ferry_fib_item announced = {.prefix = item.prefix, .query = h->query, .relation = h->relation};
     uint8_t *native = NULL;
     if (h->relation == FERRY_EXACT && !r->query->all &&
-        ferry_frr_announce_find(&r->d->config, &r->running, &item.prefix, &announced.entry, &native)) {
+        ferry_frr_announce_find(&r->d->config, r->d->running, &item.prefix, &announced.entry, &native)) {
         ferry_fib_add(ret, &announced);
         free(native);
     }
@@ -215,10 +216,11 @@ static int answers(struct reader *r, const char **ret_why, struct ferry_prefix *
 }
 
 /* Asks for all that the look needs, so that it is one journey. */
-static void look_ahead(struct reader *r)
+static void look_ahead(struct reader *r, bool config)
 {
     ferry_frr_forget(r->d);
-    ferry_frr_ahead(r->d, FERRY_FRR_SHOW, FERRY_FRR_RUNNING);
+    if (config)
+        ferry_frr_ahead(r->d, FERRY_FRR_SHOW, FERRY_FRR_RUNNING);
     for (size_t i = 0; i < r->query->n && r->query->n <= FERRY_FRR_FEW && !r->query->all; i++) {
         const struct ferry_query_item *item = &r->query->items[i];
         uint8_t family = item->prefix.addr.family;
@@ -232,11 +234,14 @@ static void look_ahead(struct reader *r)
 static int look(struct reader *r, const char **ret_why, struct ferry_prefix *ret_prefix,
                 struct ferry_err *err)
 {
-    look_ahead(r);
-    ferry_frr_config_clear(&r->running);
+    bool known = r->d->locked && !r->query->all && ferry_frr_just_read(r->d);
+    look_ahead(r, !known);
     ferry_fib_clear(&r->fib);
     r->n_hits = 0;
-    int result = ferry_frr_config_read(r->d, &r->running, err);
+    struct ferry_frr_config running = {0};
+    int result = known ? 0 : ferry_frr_config_read(r->d, &running, err);
+    if (!result && !known)
+        ferry_frr_keep(r->d, &running);
     if (!result)
         result = fetch_kernel(r, err);
     if (result < 0)
@@ -264,7 +269,6 @@ int ferry_frr_read(struct ferry_driver *driver, const struct ferry_query *query,
                              ferry_prefix_text(&prefix, text), why);
     if (result < 0)
         return ferry_error_prefix(err, result, "%s", d->router);
-    ferry_frr_keep(r.d, &r.running);
     *ret = r.fib;
     r.fib = (struct ferry_fib){0};
     return 0;

@@ -55,7 +55,8 @@ static void lose(struct ferry_frr *d, enum ferry_frr_talks which)
 static int open_process(struct ferry_frr *d, const char *verb, struct ferry_remote_process **p,
                         struct ferry_err *err)
 {
-    return *p ? 0 : ferry_remote_start(d->remote, verb, pathspace(d), p, err);
+    const char *words[] = {pathspace(d)};
+    return *p ? 0 : ferry_remote_start(d->remote, verb, words, FERRY_COUNT(words), p, err);
 }
 
 /* The lines between the marks, without the echo of the question and the prompt at the end. */
@@ -263,6 +264,26 @@ int ferry_frr_show_json(struct ferry_frr *d, const char *command,
 
 /* ---- Writing. ---- */
 
+/* An interface that the configuration has a block of: entering that changes nothing.  NULL: none is known. */
+static const char *any_interface(const struct ferry_frr *d)
+{
+    static const char header[] = "interface ";
+    for (size_t i = 0; d->running && i < d->running->n_blocks; i++) {
+        const char *name = d->running->blocks[i].header + sizeof header - 1;
+        if (!strncmp(d->running->blocks[i].header, header, sizeof header - 1) && ferry_frr_name_fits(name))
+            return name;
+    }
+    return NULL;
+}
+
+static int open_writer(struct ferry_frr *d, size_t i, struct ferry_err *err)
+{
+    const char *words[] = {pathspace(d), any_interface(d)};
+    return d->writer[i]
+               ? 0
+               : ferry_remote_start(d->remote, "frr_write", words, words[1] ? 2 : 1, &d->writer[i], err);
+}
+
 static bool waits(const struct ferry_frr *d, size_t i, uint64_t now)
 {
     return d->writer[i] && now - d->writer_since_us[i] <= WARM_US;
@@ -282,7 +303,7 @@ int ferry_frr_warm(struct ferry_frr *d, size_t wanted, struct ferry_err *err)
             continue;
         n++;
         drop(&d->writer[i]);
-        int result = open_process(d, "frr_write", &d->writer[i], err);
+        int result = open_writer(d, i, err);
         if (result < 0)
             return result;
         d->writer_since_us[i] = now;
@@ -314,10 +335,11 @@ int ferry_frr_write_start(struct ferry_frr *d, const struct ferry_frr_text *line
     ferry_frr_forget(d);
     if (!waits(d, which, d->env->monotonic_us(d->env->ctx)))
         drop(&d->writer[which]);
-    int result = open_process(d, "frr_write", &d->writer[which], err);
+    int result = open_writer(d, which, err);
     if (result < 0)
         return -FERRY_EIO;
     struct ferry_remote_process *p = FERRY_STEAL(d->writer[which]);
+    d->running_since_us = 0; /* what was read is not so any more */
     result = ferry_remote_send(p, lines->v, lines->n, ANSWER_MS, err);
     if (!result && ferry_remote_send(p, FERRY_REMOTE_WHOLE, strlen(FERRY_REMOTE_WHOLE), ANSWER_MS, err) < 0)
         result = -FERRY_EUNKNOWN; /* perhaps it did come */

@@ -196,6 +196,9 @@ static void look_ahead(const struct ferry_frr_apply *a, bool config)
         if (!changes(&a->slots[i]) || key->kind == FERRY_KIND_ANNOUNCEMENT)
             continue;
         n++;
+        if (config && key->kind == FERRY_KIND_GATEWAY)
+            ferry_frr_addresses_ahead(a->d,
+                                      key->prefix.addr.family); /* for the comparison; then for `await` */
         ferry_frr_rib_ahead(a->d, key->prefix.addr.family, table_of(&a->slots[i]), &key->prefix);
         ferry_frr_kernel_ahead(a->d, "exact", key->prefix.addr.family, &key->prefix, table_of(&a->slots[i]));
         if (key->kind == FERRY_KIND_GATEWAY)
@@ -355,7 +358,8 @@ static const char *route_settled(const struct ferry_frr_look *look, const struct
     return ferry_frr_disagree(look, &slot->key.prefix, table_of(slot));
 }
 
-static const char *gateway_settled(const struct ferry_frr_look *look, const struct ferry_frr_slot *slot)
+static const char *gateway_settled(const struct ferry_frr_apply *a, const struct ferry_frr_look *look,
+                                   const struct ferry_frr_slot *slot)
 {
     const struct ferry_gateway *g = slot->key.gateway;
     if (!g->address.addr.family) {
@@ -373,6 +377,8 @@ static const char *gateway_settled(const struct ferry_frr_look *look, const stru
     if (routed != (slot->now != NULL))
         return routed ? "the kernel still has the connected route"
                       : "the kernel has no connected route: is the interface up?";
+    if (slot->bridged && !ferry_frr_bridge_stays(a, slot)) /* what the bridge is to be lifted from */
+        return ferry_frr_disagree(look, &slot->key.prefix, table_of(slot));
     return NULL;
 }
 
@@ -410,7 +416,7 @@ static int slot_settled(struct ferry_frr_apply *a, struct ferry_frr_slot *slot,
         result = ferry_frr_kernel_addresses(a->d, prefix->addr.family, &kernel, err);
     if (!result)
         *ret_why =
-            slot->key.kind == FERRY_KIND_ROUTE ? route_settled(&look, slot) : gateway_settled(&look, slot);
+            slot->key.kind == FERRY_KIND_ROUTE ? route_settled(&look, slot) : gateway_settled(a, &look, slot);
     return result;
 }
 
@@ -478,13 +484,14 @@ int ferry_frr_settle(struct ferry_frr_apply *a, struct ferry_err *err)
     }
     if (!n)
         return 0;
+    uint64_t read_us = a->d->running_since_us;
     int result = ferry_frr_bridge_lay(a, err);
     if (!result)
         result = write_all(a, err);
     if (!result) {
-        uint64_t read_us = a->d->running_since_us;
         result = await(a, err);
         ferry_frr_keep(a->d, &a->running);
+        a->d->predicted = a->predicted;
         if (a->predicted)
             a->d->running_since_us = read_us; /* what is beside is as old as that */
     }

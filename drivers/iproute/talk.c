@@ -92,7 +92,7 @@ static size_t end_of_saved(const char *out, size_t n, size_t at)
 
 static int start(struct ferry_iproute *d, struct ferry_err *err)
 {
-    return d->session ? 0 : ferry_remote_start(d->remote, "ip_session", NULL, &d->session, err);
+    return d->session ? 0 : ferry_remote_start(d->remote, "ip_session", NULL, 0, &d->session, err);
 }
 
 int ferry_iproute_talk(struct ferry_iproute *d, const char *what, const char *lines, size_t n, size_t n_lines,

@@ -310,10 +310,10 @@ int ferry_remote_call(struct ferry_remote *remote, const struct ferry_remote_cal
     return run_to_end(p, call->input, call->n_input, deadline_us, ret, err);
 }
 
-int ferry_remote_start(struct ferry_remote *remote, const char *verb, const char *word,
-                       struct ferry_remote_process **ret, struct ferry_err *err)
+int ferry_remote_start(struct ferry_remote *remote, const char *verb, const char *const *words,
+                       size_t n_words, struct ferry_remote_process **ret, struct ferry_err *err)
 {
-    return start(remote, verb, &word, 1, 0, deadline_of(remote, 0), ret, err);
+    return start(remote, verb, words, n_words, 0, deadline_of(remote, 0), ret, err);
 }
 
 int ferry_remote_send(struct ferry_remote_process *p, const void *bytes, size_t n, unsigned timeout_ms,

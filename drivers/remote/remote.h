@@ -70,8 +70,9 @@ int ferry_remote_call(struct ferry_remote *remote, const struct ferry_remote_cal
  * and FERRY_REMOTE_WHOLE is sent last. */
 #define FERRY_REMOTE_WHOLE "! whole\n"
 struct ferry_remote_process;
-int ferry_remote_start(struct ferry_remote *remote, const char *verb, const char *word,
-                       struct ferry_remote_process **ret, struct ferry_err *err) FERRY_MUST_CHECK;
+int ferry_remote_start(struct ferry_remote *remote, const char *verb, const char *const *words,
+                       size_t n_words, struct ferry_remote_process **ret,
+                       struct ferry_err *err) FERRY_MUST_CHECK;
 /* Sends bytes.  -FERRY_EIO where the process is gone before anything was taken; else -FERRY_EUNKNOWN. */
 int ferry_remote_send(struct ferry_remote_process *p, const void *bytes, size_t n, unsigned timeout_ms,
                       struct ferry_err *err) FERRY_MUST_CHECK;

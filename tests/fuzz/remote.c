@@ -55,7 +55,7 @@ static void expect(struct ferry_remote *remote)
     struct ferry_err err = {0};
     char *said = NULL;
     size_t n = 0;
-    int result = ferry_remote_start(remote, "frr_show", "-", &p, &err);
+    int result = ferry_remote_start(remote, "frr_show", (const char *[]){"-"}, 1, &p, &err);
     fuzz_said(result, &err);
     while (result >= 0 && p) {
         result = ferry_remote_expect(p, "! mark", 4096, 1000, &said, &n, &err);

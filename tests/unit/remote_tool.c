@@ -172,7 +172,8 @@ static void run(char **words, size_t n)
             exit(2);
         return;
     } else if (!strcmp(words[0], "start")) {
-        result = ferry_remote_start(connection, words[1], n > 2 ? words[2] : NULL, &process, &err);
+        result = ferry_remote_start(connection, words[1], (const char *const *)words + 2, n > 2 ? n - 2 : 0,
+                                    &process, &err);
     } else if (!strcmp(words[0], "send")) {
         char *all = ferry_asprintf("%s\n", words[1]);
         result = ferry_remote_send(process, all, strlen(all), call.timeout_ms, &err);

@@ -14,10 +14,14 @@ do_frr_show() {
     ferry_vtysh "$1" 2>&1
 }
 
-# Where no lines come for half a minute, vtysh gets the end of an empty file, and ends: a waiting one holds back bgpd's
+# The first two lines change nothing, and are read at once: a vtysh 8.4 puts its grammar of a context together when it enters it
+# for the first time, for 5 ms of processor time, which would stand in the way of an outage.  Where no lines come for half a minute, vtysh gets the end of an empty file, and ends: a waiting one holds back bgpd's
 # leaking between VRFs.  It gets all of the lines or none, also where the connection breaks between them.
-do_frr_write() {
-    ferry_whole 30 | ferry_vtysh "$1" -f /dev/stdin
+do_frr_write() { # PATHSPACE [INTERFACE that stands in the configuration]
+    {
+        [ $# -lt 2 ] || printf 'interface %s\nexit\n' "$2"
+        ferry_whole 30
+    } | ferry_vtysh "$1" -f /dev/stdin
 }
 
 # Lines of `ip -batch`, one family each.  A line that is no command of ip's is answered by its own words: so an answer is
