@@ -125,11 +125,30 @@ static void lookups(struct contract_router *r, const char *family, const char *w
     *ret_dropped = (unsigned)strtoul(dropped, NULL, 10);
 }
 
+/* A new connection, as the engine makes one where a call failed. */
+static void reopen(struct contract_router *r)
+{
+    struct ferry_err err;
+    r->ops->close(r->driver);
+    r->driver = NULL;
+    if (r->ops->open(&ferry_env_real, &r->config, "r1", r->state_dir, &r->initial, &r->driver, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static void no_rule_stays(struct contract_router *r)
+{
+    for (int i = 0; i < 400; i++, usleep(10000)) {
+        FERRY_AUTOFREE char *rules = say("ip -n %s rule; ip -n %s -6 rule", r->netns, r->netns);
+        if (!strstr(rules, "proto 210") && !strstr(rules, "proto ferry"))
+            return;
+    }
+    fail_msg("rules stay");
+}
+
 /* The connected route goes, and FRR's blackhole beneath comes only then; IPv6 routes are swapped by a deletion and an
  * addition.  A default route waits for both. */
-static void test_no_packet_follows_the_default_route(void **state)
+static void no_packet_follows_the_default_route(struct contract_router *r, bool in_outage)
 {
-    struct contract_router *r = *state;
     const struct ferry_gateway four = {.address = net("192.168.1.1/24")},
                                six = {.address = net("fd00:1::1/64")};
     const struct ferry_entry *drop = DROP(FERRY_BLACKHOLE, MAIN, 254), *one = ROUTE(MAIN, 1, FERRY, VIA1_6),
@@ -146,7 +165,11 @@ static void test_no_packet_follows_the_default_route(void **state)
     watch_lookups(r, "4", "192.168.1.10");
     watch_lookups(r, "6", "fd00:1::10");
     struct ferry_op detach[] = {swapped(&attach[0]), swapped(&attach[1])};
+    ((struct ferry_driver_base *)r->driver)->more = in_outage;
     apply(r, detach, 2);
+    HOLDS(r, P, MAIN, drop); /* with zebra's route, or with the rules that do the same until it is there */
+    HOLDS(r, "fd00:1::/64", MAIN, drop);
+    ((struct ferry_driver_base *)r->driver)->more = false;
     done(r, op_route("fd00:1::/64", MAIN, 1, NULL, one));
     done(r, op_route("fd00:1::/64", MAIN, 1, one, two));
     done(r, op_route("fd00:1::/64", MAIN, 1, two, NULL));
@@ -160,12 +183,33 @@ static void test_no_packet_follows_the_default_route(void **state)
                      i ? "IPv6" : "IPv4", dropped[i]);
         assert_true(dropped[i] > 0); /* it was looked while nothing was attached */
     }
-    for (int i = 0; i < 400; i++, usleep(10000)) {
-        FERRY_AUTOFREE char *rules = say("ip -n %s rule; ip -n %s -6 rule", r->netns, r->netns);
-        if (!strstr(rules, "proto 210") && !strstr(rules, "proto ferry"))
-            return;
-    }
-    fail_msg("rules stay");
+    no_rule_stays(r);
+}
+
+static void test_no_packet_follows_the_default_route(void **state)
+{
+    no_packet_follows_the_default_route(*state, false);
+}
+
+static void test_no_packet_follows_the_default_route_in_an_outage(void **state)
+{
+    no_packet_follows_the_default_route(*state, true);
+}
+
+/* The driver ends where the outage was to go on. */
+static void test_no_rule_stays_behind_a_driver(void **state)
+{
+    struct contract_router *r = *state;
+    const struct ferry_gateway four = {.address = net("192.168.1.1/24")};
+    struct ferry_op attach = op_gateway(P, &four, "lan0", NULL, &attached), detach = swapped(&attach);
+    done(r, attach);
+    done(r, op_route(P, MAIN, 254, NULL, DROP(FERRY_BLACKHOLE, MAIN, 254)));
+    ((struct ferry_driver_base *)r->driver)->more = true;
+    apply(r, &detach, 1);
+    FERRY_AUTOFREE char *rules = say("ip -n %s rule", r->netns);
+    assert_non_null(strstr(rules, "blackhole"));
+    reopen(r);
+    no_rule_stays(r);
 }
 
 /* What a killed Ferry left goes with the next check or apply of the prefix; nobody else's does. */
@@ -331,16 +375,6 @@ static void signal_daemon(struct contract_router *r, const char *daemon, const c
     sh("kill -%s $(cat /run/frr/%s/%s.pid)", signal, r->netns, daemon);
 }
 
-/* A new connection, as the engine makes one where a call failed. */
-static void reopen(struct contract_router *r)
-{
-    struct ferry_err err;
-    r->ops->close(r->driver);
-    r->driver = NULL;
-    if (r->ops->open(&ferry_env_real, &r->config, "r1", r->state_dir, &r->initial, &r->driver, &err) < 0)
-        fail_msg("%s", err.text);
-}
-
 static void test_a_stopped_daemon_is_not_waited_for(void **state)
 {
     static const char *const daemons[] = {"staticd", "zebra"};
@@ -463,6 +497,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(no_swap_deletes_the_route),
         T(no_packet_follows_the_default_route),
+        T(no_packet_follows_the_default_route_in_an_outage),
+        T(no_rule_stays_behind_a_driver),
         T(rules_that_were_left_go),
         T(odd_lines_come_back_exactly),
         T(what_frr_would_not_do_is_never_done),
