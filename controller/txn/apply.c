@@ -158,12 +158,25 @@ static bool goes_on(const struct ferry_txn *txn, uint32_t router)
     return false;
 }
 
+/* Which routers have something to do in later stages. */
+static bool *busy_later(const struct ferry_txn *txn)
+{
+    bool *busy = ferry_calloc(txn->plan->n_routers, sizeof *busy);
+    for (size_t s = txn->stage + 1; s < txn->plan->n_stages; s++)
+        for (size_t i = 0; i < txn->plan->stages[s].n_changes; i++)
+            busy[txn->plan->stages[s].changes[i].router] = true;
+    return busy;
+}
+
 static int run(struct ferry_txn *txn, struct ferry_batch *b)
 {
     if (check_exclusive(txn, b))
         return 1;
-    for (size_t p = 0; p < b->view.n_parts; p++)
+    FERRY_AUTOFREE bool *busy = busy_later(txn);
+    for (size_t p = 0; p < b->view.n_parts; p++) {
         b->jobs[2 * p].more = goes_on(txn, b->view.parts[p].router);
+        b->jobs[2 * p].last = !busy[b->view.parts[p].router];
+    }
     ferry_txn_point(txn->env, "driver-apply");
     ferry_fleet_run(txn->fleet, b->jobs, 2 * b->view.n_parts);
     ferry_txn_point(txn->env, "driver-apply");

@@ -137,6 +137,7 @@ static int call(struct ferry_fleet_router *router, struct ferry_work *work)
         return ops->check(router->driver, work->ops, work->n_ops, &work->err);
     case FERRY_JOB_APPLY:
         ((struct ferry_driver_base *)router->driver)->more = work->more;
+        ((struct ferry_driver_base *)router->driver)->last = work->last;
         return ops->apply(router->driver, work->ops, work->n_ops, &work->err);
     case FERRY_JOB_ANNOUNCE:
         return ops->announce ? ops->announce(router->driver, work->ops, work->n_ops, &work->err) : 0;

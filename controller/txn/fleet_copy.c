@@ -139,7 +139,7 @@ static const struct ferry_deadman *copy_deadman(struct copier *c, const struct f
 void ferry_work_copy(struct ferry_arena *arena, struct ferry_job *job, struct ferry_work *ret)
 {
     struct copier c = {.arena = arena};
-    *ret = (struct ferry_work){.verb = job->verb, .more = job->more, .job = job};
+    *ret = (struct ferry_work){.verb = job->verb, .more = job->more, .last = job->last, .job = job};
     if (job->verb == FERRY_JOB_READ) {
         ret->query = copy_query(&c, job->query);
     } else if (job->verb == FERRY_JOB_DEADMAN) {

@@ -23,7 +23,7 @@ struct ferry_work {
     struct ferry_fib fib;
     struct ferry_op *ops;
     size_t n_ops;
-    bool more;
+    bool more, last;
     enum ferry_deadman_verb deadman_verb;
     const struct ferry_deadman *deadman;
     enum ferry_deadman_state deadman_state;

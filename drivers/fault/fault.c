@@ -287,6 +287,7 @@ static int fault_apply(struct ferry_driver *driver, struct ferry_op *ops, size_t
 {
     struct verdict verdict = count(driver->script, driver->env, FERRY_FAULT_APPLY, driver->router);
     ((struct ferry_driver_base *)driver->inner)->more = driver->base.more;
+    ((struct ferry_driver_base *)driver->inner)->last = driver->base.last;
     return call_with_ops(driver, driver->inner_ops->apply, &verdict, ops, n, err);
 }
 

@@ -81,7 +81,10 @@ int ferry_frr_devices(struct ferry_frr *d, const struct ferry_op *op, struct fer
     return devices(d, op, false, err);
 }
 
-/* ---- Daemons. ---- */
+/* ---- Daemons. ----
+ *
+ * The kept vtysh names those that it reached when it was started; one that it lost since shows with the running configuration,
+ * which all of them are asked for just before (session.c), and so does one that hangs. */
 
 int ferry_frr_daemons(struct ferry_frr *d, const struct ferry_driver_config *config, struct ferry_err *err)
 {
@@ -91,7 +94,7 @@ int ferry_frr_daemons(struct ferry_frr *d, const struct ferry_driver_config *con
                             config->routing == FERRY_ROUTING_BGP    ? "bgpd"
                             : config->routing == FERRY_ROUTING_OSPF ? "ospfd"
                                                                     : "zebra"};
-    int result = ferry_frr_hand(d, "daemons", &answer, &n, err);
+    int result = ferry_frr_show(d, "show daemons", &answer, &n, err);
     if (result < 0)
         return result;
     for (size_t i = 0; i < FERRY_COUNT(wanted); i++) {
@@ -100,10 +103,12 @@ int ferry_frr_daemons(struct ferry_frr *d, const struct ferry_driver_config *con
         for (const char *at = answer; at && !found; at = strchr(at, ' ') ? strchr(at, ' ') + 1 : NULL) {
             found = sscanf(at, " %15s", word) == 1 && !strcmp(word, wanted[i]);
         }
-        if (!found)
+        if (!found) {
+            ferry_frr_lose(d, FERRY_FRR_SHOW); /* it would not find the daemon once that is back */
             return ferry_refuse(err, "daemon",
                                 "FRR's %s does not answer: `systemctl status frr`, `show watchfrr`",
                                 wanted[i]);
+        }
     }
     return 0;
 }
@@ -182,12 +187,13 @@ static int check_router(struct ferry_frr *d, struct ferry_err *err)
     struct ferry_frr_config running = {0};
     if (d->checked_us && d->env->monotonic_us(d->env->ctx) - d->checked_us < CHECKED_US)
         return 0;
-    int result = ferry_frr_daemons(d, &d->config, err);
-    if (!result)
-        result = ferry_frr_config_read(d, &running, err);
+    int result = ferry_frr_config_read(d, &running, err);
+    if (!result) {
+        ferry_frr_keep(d, &running);
+        result = ferry_frr_daemons(d, &d->config, err);
+    }
     if (result < 0)
         return result;
-    ferry_frr_keep(d, &running);
     if (d->config.routing != FERRY_ROUTING_STATIC)
         result = ferry_frr_protocol_check(d, d->running, err);
     if (result < 0)

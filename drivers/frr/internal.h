@@ -98,6 +98,8 @@ static inline enum ferry_frr_talks ferry_frr_ip_of(uint8_t family)
 void ferry_frr_ahead(struct ferry_frr *d, enum ferry_frr_talks which, const char *question);
 /* Says something whose answer nobody waits for. */
 void ferry_frr_tell(struct ferry_frr *d, enum ferry_frr_talks which, const char *line);
+/* Ends one of those that are kept; the next question starts another.  The hand's lock goes with it. */
+void ferry_frr_lose(struct ferry_frr *d, enum ferry_frr_talks which);
 /* What was asked ahead is not wanted any more: a slot begins, or lines were sent. */
 void ferry_frr_forget(struct ferry_frr *d);
 /* Asks the kept shell (router/frr.sh, verb frr_hand): one line, its whole answer. */
@@ -357,7 +359,7 @@ void ferry_frr_bridge_over(struct ferry_frr *d, const struct ferry_prefix *prefi
 void ferry_frr_bridge_close(struct ferry_frr *d); /* the driver ends: lifts those that stayed */
 /* Whether the interfaces that an op leads to exist. */
 int ferry_frr_devices(struct ferry_frr *d, const struct ferry_op *op, struct ferry_err *err) FERRY_MUST_CHECK;
-/* Whether the daemons that Ferry needs answer; a new vtysh asks. */
+/* Whether the daemons that Ferry needs answer; after the running configuration was read (check.c). */
 int ferry_frr_daemons(struct ferry_frr *d, const struct ferry_driver_config *config,
                       struct ferry_err *err) FERRY_MUST_CHECK;
 /* Whether FRR would come back with what it runs with now. */

@@ -148,9 +148,9 @@ int ferry_frr_persist(struct ferry_driver *driver, struct ferry_err *err)
 {
     struct ferry_frr *d = (struct ferry_frr *)driver;
     bool same = false;
-    int result = ferry_frr_daemons(d, &d->config, err);
+    int result = ferry_frr_saved(d, &same, err);
     if (!result)
-        result = ferry_frr_saved(d, &same, err);
+        result = ferry_frr_daemons(d, &d->config, err);
     if (!result && same) /* as after an undo: what is not written cannot be cut short */
         return 0;
     if (!result)

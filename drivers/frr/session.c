@@ -6,8 +6,8 @@
  *  S2. An answer is what stands between two lines with a nonce that only this question has.  What does not begin and
  *      end so is no answer: the process is killed, and a new one is asked once.
  *  S3. Lines are sent to a writer once.  Whether it took them or not, they are never sent again here.
- *  S4. Writers are started ahead, enough for an outage and the stage before it, and again only when fewer are left than a
- *      stage needs; in an outage only where none is left: one that is started between detach and attach is not there in
+ *  S4. Writers are started ahead, enough for an outage and the stages around it, and again only where none is left and the plan
+ *      has more for this router (each costs it 75 ms of processor time): one that is started between detach and attach is not there in
  *      time, and takes the processor from those that work.
  *  S5. A question may be asked ahead, so that several travel together.  Its answer counts only within the slot that asked
  *      (ferry_frr_forget), and not once lines were sent since: it is never older than what it is taken to say.
@@ -45,7 +45,7 @@ static void drop(struct ferry_remote_process **p)
 }
 
 /* The lock is the kept shell's, and goes with it. */
-static void lose(struct ferry_frr *d, enum ferry_frr_talks which)
+void ferry_frr_lose(struct ferry_frr *d, enum ferry_frr_talks which)
 {
     drop(&d->talk[which].process);
     d->talk[which].n_ahead = 0;
@@ -142,7 +142,7 @@ static int ask_once(struct ferry_frr *d, enum ferry_frr_talks which, const char 
     if (!result)
         result = hear(d, which, nonce, ret, ret_n, err);
     if (result < 0)
-        lose(d, which);
+        ferry_frr_lose(d, which);
     return result;
 }
 
@@ -169,7 +169,7 @@ static int ask(struct ferry_frr *d, enum ferry_frr_talks which, const char *ques
     if (asked_ahead(t, question, &nonce)) {
         result = hear(d, which, nonce, ret, ret_n, err);
         if (result < 0)
-            lose(d, which);
+            ferry_frr_lose(d, which);
     } else
         result = ask_once(d, which, question, ret, ret_n, err);
     /* It may have stood there while a daemon was restarted; a daemon that is silent will be silent again. */
@@ -185,7 +185,7 @@ static bool tell(struct ferry_frr *d, enum ferry_frr_talks which, const char *qu
     *ret_nonce = d->env->random(d->env->ctx);
     if (put(d, which, question, *ret_nonce, &ignored) == 0)
         return true;
-    lose(d, which);
+    ferry_frr_lose(d, which);
     return false;
 }
 
@@ -385,6 +385,6 @@ void ferry_frr_cool(struct ferry_frr *d)
 void ferry_frr_hang_up(struct ferry_frr *d)
 {
     for (size_t i = 0; i < FERRY_FRR_TALKS; i++)
-        lose(d, (enum ferry_frr_talks)i);
+        ferry_frr_lose(d, (enum ferry_frr_talks)i);
     ferry_frr_cool(d);
 }

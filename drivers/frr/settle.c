@@ -15,7 +15,7 @@
 
 #include <stdio.h>
 
-enum { SETTLE_US = 3000000, PAUSE_US = 1000, MANY = 16, LAST_TURN = 3 };
+enum { SETTLE_US = 3000000, GRACE_US = 300000, PAUSE_US = 1000, MANY = 16, LAST_TURN = 3 };
 
 static uint32_t table_of(const struct ferry_frr_slot *slot)
 {
@@ -80,12 +80,24 @@ static bool same_lines(const struct ferry_entry *a, const struct ferry_entry *b)
            !memcmp(a->native, b->native, a->native_len);
 }
 
-/* What the configuration says of a slot now: its outcome, DONE being only that the configuration has it. */
+static bool connected(const struct ferry_frr_slot *slot)
+{
+    return slot->key.kind == FERRY_KIND_GATEWAY && slot->key.gateway->address.addr.family;
+}
+
+/* What the configuration says of a slot now: its outcome, DONE being only that the configuration has it.  An address is given to
+ * the kernel, or taken from it, behind vtysh's back: where it is neither as before nor as wanted, the kernel is asked again. */
 static int compare(struct ferry_frr_apply *a, struct ferry_frr_slot *slot, struct ferry_err *err)
 {
     struct ferry_frr_slot seen = {.key = slot->key};
+    const struct ferry_env *env = a->d->env;
+    uint64_t until = env->monotonic_us(env->ctx) + GRACE_US;
     char text[300];
-    int result = ferry_frr_slot_look(a->d, &a->running, &seen, err);
+    int result;
+    while (!(result = ferry_frr_slot_look(a->d, &a->running, &seen, err)) && connected(slot) &&
+           !same_lines(seen.was, slot->now) && !same_lines(seen.was, slot->was) &&
+           env->monotonic_us(env->ctx) < until)
+        ferry_frr_pause(a->d, PAUSE_US);
     if (result < 0)
         return result;
     const char *said = a->said.n ? a->said.v : "vtysh said nothing";
@@ -204,11 +216,6 @@ static void look_ahead(const struct ferry_frr_apply *a, bool config)
         if (key->kind == FERRY_KIND_GATEWAY)
             ferry_frr_addresses_ahead(a->d, key->prefix.addr.family);
     }
-}
-
-static bool connected(const struct ferry_frr_slot *slot)
-{
-    return slot->key.kind == FERRY_KIND_GATEWAY && slot->key.gateway->address.addr.family;
 }
 
 static bool has_address(const struct ferry_frr_kernel *kernel, const struct ferry_op *key)

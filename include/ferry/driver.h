@@ -147,6 +147,8 @@ struct ferry_driver_base {
     /* Set before each apply: another one for this router follows at once, within the outage.  A driver that locks its router
      * may keep the lock until then. */
     bool more;
+    /* Set before each apply: the plan has no other one for this router.  Nothing need be made ready. */
+    bool last;
 };
 
 /* The registry: the only place, beside main, that names concrete drivers.  NULL where there is none. */

@@ -56,7 +56,7 @@ struct ferry_job {
     struct ferry_fib fib;            /* READ: result */
     struct ferry_op *ops;            /* CHECK, APPLY, ANNOUNCE */
     size_t n_ops;
-    bool more;                            /* APPLY: see struct ferry_driver_base */
+    bool more, last;                      /* APPLY: see struct ferry_driver_base */
     enum ferry_deadman_verb deadman_verb; /* DEADMAN, with its results: */
     const struct ferry_deadman *deadman;
     enum ferry_deadman_state deadman_state;

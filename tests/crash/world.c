@@ -130,7 +130,7 @@ unsigned world_step(void)
 #ifdef FERRY_SANITIZED
     return 5;
 #else
-    return lab_owner ? 3 : 1;
+    return lab_owner ? 5 : 1;
 #endif
 }
 

@@ -49,10 +49,6 @@ do_frr_hand() {
         unlock)
             exec 9>&-
             ;;
-        daemons) # those that a new vtysh reaches
-            (TERM=dumb && export TERM && timeout 3 sh -c 'if [ "$1" = - ]; then exec vtysh -c "show daemons"; fi
-                exec vtysh -N "$1" -c "show daemons"' - "$1") 2>&1
-            ;;
         saved) # what FRR starts with: one file, or one a daemon
             if [ -s "$ferry_dir/frr.conf" ]; then cat "$ferry_dir/frr.conf"; else
                 for ferry_file in "$ferry_dir"/*d.conf "$ferry_dir"/zebra.conf; do
