@@ -101,10 +101,12 @@ static void find_critical(struct ferry_txn *txn)
     }
 }
 
-/* "app: primary -> recovery", "app, db, 8 more: primary -> recovery; …" */
+/* "app: primary -> recovery", "app, db, 8 more: primary -> recovery; …", "2 addresses" */
 static char *summary_of(const struct ferry_plan *plan)
 {
     char *text = NULL;
+    if (!plan->n_groups && plan->n_addresses)
+        return ferry_asprintf("%zu address%s", plan->n_addresses, plan->n_addresses == 1 ? "" : "es");
     for (size_t g = 0; g < plan->n_groups && g < 3; g++) {
         const struct ferry_group *group = &plan->groups[g];
         FERRY_AUTOFREE char *names = ferry_strdup(group->n_subnets ? group->subnets[0].name : "nothing");
@@ -201,13 +203,6 @@ static int check(struct ferry_txn *txn, struct ferry_hand **ret_drift, size_t *r
     return r;
 }
 
-int ferry_txn_precheck(struct ferry_fleet *fleet, struct ferry_plan *plan, struct ferry_hand **ret_drift,
-                       size_t *ret_n_drift, struct ferry_err *err)
-{
-    FERRY_CLEANUP(txn_cleanup) struct ferry_txn *txn = ferry_txn_new(&ferry_env_real, fleet, plan, NULL);
-    return check(txn, ret_drift, ret_n_drift, err);
-}
-
 static int refuse_unfinished(struct ferry_journal *journal, struct ferry_err *err)
 {
     char id[24], crashed[24];
@@ -266,14 +261,16 @@ static void overrides_cleanup(struct ferry_overrides *overrides)
 }
 
 /* The rules that need the journal; and who has overridden which, for it. */
-static int obey(struct ferry_txn *txn, const struct ferry_txn_options *options, struct ferry_err *err)
+static int obey(struct ferry_txn *txn, struct ferry_journal *journal, const struct ferry_txn_options *options,
+                struct ferry_err *err)
 {
     FERRY_CLEANUP(overrides_cleanup) struct ferry_overrides all = {0};
     ferry_overrides_merge(&all, &txn->plan->overrides);
     if (options->overrides)
         ferry_overrides_merge(&all, options->overrides);
-    int r =
-        txn->record.undoes ? 0 : ferry_txn_rested(txn->journal, txn->plan, options->hold_down_s, &all, err);
+    int r = txn->record.undoes || !journal
+                ? 0
+                : ferry_txn_rested(journal, txn->plan, options->hold_down_s, &all, err);
     if (r < 0)
         return r;
     txn->record.overrides = ferry_calloc(all.n, sizeof *txn->record.overrides);
@@ -288,6 +285,51 @@ static int obey(struct ferry_txn *txn, const struct ferry_txn_options *options, 
     return 0;
 }
 
+/* What the journal says against it. */
+static int ask_journal(const struct ferry_txn *txn, struct ferry_journal *journal, struct ferry_err *err)
+{
+    const char *undoes = txn->record.undoes;
+    int r = refuse_unfinished(journal, err);
+    if (!r && undoes)
+        r = ferry_journal_check_undoable(journal, undoes, err);
+    if (!r && undoes)
+        r = ferry_journal_refuse_reconciled(journal, txn->plan, undoes, err);
+    if (!r)
+        r = ferry_journal_refuse_debts(journal, txn->plan, undoes, err);
+    return r ? r : ferry_journal_refuse_addresses(journal, txn->plan, err);
+}
+
+/* All that can be said against it before a router is asked; `journal` NULL: there is none yet. */
+static int may_begin(struct ferry_txn *txn, struct ferry_journal *journal,
+                     const struct ferry_txn_options *options, struct ferry_err *err)
+{
+    int r = journal ? ask_journal(txn, journal, err) : 0;
+    ferry_txn_hooks_init(txn, options->pause_before);
+    if (!r)
+        r = obey(txn, journal, options, err);
+    if (!r && options->confirm_within_s)
+        ferry_txn_deadman_init(txn, options->confirm_within_s);
+    if (!r)
+        r = ferry_txn_hooks_check(txn, err);
+    return r ? r : ferry_txn_deadman_check(txn, err);
+}
+
+int ferry_txn_precheck(struct ferry_fleet *fleet, struct ferry_plan *plan, struct ferry_hand **ret_drift,
+                       size_t *ret_n_drift, struct ferry_err *err)
+{
+    FERRY_CLEANUP(txn_cleanup) struct ferry_txn *txn = ferry_txn_new(&ferry_env_real, fleet, plan, NULL);
+    return check(txn, ret_drift, ret_n_drift, err);
+}
+
+int ferry_txn_rehearse(struct ferry_journal *journal, struct ferry_fleet *fleet, struct ferry_plan *plan,
+                       const struct ferry_txn_options *options, struct ferry_hand **ret_drift,
+                       size_t *ret_n_drift, struct ferry_err *err)
+{
+    FERRY_CLEANUP(txn_cleanup) struct ferry_txn *txn = ferry_txn_new(&ferry_env_real, fleet, plan, options);
+    int r = may_begin(txn, journal, options, err);
+    return r ? r : check(txn, ret_drift, ret_n_drift, err);
+}
+
 int ferry_txn_begin(struct ferry_journal *journal, struct ferry_fleet *fleet, struct ferry_plan *plan,
                     const struct ferry_txn_options *options, struct ferry_txn **ret,
                     struct ferry_hand **ret_drift, size_t *ret_n_drift, struct ferry_err *err)
@@ -297,24 +339,7 @@ int ferry_txn_begin(struct ferry_journal *journal, struct ferry_fleet *fleet, st
         return r;
     FERRY_CLEANUP(txn_cleanup) struct ferry_txn *txn = ferry_txn_new(journal->env, fleet, plan, options);
     txn->journal = journal;
-    r = refuse_unfinished(journal, err);
-    if (!r && txn->record.undoes)
-        r = ferry_journal_check_undoable(journal, txn->record.undoes, err);
-    if (!r && txn->record.undoes)
-        r = ferry_journal_refuse_reconciled(journal, plan, txn->record.undoes, err);
-    ferry_txn_hooks_init(txn, options->pause_before);
-    if (!r)
-        r = obey(txn, options, err);
-    if (!r)
-        r = ferry_journal_refuse_debts(journal, plan, txn->record.undoes, err);
-    if (!r)
-        r = ferry_journal_refuse_addresses(journal, plan, err);
-    if (!r && options->confirm_within_s)
-        ferry_txn_deadman_init(txn, options->confirm_within_s);
-    if (!r)
-        r = ferry_txn_hooks_check(txn, err);
-    if (!r)
-        r = ferry_txn_deadman_check(txn, err);
+    r = may_begin(txn, journal, options, err);
     if (!r)
         r = ferry_txn_claim(txn, err); /* before anything is read */
     if (!r)

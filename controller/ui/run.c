@@ -154,12 +154,36 @@ static int nothing(const struct ui *ui, const struct ferry_plan *plan, const str
     return UI_OK;
 }
 
-static int dry_run(struct ui *ui, struct ferry_fleet *fleet, struct ferry_plan *plan,
-                   const struct ui_run *how)
+/* What is asked of a transaction, whether it is begun or only tried. */
+static struct ferry_txn_options options_of(struct ui *ui, const struct ui_run *how, void *progress)
 {
+    struct ferry_txn_options o = ui_txn_options(ui, how->kind, how->undoes, progress);
+    o.confirm_within_s = how->confirm_within_s;
+    o.overrides = how->overrides;
+    o.pause_before = how->pause_before;
+    o.hold_down_s = how->topology ? how->topology->hold_down_s : 0;
+    return o;
+}
+
+static int start_probe(struct ui *ui, struct ferry_plan *plan, const struct ui_run *how,
+                       struct ui_probe **ret)
+{
+    struct ui_probe_asked asked = {how->probes, how->n_probes, how->undoes == NULL, how->overrides};
+    return ui_probe_start(ui, plan, how->topology, &asked, ret);
+}
+
+static int dry_run(struct ui *ui, struct ferry_journal *journal, struct ferry_fleet *fleet,
+                   struct ferry_plan *plan, const struct ui_run *how)
+{
+    FERRY_CLEANUP(ui_probe_cleanup) struct ui_probe *probe = NULL;
     struct ferry_hand *drift = NULL;
+    struct ferry_txn_options o = options_of(ui, how, NULL);
     size_t n = 0;
-    int r = ferry_txn_precheck(fleet, plan, &drift, &n, &ui->err);
+    o.progress = NULL;
+    int r = start_probe(ui, plan, how, &probe);
+    if (r < 0)
+        return r;
+    r = ferry_txn_rehearse(journal, fleet, plan, &o, &drift, &n, &ui->err);
     if (r < 0) {
         r = show_drift(ui, drift, n, r);
         ferry_hands_free(drift, n);
@@ -434,11 +458,7 @@ static int finish(struct job *job, struct ferry_journal *journal, const struct f
 static int begin(struct job *job, struct ferry_journal *journal, struct ferry_fleet *fleet,
                  struct ferry_plan *plan, struct ui_progress *progress)
 {
-    struct ferry_txn_options o = ui_txn_options(job->ui, job->how->kind, job->how->undoes, progress);
-    o.confirm_within_s = job->how->confirm_within_s;
-    o.overrides = job->how->overrides;
-    o.pause_before = job->how->pause_before;
-    o.hold_down_s = job->how->topology ? job->how->topology->hold_down_s : 0;
+    struct ferry_txn_options o = options_of(job->ui, job->how, progress);
     return ui_run_begin(job->ui, journal, fleet, plan, &o, &job->txn);
 }
 
@@ -449,10 +469,9 @@ static int transact(struct ui *ui, struct ferry_fleet *fleet, struct ferry_plan 
     FERRY_CLEANUP(ui_probe_cleanup) struct ui_probe *probe = NULL;
     FERRY_CLEANUP(ui_progress_cleanup) struct ui_progress *progress = ui_progress_new(ui, plan);
     FERRY_CLEANUP(txn_cleanup) struct ferry_txn *txn = NULL;
-    struct ui_probe_asked asked = {how->probes, how->n_probes, how->undoes == NULL, how->overrides};
     int r = ui_journal_open(ui, &journal);
     if (r == 0)
-        r = ui_probe_start(ui, plan, how->topology, &asked, &probe);
+        r = start_probe(ui, plan, how, &probe);
     if (r < 0)
         return r;
     ui_signals_catch();
@@ -495,26 +514,21 @@ int ui_run_paused(struct ui *ui, struct ferry_journal *journal, const char *id, 
     return finish(&job, journal, record->plan, NULL, r);
 }
 
-/* Another transaction's unfinished business is no ground to say "nothing to do" or "every precheck passed".
- */
-static int look(struct ui *ui)
-{
-    FERRY_CLEANUP(ui_journal_cleanup) struct ferry_journal *journal = NULL;
-    int r = ui_journal_look(ui, &journal);
-    return r < 0 || !journal ? r : ferry_txn_look(journal, &ui->err);
-}
-
 int ui_run_plan(struct ui *ui, struct ferry_fleet *fleet, struct ferry_plan *plan, const struct ui_run *how)
 {
+    FERRY_CLEANUP(ui_journal_cleanup) struct ferry_journal *journal = NULL;
     if (ferry_plan_is_empty(plan) || how->dry_run) {
-        int r = look(ui);
+        /* Another transaction's unfinished business is no ground to say "nothing to do" or "every precheck passed". */
+        int r = ui_journal_look(ui, &journal);
+        if (r == 0 && journal)
+            r = ferry_txn_look(journal, &ui->err);
         if (r < 0)
             return r;
     }
     if (ferry_plan_is_empty(plan))
         return nothing(ui, plan, how);
     if (how->dry_run)
-        return dry_run(ui, fleet, plan, how);
+        return dry_run(ui, journal, fleet, plan, how);
     if (!ui->json)
         ui_plan_text(ui, plan, stderr);
     if (!how->yes && !ui_ask(ui, strcmp(how->kind, "drill") == 0 ? "Move it, and bring it back?" : "Do it?"))

@@ -230,7 +230,12 @@ int ferry_txn_begin(struct ferry_journal *journal, struct ferry_fleet *fleet, st
  * they saw on the routers may be in mid-move, or about to be undone.  -FERRY_EREFUSED (rule unfinished),
  * -FERRY_ELOCKED while it runs. */
 int ferry_txn_look(struct ferry_journal *journal, struct ferry_err *err) FERRY_MUST_CHECK;
-/* The prechecks of ferry_txn_begin alone, without lock and journal: `apply --dry-run`. */
+/* All that ferry_txn_begin would refuse, without lock, claim and write: `apply --dry-run`.  `journal` is NULL where there is none
+ * yet.  What a router says only when it is armed (-FERRY_EREFUSED of begin, rule dead-man) is not heard.  Errors: as begin. */
+int ferry_txn_rehearse(struct ferry_journal *journal, struct ferry_fleet *fleet, struct ferry_plan *plan,
+                       const struct ferry_txn_options *options, struct ferry_hand **ret_drift,
+                       size_t *ret_n_drift, struct ferry_err *err) FERRY_MUST_CHECK;
+/* What the routers say against it alone: proof, drift, the drivers' checks. */
 int ferry_txn_precheck(struct ferry_fleet *fleet, struct ferry_plan *plan, struct ferry_hand **ret_drift,
                        size_t *ret_n_drift, struct ferry_err *err) FERRY_MUST_CHECK;
 void ferry_hands_free(struct ferry_hand *hands, size_t n);
