@@ -4,6 +4,8 @@
  * SPDX-License-Identifier: MIT */
 #include "plan/plan_parse.h"
 
+#include "model/map.h"
+
 #include <ferry/networks.h>
 
 #include <string.h>
@@ -93,30 +95,78 @@ int parse_addresses(struct parsing *p, struct ferry_err *err)
 
 /* ---- The topology. ---- */
 
-static bool nic_has(const struct ferry_networks *n, const struct ferry_plan_address *a)
+static const struct ferry_nic *nic_of(const struct ferry_networks *n, const struct ferry_plan_address *a)
 {
-    uint32_t w = ferry_networks_workload(n, a->machine);
+    uint32_t w = n ? ferry_networks_workload(n, a->machine) : FERRY_NONE;
     for (size_t i = 0; w != FERRY_NONE && i < n->workloads[w].n_nics; i++)
         for (size_t k = 0; k < n->workloads[w].nics[i].n_addresses; k++)
             if (strcmp(n->workloads[w].nics[i].name, a->nic) == 0 &&
                 ferry_addr_equal(&n->workloads[w].nics[i].addresses[k], &a->own))
-                return true;
+                return &n->workloads[w].nics[i];
+    return NULL;
+}
+
+static bool network_has(const struct ferry_networks *n, const char *name, const struct ferry_addr *a)
+{
+    uint32_t network = ferry_networks_network(n, name);
+    for (size_t i = 0; network != FERRY_NONE && i < n->networks[network].n_subnets; i++)
+        if (ferry_network_subnet_has(&n->networks[network].subnets[i], a))
+            return true;
     return false;
+}
+
+/* From its own address in its own network to one of another, or back. */
+static bool fits(const struct ferry_networks *n, const struct ferry_plan_address *a)
+{
+    const struct ferry_nic *nic = nic_of(n, a);
+    const char *home = nic ? n->networks[nic->network].name : "";
+    return (strcmp(a->network, home) == 0 && ferry_addr_equal(&a->before, &a->own) &&
+            network_has(n, a->network_after, &a->after)) ||
+           (strcmp(a->network_after, home) == 0 && ferry_addr_equal(&a->after, &a->own) &&
+            network_has(n, a->network, &a->before));
+}
+
+/* What was given so far: machines' own addresses, and addresses of networks. */
+struct given {
+    struct ferry_map map;
+    char **keys;
+    size_t n;
+};
+
+static void given_clear(struct given *g)
+{
+    for (size_t i = 0; i < g->n; i++)
+        free(g->keys[i]);
+    free(g->keys);
+    ferry_map_clear(&g->map);
+}
+
+/* False: it was given before.  Takes the key over. */
+static bool give(struct given *g, char *key)
+{
+    FERRY_GROW(g->keys, g->n);
+    g->keys[g->n++] = key;
+    return ferry_map_add(&g->map, key, strlen(key), 0) == FERRY_MAP_NONE;
 }
 
 int ferry_plan_fit_addresses(const struct ferry_plan *plan, const struct ferry_topology *t,
                              struct ferry_err *err)
 {
-    const struct ferry_networks *n = t->networks;
+    FERRY_CLEANUP(given_clear) struct given given = {0};
     for (size_t i = 0; i < plan->n_addresses; i++) {
         const struct ferry_plan_address *a = &plan->addresses[i];
-        if (!n || !nic_has(n, a) || ferry_networks_network(n, a->network) == FERRY_NONE ||
-            ferry_networks_network(n, a->network_after) == FERRY_NONE)
+        char own[FERRY_ADDR_STRLEN], after[FERRY_ADDR_STRLEN];
+        ferry_addr_text(&a->own, own);
+        ferry_addr_text(&a->after, after);
+        if (!fits(t->networks, a))
             return ferry_refuse(
                 err, "topology",
-                "the plan gives %s (%s) an address in %s, which the topology knows nothing of; "
-                "plan again",
-                a->machine, a->nic, a->network_after);
+                "the plan gives %s (%s) %s in %s, which is no move by the topology; plan again", a->machine,
+                a->nic, after, a->network_after);
+        if (!give(&given, ferry_asprintf("machine %s %s %s", a->machine, a->nic, own)) ||
+            !give(&given, ferry_asprintf("network %s %s", a->network_after, after)))
+            return ferry_refuse(err, "topology", "the plan gives %s (%s) %s in %s, and that or another twice",
+                                a->machine, a->nic, after, a->network_after);
     }
     return 0;
 }

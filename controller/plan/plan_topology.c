@@ -205,6 +205,19 @@ static bool names(const struct ferry_plan_router *r, uint32_t neighbour)
     return false;
 }
 
+/* What is owed keeps later plans off the router until it is delivered: only who is lost owes, and routes alone. */
+static int fit_debts(const struct ferry_plan *plan, struct ferry_err *err)
+{
+    for (size_t i = 0; i < plan->n_debts; i++) {
+        const struct ferry_change *c = &plan->debts[i];
+        if (!plan->routers[c->router].lost || plan->groups[c->group].dns)
+            return ferry_refuse(err, "topology",
+                                "the plan says that %s owes something, but not that it is lost",
+                                plan->routers[c->router].name);
+    }
+    return 0;
+}
+
 /* All neighbours of lost routers are named: the prover asks each whether it is fenced. */
 static int fit_lost(const struct ferry_plan *plan, const struct ferry_topology *t, struct ferry_err *err)
 {
@@ -259,6 +272,8 @@ int ferry_plan_fit(struct ferry_plan *plan, const struct ferry_topology *t, stru
         r = fit_router(&plan->routers[i], t, i, err);
     if (r == 0)
         r = fit_lost(plan, t, err);
+    if (r == 0)
+        r = fit_debts(plan, err);
     for (size_t i = 0; r == 0 && i < plan->n_groups; i++)
         r = fit_group(plan, &plan->groups[i], t, err);
     for (size_t i = 0; r == 0 && i < plan->n_stages; i++)
