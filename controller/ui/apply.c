@@ -57,14 +57,20 @@ static int add_pause(struct apply_options *o, const char *name)
 static int end(struct apply_options *o)
 {
     bool given = ui_selection_given(&o->selection);
+    const struct ui_selection *s = &o->selection;
     if (o->file && given)
-        return ui_usage(o->ui, "a PLAN and --move, --evacuate or --failback exclude each other");
+        return ui_usage(o->ui, "a PLAN and --move, --evacuate, --failback, --network or --recovery-plan "
+                               "exclude each other");
+    if (o->file && (s->mode || s->n_unreachable || s->attest))
+        return ui_usage(o->ui,
+                        "--mode, --unreachable and --attest are for what is planned now; a PLAN has its own");
     if (o->selection.recovery && (o->confirm_s || o->hold_us))
         return ui_usage(
             o->ui, "--recovery-plan: its groups are transactions one after the other, and none can wait: "
                    "no --confirm-within, no --hold");
     if (!o->file && !given)
-        return ui_usage(o->ui, "what? A PLAN, --move SUBNET=SITE, --evacuate SITE --to SITE or --failback");
+        return ui_usage(o->ui, "what? A PLAN, --move SUBNET=SITE, --evacuate SITE --to SITE, --failback, "
+                               "--network NETWORK or --recovery-plan PLAN");
     return 0;
 }
 

@@ -7,6 +7,7 @@
 #include "ui/networks.h"
 
 #include "base/mem.h"
+#include <ferry/recovery.h>
 #include <string.h>
 
 #define MAX_WORDS 256
@@ -175,6 +176,8 @@ static void offer_names(struct ui *ui, const struct line *l, const char *what)
         offer(l, t->sites[i].name);
     for (size_t i = 0; strcmp(what, "ROUTER") == 0 && i < t->n_routers; i++)
         offer(l, t->routers[i].name);
+    for (size_t i = 0; strcmp(what, "PLAN") == 0 && t->recovery && i < t->recovery->n; i++)
+        offer(l, t->recovery->v[i].name);
 }
 
 static void offer_transactions(struct ui *ui, const struct line *l)
@@ -234,17 +237,18 @@ static void offer_rules(const struct line *l)
             offer(l, ferry_rules[i].name);
 }
 
-static void offer_value(struct ui *ui, const struct line *l, const char *what)
+static void offer_value(struct ui *ui, const struct line *l, const struct argp_option *option)
 {
     static const char *const colors[] = {"auto", "always", "never", NULL};
     static const char *const formats[] = {"text", "native", "json", NULL};
     static const char *const phases[] = {"prepare", "detach", "settle", NULL};
     static const char *const modes[] = {"planned", "disaster", NULL};
+    const char *what = option->arg;
     if (strcmp(what, "TX") == 0)
         offer_transactions(ui, l);
     else if (strcmp(what, "FILE") == 0 || strcmp(what, "DIR") == 0)
         puts("<files>");
-    else if (strcmp(what, "WHEN") == 0)
+    else if (strcmp(option->name, "color") == 0)
         offer_all(l, colors);
     else if (strcmp(what, "FORMAT") == 0)
         offer_all(l, formats);
@@ -310,7 +314,7 @@ static void offer_argument(struct ui *ui, const struct line *l)
     else if (one_of(verb, of_files) && n == 0)
         puts("<files>");
     else if (strcmp(verb, "reconcile") == 0)
-        offer_value(ui, l, "ROUTER");
+        offer_names(ui, l, "ROUTER");
 }
 
 static void find_verb(struct line *l)
@@ -341,7 +345,7 @@ static int run(struct ui *ui, void *opaque)
     const struct argp_option *before =
         l.n >= 2 && l.words[l.n - 2][0] == '-' ? option_of(&l, l.words[l.n - 2]) : NULL;
     if (before && before->arg) {
-        offer_value(ui, &l, before->arg);
+        offer_value(ui, &l, before);
     } else if (l.current[0] == '-') {
         offer_options(&l, &ui_global_argp);
         if (l.verb)

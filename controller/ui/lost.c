@@ -8,13 +8,20 @@
 #include "watch/paths.h"
 
 #include <ferry/debt.h>
+#include <ferry/networks.h>
 #include <string.h>
 
-/* Whether a moved subnet can be attached at the router's site, so that its loss is what disaster mode is for. */
-static bool is_old_site(const struct ferry_live *live, uint32_t router, const struct ferry_move *moves,
-                        size_t n)
+/* Whether a moved subnet can be attached at the router's site, or a network that is failed over is there, so that its loss is what
+ * disaster mode is for. */
+static bool is_old_site(const struct ferry_live *live, uint32_t router, const struct ui_selection *s,
+                        const struct ferry_move *moves, size_t n)
 {
     const struct ferry_topology *t = live->topology;
+    for (size_t i = 0; i < s->n_networks && !s->failback; i++) {
+        uint32_t network = ferry_networks_network(t->networks, s->networks[i]);
+        if (network != FERRY_NONE && t->networks->networks[network].site == t->routers[router].site)
+            return true;
+    }
     for (size_t m = 0; m < n; m++)
         for (size_t i = 0; i < t->subnets[moves[m].subnet].n_gateways; i++) {
             uint32_t site = t->routers[t->subnets[moves[m].subnet].gateways[i].router].site;
@@ -57,7 +64,7 @@ int ui_lose_routers(struct ui *ui, const struct ui_selection *s, struct ferry_li
         if (live->lost[v])
             continue;
         if (policy == FERRY_POLICY_DEFERRED || (live->unreachable[v] && policy == FERRY_POLICY_BEST_EFFORT) ||
-            (live->unreachable[v] && disaster && is_old_site(live, v, moves, n_moves)))
+            (live->unreachable[v] && disaster && is_old_site(live, v, s, moves, n_moves)))
             ferry_live_lose(live, v);
         else if (live->unreachable[v])
             return ferry_refuse(&ui->err, "unreachable", "router %s cannot be read: %s%s", t->routers[v].name,

@@ -154,10 +154,7 @@ static int make(struct ui *ui, const struct plan_options *o, struct ferry_plan *
     if (!ui_selection_given(&o->selection))
         return ferry_error(&ui->err, FERRY_EUSAGE,
                            "plan: nothing to plan: give --move SUBNET=SITE, --evacuate SITE --to SITE, "
-                           "--failback or --network NETWORK");
-    if (ui->json && o->format != FORMAT_NONE && o->format != FORMAT_JSON)
-        return ferry_error(&ui->err, FERRY_EUSAGE, "plan: --json and --format %s exclude each other",
-                           o->format == FORMAT_TEXT ? "text" : "native");
+                           "--failback, --network NETWORK or --recovery-plan PLAN");
     int r = ui_topology_load(ui, &t);
     if (r == 0 && !o->selection.offline)
         r = ferry_fleet_for_topology(&config, t, &fleet, &ui->err);
@@ -209,6 +206,9 @@ static int run(struct ui *ui, void *opaque)
     struct plan_options *o = opaque;
     FERRY_CLEANUP(ui_plan_cleanup) struct ferry_plan *plan = NULL;
     int r = ui_overrides_check(ui, &o->overrides);
+    if (r == 0 && ui->json && o->format != FORMAT_NONE && o->format != FORMAT_JSON)
+        r = ferry_error(&ui->err, FERRY_EUSAGE, "plan: --json and --format %s exclude each other",
+                        o->format == FORMAT_TEXT ? "text" : "native");
     if (r == 0 && o->selection.recovery)
         return run_recovery(ui, o);
     if (r == 0)

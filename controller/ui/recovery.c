@@ -145,7 +145,7 @@ struct running {
     const struct ferry_recovery_plan *plan;
     const struct ui_run *how;
     struct json_object *groups; /* with --json: what became of each */
-    size_t n_done;              /* transactions that ended well */
+    size_t n_done;              /* transactions that ended well, and left something moved */
 };
 
 static void running_clear(struct running *run)
@@ -175,7 +175,7 @@ static int run_group(struct running *run, size_t i)
     json_object_object_add(o, "name", json_object_new_string(g->name));
     json_object_object_add(o, "result", said);
     json_object_array_add(run->groups, o);
-    run->n_done += r == UI_OK && !ferry_plan_is_empty(plan) && !how.dry_run;
+    run->n_done += r == UI_OK && !ferry_plan_is_empty(plan) && !how.dry_run && strcmp(how.kind, "drill") != 0;
     return r;
 }
 

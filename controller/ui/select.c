@@ -88,6 +88,8 @@ static int finish(struct ui_selection *s)
         return ui_usage(s->ui, "%s goes with --mode disaster", s->attest ? "--attest" : "--unreachable");
     if (s->dns_ttl && !s->n_networks)
         return ui_usage(s->ui, "--dns-ttl goes with --network");
+    if (s->dns_ttl && (s->failback || s->mode))
+        return ui_usage(s->ui, "--dns-ttl moves nothing: no --failback, no --mode");
     if (s->n_actives && !s->offline)
         return ui_usage(s->ui, "--active goes with --offline");
     return 0;

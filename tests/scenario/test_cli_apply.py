@@ -184,6 +184,31 @@ def test_dry_run(cli):
     assert cli.active() == "primary" and cli.json("history")["transactions"] == []
 
 
+@pytest.mark.parametrize("argv, rule", [
+    (["--probe", "192.168.1.10"], "probe-vantage"),
+    (["--confirm-within", "5m", "--pause-before", "detach"], "pause"),
+])
+def test_a_dry_run_refuses_what_the_apply_would(cli, argv, rule):
+    for how in ("--dry-run", "--yes"):
+        assert cli.error("apply", *MOVE, *argv, how, rc=4)["rule"] == rule
+    assert cli.json("history")["transactions"] == []
+
+
+@pytest.mark.parametrize("argv", [["--mode", "disaster"], ["--mode", "disaster", "--attest", "it is dead"]])
+def test_a_saved_plan_has_its_own_mode(cli, argv):
+    cli.run("plan", *MOVE, "--out", "move.plan")
+    for verb in ("apply", "drill"):
+        assert "a PLAN has its own" in cli.error(verb, "move.plan", *argv, "--yes", rc=64)["message"]
+
+
+def test_only_who_is_lost_owes(cli):
+    def owe(doc):
+        doc["debts"] = [{"router": "edge-third", "group": "g1", "kind": "route", "metric": 20, "before": None,
+                         "after": {"type": "blackhole"}}]
+    error = cli.error("apply", plan_edited(cli, owe), "--yes", rc=4)
+    assert error["rule"] == "topology" and "edge-third owes" in error["message"]
+
+
 def test_refusals_are_named_and_write_nothing(cli):
     for argv, rule in ([["--mode", "disaster"], "lost-site"],
                        [["--probe", "192.168.1.10"], "probe-vantage"]):
@@ -373,6 +398,7 @@ def test_recover_says_when_a_person_is_needed(cli):
     ("ferry status --det", ["--detailed-exitcode"]),
     ("ferry status --co", ["--color"]),
     ("ferry --color a", ["auto", "always"]),
+    ("ferry audit --since a", []),
     ("ferry plan --move a", ["app="]),
     ("ferry plan --move 192.168.2", ["192.168.2.0/24="]),
     ("ferry plan --move app=", ["app=primary", "app=recovery"]),

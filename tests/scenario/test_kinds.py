@@ -332,6 +332,47 @@ def test_an_address_that_somebody_else_has_reserved_by_now_is_refused(cli):
     assert error["rule"] == "reserved" and "reserved for db-0" in error["message"]
 
 
+@pytest.mark.parametrize("change, words", [
+    (lambda a: a.append(dict(a[0])), "that or another twice"),
+    (lambda a: a[1].update(after=a[0]["after"]), "that or another twice"),
+    (lambda a: a[0].update(after="192.0.2.1"), "no move by the topology"),
+    (lambda a: a[0].update(network="Retained-Primary"), "no move by the topology"),
+    (lambda a: a[0].update(before="192.168.5.11"), "no move by the topology"),
+    (lambda a: a[0].update(nic="nic7"), "no move by the topology"),
+    (lambda a: a[0].update(machine="app-1"), "no move by the topology"),
+])
+def test_addresses_of_a_handmade_plan_are_those_of_the_topology(cli, change, words):
+    plan = cli.json("plan", *CHANGED)
+    plan.pop("id")
+    change(plan["addresses"])
+    with open(cli.path("plan"), "w", encoding="utf-8") as f:
+        json.dump(plan, f)
+    error = cli.error("apply", cli.path("plan"), "--yes", rc=4)
+    assert error["rule"] == "topology" and words in error["message"]
+    assert not os.path.exists(cli.state_dir)
+
+
+def test_a_dry_run_refuses_what_the_journal_would(cli):
+    cli.run("plan", *CHANGED, "--out", cli.path("plan"))
+    cli.run("apply", cli.path("plan"), "--dry-run")
+    assert not os.path.exists(cli.state_dir)
+    cli.run("apply", cli.path("plan"), "--yes")
+    for how in ("--dry-run", "--yes"):
+        assert "db-1 (nic0) is not at 192.168.5.10" in cli.error("apply", cli.path("plan"), how, rc=3)["message"]
+    assert [t["summary"] for t in cli.json("history")["transactions"]] == ["2 addresses"]
+
+
+def test_a_network_of_a_lost_site_fails_over(cli):
+    cli.move("recovery")
+    cli.move("primary")
+    os.rename(cli.sim_file("kind-primary"), cli.path("lost"))
+    os.mkdir(cli.sim_file("kind-primary"))
+    assert cli.error("apply", *CHANGED, "--yes", rc=4)["rule"] == "unreachable"
+    done = cli.json("apply", "--recovery-plan", "all", "--mode", "disaster", "--yes")
+    assert [g["result"]["state"] for g in done["groups"]] == ["committed"] * 3
+    assert after(cli, "db-1") == ("172.16.1.10", "assigned")
+
+
 def test_a_machine_without_an_address_there_is_said(cli):
     cli.edit(lambda d: network(d, "Changed-Recovery").update(pool=["172.16.1.10"]))
     plan = cli.json("plan", *CHANGED)
@@ -398,6 +439,12 @@ def test_a_recovery_plan_stops_at_the_group_that_is_refused_before_anything_is_w
     cli.run("apply", "--recovery-plan", "all", "--yes", "--override-rule", "not-ready")
 
 
+def test_a_drill_of_a_recovery_plan_that_stops_has_left_nothing_moved(cli):
+    for verb, rc in (("drill", 1), ("apply", 6)):
+        status, shown = cli.terminal(verb, "--recovery-plan", "all", answer=["yes", "no"])
+        assert status == rc and ("stays so" in shown) == (verb == "apply"), shown
+
+
 def test_hooks_and_pauses_of_a_group(cli):
     def change(d):
         groups = d["recovery-plans"][0]["groups"]
@@ -433,6 +480,14 @@ def test_a_broken_recovery_plan_is_no_topology(cli, change, words):
     (["plan", "--recovery-plan", "all", "--move", "app=recovery"], "exclude each other"),
     (["plan", "--recovery-plan", "all", "--reverse"], "--reverse is of one plan"),
     (["apply", "--recovery-plan", "all", "--confirm-within", "5m"], "no --confirm-within"),
+    (["--json", "plan", "--recovery-plan", "all", "--format", "text"], "exclude each other"),
+    (["plan", *CHANGED, "--dns-ttl", "30s", "--failback"], "--dns-ttl moves nothing"),
+    (["plan", *CHANGED, "--dns-ttl", "30s", "--mode", "disaster"], "--dns-ttl moves nothing"),
 ])
-def test_usage_of_recovery_plans(cli, argv, words):
-    assert words in cli.run(*argv, rc=64).stderr
+def test_usage_of_recovery_plans_and_ttls(cli, argv, words):
+    done = cli.run(*argv, rc=64)
+    assert words in done.stdout + done.stderr
+
+
+def test_recovery_plans_are_completed(cli):
+    assert cli.run("__complete", "ferry plan --recovery-plan ").stdout.split() == ["all"]
