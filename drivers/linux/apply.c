@@ -479,6 +479,7 @@ int ferry_linux_apply(struct ferry_driver *driver, struct ferry_op *ops, size_t 
     if (result < 0) {
         for (size_t i = 0; i < n; i++)
             ferry_linux_apply_refuse(&a, i, FERRY_REFUSED, "not sent: %s", err->text);
+        ferry_linux_devices_unmake(a.d, ops, n); /* D3 of device.c */
         return ferry_error_prefix(err, result, "%s", a.d->router);
     }
     ferry_linux_batch_init(&a.batch, a.d, answer, &a);

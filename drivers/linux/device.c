@@ -6,7 +6,8 @@
  *  D2. An interface goes only once it has no address but link-local ones: several gateways may share it, in whatever order
  *      they come and go.
  *  D3. A gateway is attached whether or not its interface was there: what could not be made is refused in its turn
- *      (gateway.c), and what was made for an attachment that failed is taken away again.
+ *      (gateway.c), and what was made for an attachment that failed is taken away again.  Rules are not read back: where one of a
+ *      batch could not be made, no gateway of that batch that brings some is attached.
  *
  * SPDX-License-Identifier: MIT */
 #include "apply.h"

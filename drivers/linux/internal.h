@@ -64,7 +64,7 @@ struct ferry_linux {
     int packet_fd;    /* for announcements and probes, opened when first needed; 0: not yet */
     int member_fd;    /* member of groups (lan.c, L1), likewise */
     int claim_fd;     /* claim.c; 0: not claimed */
-    char unmade[256]; /* why an interface could not be made, of the last apply (device.c) */
+    char unmade[256]; /* why an interface or rule could not be made, of the last apply (device.c) */
     uint8_t *buf;     /* one receive */
     size_t buf_bytes;
     struct ferry_remote *remote; /* for the dead-man, opened when first needed; NULL: not yet */
