@@ -159,3 +159,10 @@ def test_a_router_without_the_means(lab, state, tmp_path):
     lines = [json.loads(line) for line in process.stdout.splitlines()]
     assert results(lines) == [("claim", "ok"), ("call", "ok"), ("call", "ok")], lines
     assert lines[-2]["out"] == "unfenced it has no flock\n"
+
+
+def test_a_claim_from_before_a_restart_is_none(lab, state):
+    """Where the claims' place outlives one (/tmp, not root), what stands there is of a clock that has begun anew."""
+    run("ip", "netns", "exec", lab.server, "sh", "-c",
+        "net=$(readlink /proc/self/ns/net); net=${net#*[}; echo 0123456789abcdef 0123456789abcdef 4000000000 >/run/ferry-router/${net%]}/claim")
+    assert results(tool(lab.args["forced"], ["claim", state("b")], ["release"])) == [("claim", "ok"), ("release", "ok")]

@@ -83,8 +83,9 @@ do_claim() { # OWNER TOKEN
     fence_load
     fence_now
     if [ -n "$fence_token" ] && [ "$fence_owner" != "$1" ]; then # F3; a new claim has no process yet
-        if [ $((fence_now - fence_since)) -lt 3 ] || ! flock -n 8; then
-            echo "held $fence_owner $((fence_now - fence_since))"
+        fence_age=$((fence_now - fence_since)) # less than nothing: from before a restart (F4), where /tmp outlives one
+        if [ "$fence_age" -ge 0 ] && [ "$fence_age" -lt 3 ] || ! flock -n 8; then
+            echo "held $fence_owner $fence_age"
             return 0
         fi
     fi
