@@ -261,6 +261,7 @@ static void load_document(struct ferry_loader *l)
     ferry_load_subnets(l, section(l, "subnets"));
     ferry_load_check_doubles(l);
     ferry_load_check_local_networks(l);
+    ferry_load_check_tests(l);
     (void)!ferry_json_opt(l->doc, FERRY_JSON_ROOT, "lab", FERRY_JSON_OBJECT, &lab, &l->err);
     ferry_load_lab(l, lab);
     ferry_load_networks(l);
@@ -278,6 +279,7 @@ static void clear_loader(struct ferry_loader *l)
     free(l->addresses);
     free(l->doubles);
     free(l->local_networks);
+    free(l->tests);
     ferry_topology_free(l->t);
 }
 

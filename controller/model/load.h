@@ -1,5 +1,5 @@
 /* What the parts of the topology loader share: load.c (document, sites), load_routers.c, load_links.c,
- * load_tunnels.c, load_subnets.c, load_networks.c, load_workloads.c, load_recovery.c, load_dns.c, load_lab.c.  Each part reads one section after those that it refers to, reports what it
+ * load_tunnels.c, load_subnets.c, load_test.c, load_networks.c, load_workloads.c, load_recovery.c, load_dns.c, load_lab.c.  Each part reads one section after those that it refers to, reports what it
  * finds through ferry_json_error and goes on; a finding anywhere means that the topology is thrown away.
  *
  * SPDX-License-Identifier: MIT */
@@ -37,6 +37,7 @@ struct ferry_loader {
         uint32_t v, link, end;
     } * local_networks;
     size_t n_local_networks;
+    uint32_t *tests; /* by subnet: where its test stands in the document, or FERRY_JSON_NONE */
 };
 
 /* No more findings are wanted. */
@@ -82,6 +83,12 @@ void ferry_load_tunnel(struct ferry_loader *l, uint32_t object, uint32_t index, 
 /* Rule local-network, after the subnets. */
 void ferry_load_check_local_networks(struct ferry_loader *l);
 void ferry_load_subnets(struct ferry_loader *l, uint32_t array);
+/* Where a subnet is tried out (load_test.c); and, after the subnets, that nothing of a test is anybody else's. */
+void ferry_load_test(struct ferry_loader *l, uint32_t object, struct ferry_subnet *subnet);
+void ferry_load_check_tests(struct ferry_loader *l);
+/* A gateway of a subnet with this prefix (NULL: unknown). */
+void ferry_load_gateway(struct ferry_loader *l, uint32_t object, const struct ferry_prefix *subnet,
+                        struct ferry_gateway *gateway);
 /* After the subnets: only a gateway's address may be on two routers. */
 void ferry_load_check_doubles(struct ferry_loader *l);
 void ferry_load_lab(struct ferry_loader *l, uint32_t object);

@@ -182,8 +182,8 @@ static bool load_place(struct ferry_loader *l, uint32_t object, struct ferry_gat
     return false;
 }
 
-static void load_gateway(struct ferry_loader *l, uint32_t object, const struct ferry_prefix *subnet,
-                         struct ferry_gateway *gateway)
+void ferry_load_gateway(struct ferry_loader *l, uint32_t object, const struct ferry_prefix *subnet,
+                        struct ferry_gateway *gateway)
 {
     static const char *const keys[] = {"router", "interface", "address", "via", "rules", NULL};
     gateway->router = FERRY_NONE;
@@ -229,7 +229,7 @@ static bool load_gateways(struct ferry_loader *l, uint32_t object, struct ferry_
         if (ferry_load_full(l))
             return false;
         size_t index = subnet->n_gateways++;
-        load_gateway(l, v, prefix_known ? &subnet->prefix : NULL, &subnet->gateways[index]);
+        ferry_load_gateway(l, v, prefix_known ? &subnet->prefix : NULL, &subnet->gateways[index]);
         if (subnet->gateways[index].router != FERRY_NONE)
             ferry_load_brought(l, v, subnet, &subnet->gateways[index]);
         check_twice(l, v, subnet, &routers, index);
@@ -273,8 +273,8 @@ static void load_stretched(struct ferry_loader *l, uint32_t object, struct ferry
 
 static void load_subnet(struct ferry_loader *l, uint32_t object, uint32_t index)
 {
-    static const char *const keys[] = {"name",     "prefix", "home",      "table",
-                                       "gateways", "probe",  "stretched", NULL};
+    static const char *const keys[] = {"name",  "prefix",    "home", "table", "gateways",
+                                       "probe", "stretched", "test", NULL};
     struct ferry_subnet *subnet = &l->t->subnets[index];
     subnet->name = ferry_strdup("?"); /* where it has none that can be shown */
     if (ferry_json_want(l->doc, object, FERRY_JSON_OBJECT, &l->err) < 0)
@@ -297,11 +297,14 @@ static void load_subnet(struct ferry_loader *l, uint32_t object, uint32_t index)
         check_home(l, object, subnet);
         load_stretched(l, object, subnet);
     }
+    if (prefix_known && name)
+        ferry_load_test(l, object, subnet);
 }
 
 void ferry_load_subnets(struct ferry_loader *l, uint32_t array)
 {
     l->t->subnets = ferry_calloc(ferry_json_count(l->doc, array), sizeof *l->t->subnets);
+    l->tests = ferry_calloc(ferry_json_count(l->doc, array), sizeof *l->tests);
     FERRY_JSON_EACH(l->doc, array, v)
     {
         if (ferry_load_full(l))

@@ -6,6 +6,7 @@
 #include <ferry/recovery.h>
 
 #include "base/mem.h"
+#include "model/test.h"
 #include "model/topology_index.h"
 
 #include <stdlib.h>
@@ -110,6 +111,7 @@ void ferry_topology_free(struct ferry_topology *t)
     for (size_t i = 0; i < t->n_subnets; i++) {
         free(t->subnets[i].name);
         free(t->subnets[i].gateways);
+        ferry_test_free(t->subnets[i].test);
     }
     for (size_t i = 0; i < t->n_lab_hosts; i++) {
         free(t->lab_hosts[i].name);

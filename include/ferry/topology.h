@@ -115,7 +115,18 @@ struct ferry_gateway {
     struct ferry_prefix address; /* connected gateway: address + length; family 0 for a routed one */
     struct ferry_addr via;       /* routed gateway: the device behind which it sits; family 0 else */
     bool rules; /* connected gateway in a table of its own: policy rules lead there while it is attached */
+    bool
+        isolated; /* of a test failover: nothing that comes in by its interface leaves that table, nothing else gets there */
     char make[FERRY_MAKE_LEN]; /* its interface's; "" where that is there */
+};
+
+/* Where a copy of a subnet is tried out while the subnet itself serves (docs/test-failover.md). */
+struct ferry_test {
+    char *name;                     /* "SUBNET.test": of the copy, in plans and reports */
+    struct ferry_prefix prefix;     /* the subnet's, or a shadow of it */
+    uint32_t table;                 /* nobody else's, on any router */
+    struct ferry_gateway *gateways; /* isolated ones */
+    size_t n_gateways;
 };
 
 struct ferry_subnet {
@@ -128,6 +139,7 @@ struct ferry_subnet {
     struct ferry_addr probe; /* an address inside that answers while it is served; family 0: none is known */
     bool
         stretched; /* it lives at several sites at once: a move attaches the new one before the old one is left */
+    struct ferry_test *test; /* NULL: the file says nothing of one */
 };
 
 /* `lab`: machines for `ferry lab`, which no other verb looks at. */
@@ -192,6 +204,10 @@ uint32_t ferry_topology_site(const struct ferry_topology *t, const char *name);
 uint32_t ferry_topology_router(const struct ferry_topology *t, const char *name);
 /* By name or by prefix text. */
 uint32_t ferry_topology_subnet(const struct ferry_topology *t, const char *name_or_prefix);
+/* The topology as a test failover sees it: the same sites and routers, no links, and the copies of the marked subnets alone.
+ * It borrows from `t`, and goes with ferry_topology_test_free. */
+struct ferry_topology *ferry_topology_test(const struct ferry_topology *t, const bool *subnets);
+void ferry_topology_test_free(struct ferry_topology *test); /* takes NULL */
 /* The routing table that holds a subnet's routes on a router: the subnet's, else the router's. */
 uint32_t ferry_topology_table(const struct ferry_topology *t, uint32_t router, uint32_t subnet);
 /* The router (index) that alone has an address on one of its interfaces, or FERRY_NO_ROUTER (also for link-local ones). */
