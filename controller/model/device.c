@@ -110,3 +110,35 @@ int ferry_device_rules(const struct ferry_prefix *prefix, const char *interface,
     return add(buf, size, at, "%s rule %s iif %s lookup %u priority %u protocol %u\n", ip, verb, interface,
                table, FERRY_RULE_PRIORITY, FERRY_PROTOCOL);
 }
+
+int ferry_device_isolation(const struct ferry_addr *address, const char *interface, uint32_t table, bool make,
+                           char *buf, size_t size)
+{
+    char text[FERRY_ADDR_STRLEN];
+    const char *ip = address->family == AF_INET6 ? "ip -6" : "ip", *verb = make ? "add" : "del";
+    int at = add(buf, size, 0, "%s rule %s iif %s lookup %u priority %u protocol %u\n", ip, verb, interface,
+                 table, FERRY_RULE_ISOLATED, FERRY_PROTOCOL);
+    at = add(buf, size, at, "%s rule %s from %s iif lo lookup %u priority %u protocol %u\n", ip, verb,
+             ferry_addr_text(address, text), table, FERRY_RULE_ISOLATED, FERRY_PROTOCOL);
+    return add(buf, size, at, "%s rule %s iif %s blackhole priority %u protocol %u\n", ip, verb, interface,
+               FERRY_RULE_DROP, FERRY_PROTOCOL);
+}
+
+int ferry_device_hiding(const struct ferry_prefix *address, const char *interface, uint32_t table, bool make,
+                        char *buf, size_t size)
+{
+    char text[FERRY_ADDR_STRLEN];
+    struct ferry_addr last = ferry_prefix_network(address).addr;
+    ferry_addr_text(&address->addr, text);
+    if (!make)
+        return add(buf, size, 0, "ip route del local %s dev %s table %u\n", text, interface, table);
+    int at = add(buf, size, 0, "ip route add local %s dev %s table %u protocol %u\n", text, interface, table,
+                 FERRY_PROTOCOL);
+    at = add(buf, size, at, "ip route del local %s dev %s table local\n", text, interface);
+    if (address->len > 30)
+        return at;
+    for (unsigned bit = address->len; bit < 32; bit++)
+        last.bytes[bit / 8] |= (uint8_t)(0x80u >> bit % 8);
+    return add(buf, size, at, "ip route del broadcast %s dev %s table local\n", ferry_addr_text(&last, text),
+               interface);
+}

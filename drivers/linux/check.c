@@ -327,6 +327,10 @@ static void check_gateway(struct checker *c, struct ferry_op *op)
         refuse(c, op, "a batch of ip has no words for IPv6 rules");
         return;
     }
+    if (op->after && !op->before && g->isolated && ferry_linux_test_possible(c->d, op, &unmade)) {
+        refuse(c, op, "%s", unmade.text);
+        return;
+    }
     if (op->before && !op->after && !g->via.family)
         check_detach(c, op);
     for (size_t i = 0; i < c->n_addresses && !g->via.family && op->after && !op->before; i++) {

@@ -8,6 +8,8 @@
  *  D3. A gateway is attached whether or not its interface was there: what could not be made is refused in its turn
  *      (gateway.c), and what was made for an attachment that failed is taken away again.  Rules are not read back: where one of a
  *      batch could not be made, no gateway of that batch that brings some is attached.
+ *  D4. The rules of an isolated gateway are there before its interface is, and go after it: at no moment do packets of a test
+ *      meet the router's own tables.
  *
  * SPDX-License-Identifier: MIT */
 #include "apply.h"
@@ -115,6 +117,14 @@ static int addresses_left(struct ferry_linux *d, const char *name, size_t *ret, 
                        : result;
 }
 
+bool ferry_linux_device_ours(struct ferry_linux *d, const char *name)
+{
+    struct link_facts facts;
+    struct ferry_err ignored;
+    return !ferry_linux_ifindex(d, name) ||
+           (look_at(d, name, &facts, &ignored) == 0 && facts.group == FERRY_DEVICE_GROUP);
+}
+
 /* ---- Making. ---- */
 
 static int create(struct ferry_linux *d, const char *name, const struct ferry_device *device,
@@ -220,25 +230,40 @@ int ferry_linux_device_possible(struct ferry_linux *d, const char *name, const s
 
 /* ---- Rules. ---- */
 
-static int rule(struct ferry_linux *d, const struct ferry_op *op, bool add, bool to, struct ferry_err *err)
+struct rule {
+    uint32_t priority;
+    bool drops;                    /* else it leads to the op's table */
+    const char *from_interface;    /* or NULL */
+    const struct ferry_addr *from; /* or NULL */
+    const struct ferry_prefix *to; /* or NULL */
+};
+
+static int tell_rule(struct ferry_linux *d, const struct ferry_op *op, const struct rule *rule, bool add,
+                     struct ferry_err *err)
 {
-    uint32_t table = op->table, priority = FERRY_RULE_PRIORITY;
+    uint32_t table = op->table;
     uint8_t protocol = FERRY_PROTOCOL, family = op->prefix.addr.family;
+    size_t bytes = family == AF_INET ? 4 : 16;
     struct request q = {.h = {.nlmsg_len = NLMSG_LENGTH(sizeof q.rule),
                               .nlmsg_type = add ? RTM_NEWRULE : RTM_DELRULE,
                               .nlmsg_flags = add ? NLM_F_CREATE | NLM_F_EXCL : 0}};
     q.rule.family = family;
-    q.rule.action = FR_ACT_TO_TBL;
-    q.rule.table = table < 256 ? (uint8_t)table : RT_TABLE_UNSPEC;
-    put(&q, FRA_TABLE, &table, sizeof table);
-    put(&q, FRA_PRIORITY, &priority, sizeof priority);
+    q.rule.action = rule->drops ? FR_ACT_BLACKHOLE : FR_ACT_TO_TBL;
+    q.rule.table = table < 256 && !rule->drops ? (uint8_t)table : RT_TABLE_UNSPEC;
+    if (!rule->drops)
+        put(&q, FRA_TABLE, &table, sizeof table);
+    put(&q, FRA_PRIORITY, &rule->priority, sizeof rule->priority);
     put(&q, FRA_PROTOCOL, &protocol, sizeof protocol);
-    if (to) {
-        q.rule.dst_len = op->prefix.len;
-        put(&q, FRA_DST, op->prefix.addr.bytes, family == AF_INET ? 4 : 16);
-    } else {
-        put(&q, FRA_IIFNAME, op->interface, strlen(op->interface) + 1);
+    if (rule->to) {
+        q.rule.dst_len = rule->to->len;
+        put(&q, FRA_DST, rule->to->addr.bytes, bytes);
     }
+    if (rule->from) {
+        q.rule.src_len = ferry_addr_bits(family);
+        put(&q, FRA_SRC, rule->from->bytes, bytes);
+    }
+    if (rule->from_interface)
+        put(&q, FRA_IIFNAME, rule->from_interface, strlen(rule->from_interface) + 1);
     int result = tell(d, &q, err);
     return result == (add ? EEXIST : ENOENT) ? 0 : result;
 }
@@ -247,6 +272,8 @@ static int rule(struct ferry_linux *d, const struct ferry_op *op, bool add, bool
 static int rules(struct ferry_linux *d, const struct ferry_op *op, bool add, struct ferry_err *err)
 {
     char lines[512];
+    struct rule to = {.priority = FERRY_RULE_PRIORITY, .to = &op->prefix},
+                from = {.priority = FERRY_RULE_PRIORITY, .from_interface = op->interface};
     if (d->means && op->prefix.addr.family == AF_INET6) {
         ferry_error(err, FERRY_EIO, "a batch of ip has no words for IPv6 rules");
         return EOPNOTSUPP;
@@ -255,8 +282,26 @@ static int rules(struct ferry_linux *d, const struct ferry_op *op, bool add, str
         ferry_device_rules(&op->prefix, op->interface, op->table, add, lines, sizeof lines);
         return d->means->run(d, lines, err);
     }
-    int result = rule(d, op, add, true, err);
-    return result ? result : rule(d, op, add, false, err);
+    int result = tell_rule(d, op, &to, add, err);
+    return result ? result : tell_rule(d, op, &from, add, err);
+}
+
+/* As ferry_device_isolation has it.  What drops comes first and goes last (D4). */
+static int isolation(struct ferry_linux *d, const struct ferry_op *op, bool add, struct ferry_err *err)
+{
+    const struct rule all[] = {
+        {.priority = FERRY_RULE_DROP, .drops = true, .from_interface = op->interface},
+        {.priority = FERRY_RULE_ISOLATED, .from_interface = op->interface},
+        {.priority = FERRY_RULE_ISOLATED, .from_interface = "lo", .from = &op->gateway->address.addr},
+    };
+    int result = 0;
+    if (d->means || op->prefix.addr.family != AF_INET) {
+        ferry_error(err, FERRY_EIO, "this driver isolates no such gateway");
+        return EOPNOTSUPP;
+    }
+    for (size_t i = 0; !result && i < FERRY_COUNT(all); i++)
+        result = tell_rule(d, op, &all[add ? i : FERRY_COUNT(all) - 1 - i], add, err);
+    return result;
 }
 
 /* ---- The two moments. ---- */
@@ -264,7 +309,7 @@ static int rules(struct ferry_linux *d, const struct ferry_op *op, bool add, str
 static bool brings(const struct ferry_op *op)
 {
     return op->kind == FERRY_KIND_GATEWAY && op->gateway && op->interface && !op->gateway->via.family &&
-           (op->gateway->make[0] || op->gateway->rules);
+           (op->gateway->make[0] || op->gateway->rules || op->gateway->isolated);
 }
 
 int ferry_linux_devices_make(struct ferry_linux *d, const struct ferry_op *ops, size_t n,
@@ -281,7 +326,9 @@ int ferry_linux_devices_make(struct ferry_linux *d, const struct ferry_op *ops, 
         if (d->means && !asked && (result = d->means->refresh(d, err)) < 0)
             return result;
         asked = true;
-        if (ferry_device_parse(op->gateway->make, &device) &&
+        if (op->gateway->isolated)
+            result = isolation(d, op, true, err); /* D4 */
+        if (result == 0 && ferry_device_parse(op->gateway->make, &device) &&
             !ferry_linux_ifindex(d, op->interface)) { /* D1 */
             result = make(d, op->interface, &device, err);
             if (result == 0 && d->means)
@@ -297,18 +344,25 @@ int ferry_linux_devices_make(struct ferry_linux *d, const struct ferry_op *ops, 
     return 0;
 }
 
-static int take_away(struct ferry_linux *d, const struct ferry_op *op, struct ferry_err *err)
+static int take_interface_away(struct ferry_linux *d, const struct ferry_op *op, struct ferry_err *err)
 {
     struct link_facts facts;
     size_t left = 0;
-    int result = op->gateway->rules ? rules(d, op, false, err) : 0;
-    if (result || !op->gateway->make[0] || !ferry_linux_ifindex(d, op->interface))
-        return result;
-    result = look_at(d, op->interface, &facts, err);
+    if (!op->gateway->make[0] || !ferry_linux_ifindex(d, op->interface))
+        return 0;
+    int result = look_at(d, op->interface, &facts, err);
     if (result || facts.group != FERRY_DEVICE_GROUP) /* D1 */
         return result;
     result = addresses_left(d, op->interface, &left, err);
     return result || left ? result : delete (d, op->interface, err);
+}
+
+static int take_away(struct ferry_linux *d, const struct ferry_op *op, struct ferry_err *err)
+{
+    int result = op->gateway->rules ? rules(d, op, false, err) : 0;
+    if (result == 0)
+        result = take_interface_away(d, op, err);
+    return result || !op->gateway->isolated ? result : isolation(d, op, false, err); /* D4 */
 }
 
 void ferry_linux_devices_unmake(struct ferry_linux *d, const struct ferry_op *ops, size_t n)

@@ -11,6 +11,8 @@
  *      attaching puts them back, and is refused when somebody has changed them meanwhile.
  *  G5. An IPv6 address is added with nodad, so that it works at once; where the snapshot says that it had no
  *      such flag, a second message takes it away.
+ *  G6. An isolated gateway's address is hidden (ferry_device_hiding) in the send that adds it, and what hides it goes in the
+ *      send that takes it away.
  *
  * SPDX-License-Identifier: MIT */
 #include "apply.h"
@@ -221,6 +223,56 @@ static int put_back(struct ferry_linux_apply *a, size_t i, const struct ferry_li
     return 0;
 }
 
+/* G6. */
+static void tell_local(struct ferry_linux_apply *a, size_t i, bool add, uint8_t type, uint32_t table,
+                       const uint8_t address[static 4], unsigned ifindex)
+{
+    struct {
+        struct nlmsghdr h;
+        struct rtmsg rtm;
+        struct nlattr of_address, of_device, of_table;
+    } sizes; /* of the message: its parts, and 4 bytes behind each attribute */
+    uint8_t *at = ferry_linux_batch_room(&a->batch, sizeof sizes + 12);
+    struct nlmsghdr *h = (struct nlmsghdr *)at;
+    const void *values[] = {address, &ifindex, &table};
+    static const uint16_t types[] = {RTA_DST, RTA_OIF, RTA_TABLE};
+    memset(at, 0, sizeof sizes + 12);
+    h->nlmsg_len = NLMSG_LENGTH(sizeof(struct rtmsg));
+    h->nlmsg_type = add ? RTM_NEWROUTE : RTM_DELROUTE;
+    h->nlmsg_flags = add ? NLM_F_CREATE | NLM_F_EXCL : 0;
+    *(struct rtmsg *)NLMSG_DATA(h) =
+        (struct rtmsg){.rtm_family = AF_INET,
+                       .rtm_dst_len = 32,
+                       .rtm_type = type,
+                       .rtm_scope = type == RTN_LOCAL ? RT_SCOPE_HOST : RT_SCOPE_LINK,
+                       .rtm_protocol = table == RT_TABLE_LOCAL ? RTPROT_KERNEL : FERRY_PROTOCOL,
+                       .rtm_table = (uint8_t)(table < 256 ? table : RT_TABLE_UNSPEC)};
+    for (size_t k = 0; k < FERRY_COUNT(values); k++) {
+        struct nlattr *v = (struct nlattr *)(at + h->nlmsg_len);
+        *v = (struct nlattr){.nla_len = NLA_HDRLEN + 4, .nla_type = types[k]};
+        memcpy(nla_data(v), values[k], 4);
+        h->nlmsg_len += NLA_HDRLEN + 4;
+    }
+    ferry_linux_batch_add(&a->batch, (uint32_t)i);
+}
+
+static void hide(struct ferry_linux_apply *a, size_t i, const struct ferry_linux_attachment *at)
+{
+    const struct ferry_prefix *p = &a->ops[i].gateway->address;
+    struct ferry_addr last = p->addr;
+    for (unsigned bit = p->len; bit < 32; bit++)
+        last.bytes[bit / 8] |= (uint8_t)(0x80u >> bit % 8);
+    tell_local(a, i, true, RTN_LOCAL, at->table, p->addr.bytes, at->ifindex);
+    tell_local(a, i, false, RTN_LOCAL, RT_TABLE_LOCAL, p->addr.bytes, at->ifindex);
+    if (p->len < 31)
+        tell_local(a, i, false, RTN_BROADCAST, RT_TABLE_LOCAL, last.bytes, at->ifindex);
+}
+
+static bool hidden(const struct ferry_op *op)
+{
+    return op->gateway->isolated && op->prefix.addr.family == AF_INET;
+}
+
 /* ---- Detach. ---- */
 
 static int strip_sources(struct ferry_linux_apply *a, size_t i, const struct ferry_linux_attachment *at,
@@ -276,6 +328,8 @@ static int detach(struct ferry_linux_apply *a, size_t i, const struct ferry_linu
         result = own_route(a, i, op->before, RTM_DELROUTE, 0, err);
     if (result < 0 || !connected(op))
         return result;
+    if (hidden(op))
+        tell_local(a, i, false, RTN_LOCAL, at->table, op->gateway->address.addr.bytes, at->ifindex);
     for (int primary = 0; primary < 2; primary++) /* secondaries first, so that none of them takes over */
         for (size_t j = at->n_addresses; j-- > 0;)
             if (((at->addresses[j].flags & IFA_F_SECONDARY) == 0) == (primary == 1))
@@ -368,6 +422,8 @@ static int attach(struct ferry_linux_apply *a, size_t i, const struct ferry_linu
     ferry_linux_batch_together(&a->batch, 16, 4 * ADDRESS_BYTES + 2 * op->after->native_len + WORDY);
     if (connected(op))
         attach_addresses(a, i, at->ifindex);
+    if (hidden(op))
+        hide(a, i, at);
     if (!connected(op) || at->table != FERRY_TABLE_MAIN)
         result = own_route(a, i, op->after, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, err);
     for (size_t n = 0; !result && ferry_linux_bytes_next(op->after->native, op->after->native_len, &n, &r);)

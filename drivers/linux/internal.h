@@ -332,6 +332,12 @@ int ferry_linux_devices_make(struct ferry_linux *d, const struct ferry_op *ops, 
                              struct ferry_err *err) FERRY_MUST_CHECK;
 void ferry_linux_devices_unmake(struct ferry_linux *d, const struct ferry_op *ops, size_t n);
 
+/* Whether Ferry made this interface, or would: it is not there. */
+bool ferry_linux_device_ours(struct ferry_linux *d, const char *name);
+/* Whether an isolated gateway would be alone (isolated.c): positive, and why not. */
+int ferry_linux_test_possible(struct ferry_linux *d, const struct ferry_op *op,
+                              struct ferry_err *err) FERRY_MUST_CHECK;
+
 /* ---- The slots of the driver. ---- */
 int ferry_linux_read(struct ferry_driver *driver, const struct ferry_query *query, struct ferry_fib *ret,
                      struct ferry_err *err);
@@ -345,7 +351,7 @@ int ferry_linux_deadman(struct ferry_driver *driver, enum ferry_deadman_verb ver
 int ferry_linux_claim(struct ferry_driver *driver, bool wanted, struct ferry_err *err);
 /* The same for whoever reaches a Linux router by commands. */
 struct ferry_remote;
-int ferry_linux_undo(const struct ferry_linux *d, struct ferry_remote *remote, enum ferry_deadman_verb verb,
+int ferry_linux_undo(struct ferry_linux *d, struct ferry_remote *remote, enum ferry_deadman_verb verb,
                      const struct ferry_deadman *deadman, enum ferry_deadman_state *ret, unsigned *ret_left_s,
                      struct ferry_err *err) FERRY_MUST_CHECK;
 int ferry_linux_native(const struct ferry_driver_config *config, const struct ferry_op *op, char *buf,

@@ -201,6 +201,26 @@ static void say_swept(struct ferry_text *t, const struct ferry_driver_config *co
     ferry_linux_route_clear(&route);
 }
 
+/* "ip …" lines, in the router's namespace. */
+static void say_lines(struct ferry_text *t, const struct ferry_driver_config *config, const char *lines)
+{
+    for (const char *line = lines, *end; (end = strchr(line, '\n')); line = end + 1) {
+        ferry_say(t, "ip");
+        if (config && config->netns)
+            ferry_say(t, " -n %s", config->netns);
+        ferry_say(t, "%.*s\n", (int)(end - line - 2), line + 2);
+    }
+}
+
+static void say_hidden(struct ferry_text *t, const struct ferry_driver_config *config,
+                       const struct ferry_op *op, bool make)
+{
+    char lines[512];
+    if (op->gateway->isolated && op->interface &&
+        ferry_device_hiding(&op->gateway->address, op->interface, op->table, make, lines, sizeof lines))
+        say_lines(t, config, lines);
+}
+
 static void say_gateway_op(struct ferry_text *t, const struct ferry_driver_config *config,
                            const struct ferry_op *op)
 {
@@ -212,6 +232,7 @@ static void say_gateway_op(struct ferry_text *t, const struct ferry_driver_confi
     if (op->after) {
         if (connected)
             say_addresses(t, config, op, e, true);
+        say_hidden(t, config, op, true);
         if (own)
             say_own(t, config, op, e, "add");
         say_leaning(t, config, op, e);
@@ -220,20 +241,10 @@ static void say_gateway_op(struct ferry_text *t, const struct ferry_driver_confi
     say_leaning(t, config, op, e);
     if (own)
         say_own(t, config, op, e, "del");
+    say_hidden(t, config, op, false);
     if (connected) {
         say_addresses(t, config, op, e, false);
         say_swept(t, config, op);
-    }
-}
-
-/* "ip …" lines, in the router's namespace. */
-static void say_lines(struct ferry_text *t, const struct ferry_driver_config *config, const char *lines)
-{
-    for (const char *line = lines, *end; (end = strchr(line, '\n')); line = end + 1) {
-        ferry_say(t, "ip");
-        if (config && config->netns)
-            ferry_say(t, " -n %s", config->netns);
-        ferry_say(t, "%.*s\n", (int)(end - line - 2), line + 2);
     }
 }
 
@@ -246,12 +257,18 @@ static void say_brought(struct ferry_text *t, const struct ferry_driver_config *
     const struct ferry_gateway *g = op->kind == FERRY_KIND_GATEWAY ? op->gateway : NULL;
     if (!g || g->via.family || !op->interface || !op->before != make || !op->after == make)
         return;
+    if (make && g->isolated &&
+        ferry_device_isolation(&g->address.addr, op->interface, op->table, true, lines, sizeof lines))
+        say_lines(t, config, lines);
     if (make && ferry_device_parse(g->make, &device) &&
         ferry_device_lines(op->interface, &device, true, lines, sizeof lines))
         say_lines(t, config, lines);
     if (g->rules && ferry_device_rules(&op->prefix, op->interface, op->table, make, lines, sizeof lines))
         say_lines(t, config, lines);
     if (!make && g->make[0] && ferry_device_lines(op->interface, NULL, false, lines, sizeof lines))
+        say_lines(t, config, lines);
+    if (!make && g->isolated &&
+        ferry_device_isolation(&g->address.addr, op->interface, op->table, false, lines, sizeof lines))
         say_lines(t, config, lines);
 }
 

@@ -48,14 +48,17 @@ static bool lapses(const struct ferry_entry *e)
 }
 
 /* The lines that do one op. */
-static int render_op(const struct ferry_linux *d, struct ferry_text *t, const struct ferry_op *op,
+static int render_op(struct ferry_linux *d, struct ferry_text *t, const struct ferry_op *op,
                      struct ferry_err *err)
 {
     const struct ferry_entry *const entries[] = {op->before, op->after};
     size_t size = (size_t)ferry_linux_native(NULL, op, NULL, 0) + 1;
     FERRY_AUTOFREE char *lines = ferry_calloc(1, size);
     char prefix[FERRY_PREFIX_STRLEN];
-    if (op->kind == FERRY_KIND_GATEWAY && op->gateway && (op->gateway->make[0] || op->gateway->rules))
+    bool gateway = op->kind == FERRY_KIND_GATEWAY && op->gateway;
+    /* A test's interface is its own (ferry_linux_test_possible): nobody else is left without it. */
+    const bool goes = gateway && op->gateway->isolated && op->before && !op->after;
+    if (gateway && !goes && (op->gateway->make[0] || op->gateway->rules || op->gateway->isolated))
         return ferry_refuse(err, "dead-man",
                             "%s: lines of ip cannot make again, or take away, what a gateway brings along",
                             ferry_prefix_text(&op->prefix, prefix));
@@ -66,8 +69,10 @@ static int render_op(const struct ferry_linux *d, struct ferry_text *t, const st
     if (strchr(lines, '#') || lapses(op->after)) /* U2 */
         return ferry_refuse(err, "dead-man", "%s: ip has no words for all of the undo",
                             ferry_prefix_text(&op->prefix, prefix));
+    bool kept = goes && op->gateway->make[0] && !ferry_linux_device_ours(d, op->interface);
     for (char *line = lines, *end; (end = strchr(line, '\n')); line = end + 1)
-        append_line(t, line, (size_t)(end + 1 - line));
+        if (!kept || strncmp(line, "ip link del ", 12) != 0)
+            append_line(t, line, (size_t)(end + 1 - line));
     return 0;
 }
 
@@ -85,7 +90,7 @@ static void undo_clear(struct undo *u)
     free(u->steps);
 }
 
-static int render(const struct ferry_linux *d, struct undo *u, const struct ferry_deadman *deadman,
+static int render(struct ferry_linux *d, struct undo *u, const struct ferry_deadman *deadman,
                   struct ferry_err *err)
 {
     int r = 0;
@@ -102,7 +107,7 @@ static int render(const struct ferry_linux *d, struct undo *u, const struct ferr
     return r;
 }
 
-int ferry_linux_undo(const struct ferry_linux *d, struct ferry_remote *remote, enum ferry_deadman_verb verb,
+int ferry_linux_undo(struct ferry_linux *d, struct ferry_remote *remote, enum ferry_deadman_verb verb,
                      const struct ferry_deadman *deadman, enum ferry_deadman_state *ret, unsigned *ret_left_s,
                      struct ferry_err *err)
 {

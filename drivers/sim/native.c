@@ -67,6 +67,11 @@ static void put_brought(struct text *t, const struct ferry_op *op, bool make)
     struct ferry_device device;
     if (!op->interface || !op->before != make)
         return;
+    if (make && op->gateway->isolated) {
+        ferry_device_isolation(&op->gateway->address.addr, op->interface, op->table, true, lines,
+                               sizeof lines);
+        put(t, "%s", lines);
+    }
     if (make && ferry_device_parse(op->gateway->make, &device)) {
         ferry_device_lines(op->interface, &device, true, lines, sizeof lines);
         put(t, "%s", lines);
@@ -77,6 +82,11 @@ static void put_brought(struct text *t, const struct ferry_op *op, bool make)
     }
     if (!make && op->gateway->make[0]) {
         ferry_device_lines(op->interface, NULL, false, lines, sizeof lines);
+        put(t, "%s", lines);
+    }
+    if (!make && op->gateway->isolated) {
+        ferry_device_isolation(&op->gateway->address.addr, op->interface, op->table, false, lines,
+                               sizeof lines);
         put(t, "%s", lines);
     }
 }

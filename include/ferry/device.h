@@ -15,7 +15,10 @@
 #define FERRY_DEVICE_GROUP 210u
 #define FERRY_RULE_PRIORITY                                                                                  \
     32764u /* before main (32766), and before what FRR routers get for a moment (32765) */
-#define FERRY_DEVICE_PORTS 8u
+/* Of an isolated gateway: before all rules of others but the kernel's first (local), and one after the other. */
+#define FERRY_RULE_ISOLATED 1u
+#define FERRY_RULE_DROP     2u
+#define FERRY_DEVICE_PORTS  8u
 
 enum ferry_device_kind { FERRY_DEVICE_VLAN = 1, FERRY_DEVICE_BRIDGE };
 struct ferry_device {
@@ -36,5 +39,14 @@ int ferry_device_lines(const char *name, const struct ferry_device *device, bool
 /* The two rules of a connected gateway in a table of its own: packets to the prefix, and packets from its interface. */
 int ferry_device_rules(const struct ferry_prefix *prefix, const char *interface, uint32_t table, bool make,
                        char *buf, size_t size);
+/* Those of an isolated one: packets from its interface, and the router's own from its address, are looked up in the table, and
+ * what comes in by the interface and has no route there is dropped, silently: an answer would go to who has that address
+ * elsewhere. */
+int ferry_device_isolation(const struct ferry_addr *address, const char *interface, uint32_t table, bool make,
+                           char *buf, size_t size);
+/* After its address was added, or before it goes: the address is known to the table alone, not to the one that all packets are
+ * looked up in first.  IPv4. */
+int ferry_device_hiding(const struct ferry_prefix *address, const char *interface, uint32_t table, bool make,
+                        char *buf, size_t size);
 
 #endif

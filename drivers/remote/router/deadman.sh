@@ -68,12 +68,15 @@ dm_birth() {
     [ "$1" != Z ] # dead, and nobody has asked
 }
 
-# Says what was not done and was not done before.
+# Says what was not done and was not done before.  A rule, or all of an interface, that is gone already: no failure where lines
+# only take away.
 dm_run_ip() {
     out=$(LC_ALL=C ip -force -batch "$1" 2>&1) && return 0
+    gone='^$'
+    grep -q -v -e '^[a-z]* del ' "$1" || gone='^RTNETLINK answers: No such file or directory\|^Cannot find device'
     bad=$(printf '%s\n' "$out" | grep -v -i -e '^$' -e '^Command failed' -e 'No such process' -e 'File exists' \
         -e 'Cannot assign requested address' -e 'address not found' -e 'address already assigned' \
-        -e 'FIB table does not exist')
+        -e 'FIB table does not exist' -e "$gone")
     [ -n "$out" ] && [ -z "$bad" ] && return 0
     printf '%s\n' "$out"
     return 1
