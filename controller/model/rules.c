@@ -98,6 +98,8 @@ const struct ferry_rule ferry_rules[] = {
     {"same-machine", "two routers are two machines", DOCUMENT, 0},
     {"site-exclusive", "a subnet is attached or announced at one site, checked at every write (exit 5)",
      PROOF, 0},
+    {"test-isolated", "a test failover changes nothing that packets of others can meet", PROOF, 0},
+    {"test-running", "a test failover ends; it is never kept", ORDER, 0},
     {"topology", "a plan is of this topology", DOCUMENT, 0},
     {"two-sites", "a subnet is attached or announced at one site", PROOF, 0},
     {"unfinished", "what was begun is brought to an end first", ORDER, 0},

@@ -459,9 +459,9 @@ static int parse_head(struct parsing *p, const char **ret_id, struct ferry_err *
     if (r < 0)
         return r;
     if (strcmp(mode, "planned") && strcmp(mode, "disaster") && strcmp(mode, "reconcile") &&
-        strcmp(mode, "undo"))
+        strcmp(mode, "undo") && strcmp(mode, "test"))
         return ferry_json_error(p->doc, ferry_json_get(p->doc, FERRY_JSON_ROOT, "mode"), err,
-                                "'%.40s' is none of planned, disaster, reconcile, undo", mode);
+                                "'%.40s' is none of planned, disaster, reconcile, test, undo", mode);
     p->plan->mode = ferry_strdup(mode);
     p->plan->attest = ferry_strdup(attest);
     return 0;

@@ -17,12 +17,14 @@ static int parse_brought(struct parsing *p, uint32_t v, struct ferry_gateway *re
     int r = ferry_json_opt_string(p->doc, v, "make", &make, err);
     if (r == 0)
         r = ferry_json_opt_bool(p->doc, v, "rules", &ret->rules, err);
+    if (r == 0)
+        r = ferry_json_opt_bool(p->doc, v, "isolated", &ret->isolated, err);
     if (r < 0)
         return r;
     if (*make && !ferry_device_parse(make, &device))
         return ferry_json_error(p->doc, ferry_json_get(p->doc, v, "make"), err,
                                 "'%.80s' is neither 'vlan PARENT ID' nor 'bridge PORT …'", make);
-    if ((*make || ret->rules) && ret->via.family)
+    if ((*make || ret->rules || ret->isolated) && ret->via.family)
         return ferry_json_error(p->doc, v, err, "only a connected gateway brings something along");
     snprintf(ret->make, sizeof ret->make, "%s", make);
     return 0;
@@ -31,8 +33,8 @@ static int parse_brought(struct parsing *p, uint32_t v, struct ferry_gateway *re
 static int parse_gateway(struct parsing *p, uint32_t v, const struct ferry_plan_subnet *subnet,
                          struct ferry_plan_gateway *ret, struct ferry_err *err)
 {
-    static const char *const known[] = {"router", "interface", "address", "via",
-                                        "make",   "rules",     "native",  NULL};
+    static const char *const known[] = {"router", "interface", "address", "via", "make",
+                                        "rules",  "isolated",  "native",  NULL};
     const char *name;
     uint32_t at, router = 0;
     int r = parse_named(p, v, known, "router", &at, &name, err);

@@ -56,7 +56,8 @@ static bool same_gateway(const struct ferry_topology *t, const struct ferry_plan
 {
     return g && ferry_prefix_equal(&p->gateway.address, &g->address) &&
            ferry_addr_equal(&p->gateway.via, &g->via) && strcmp(p->interface, interface_name(t, g)) == 0 &&
-           strcmp(p->gateway.make, g->make) == 0 && p->gateway.rules == g->rules;
+           strcmp(p->gateway.make, g->make) == 0 && p->gateway.rules == g->rules &&
+           p->gateway.isolated == g->isolated;
 }
 
 static void fill_gateways(struct ferry_plan_subnet *p, const struct ferry_topology *t,
@@ -260,6 +261,10 @@ static int fit_hooks(struct ferry_plan *plan, const struct ferry_topology *t, st
 
 int ferry_plan_fit(struct ferry_plan *plan, const struct ferry_topology *t, struct ferry_err *err)
 {
+    if (!strcmp(plan->mode, "test"))
+        return ferry_refuse(err, "test-isolated",
+                            "the plan is of a test failover, which is never applied as a move: `ferry "
+                            "test-failover` plans and runs it");
     bool records = plan->n_routers == t->n_routers + t->n_name_servers;
     bool fits = plan->n_routers == t->n_routers || records;
     for (size_t i = 0; fits && i < plan->n_routers; i++)

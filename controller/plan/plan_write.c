@@ -350,6 +350,13 @@ static void write_routers(struct out *o, const struct ferry_plan *plan)
     close_(o, "}");
 }
 
+static void member_true(struct out *o, const char *name)
+{
+    key(o, name);
+    item(o);
+    puts_(o, "true");
+}
+
 static void write_gateway(struct out *o, const struct ferry_plan *plan, const struct ferry_plan_gateway *g)
 {
     char text[FERRY_PREFIX_STRLEN];
@@ -363,11 +370,10 @@ static void write_gateway(struct out *o, const struct ferry_plan *plan, const st
         member(o, "via", ferry_addr_text(&g->gateway.via, text));
     if (g->gateway.make[0])
         member(o, "make", g->gateway.make);
-    if (g->gateway.rules) {
-        key(o, "rules");
-        item(o);
-        puts_(o, "true");
-    }
+    if (g->gateway.rules)
+        member_true(o, "rules");
+    if (g->gateway.isolated)
+        member_true(o, "isolated");
     if (g->attached)
         write_native(o, g->attached);
     close_(o, "}");

@@ -39,6 +39,7 @@ const char *ferry_violation_name(enum ferry_violation v)
         [FERRY_UNPINNED] = "unpinned",
         [FERRY_LOST_SITE] = "lost-site",
         [FERRY_LOCAL_NETWORK] = "local-network",
+        [FERRY_TEST_ISOLATED] = "test-isolated",
     };
     return (size_t)v < FERRY_COUNT(names) ? names[v] : "unknown";
 }

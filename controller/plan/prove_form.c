@@ -386,7 +386,7 @@ bool prove_form(struct prover *p)
     for (uint32_t g = 0; g < p->plan->n_groups; g++)
         if (!tables_ok(p, g) || !befores_ok(p, g))
             return false;
-    return true;
+    return prove_test(p);
 }
 
 /* ---- Classes. ---- */

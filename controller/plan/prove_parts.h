@@ -1,7 +1,7 @@
 /* The prover's parts, for the prover alone: prove.c (what is checked, in which order), prove_form.c (the
  * document against itself), prove_rows.c (what each router holds), prove_protocol.c (when BGP and OSPF may be
  * followed), prove_lost.c (routers that are not under control), prove_tunnel.c (policy-based VPNs), prove_dns.c (records of
- * names), prove_graph.c (all states of a stage as one graph), prove_walk.c (the same states one by one), prove_text.c (certificate and counterexample in
+ * names), prove_test.c (test failovers), prove_graph.c (all states of a stage as one graph), prove_walk.c (the same states one by one), prove_text.c (certificate and counterexample in
  * words).
  *
  * Nothing here may include a header of the planner: the two must not share a mistake.  docs/prover.md has the
@@ -94,6 +94,11 @@ struct prover {
 /* Sets p->refs and p->first and checks keys, prefixes, phases and every `before`.  False where something is
  * wrong (then p->bad says what). */
 bool prove_form(struct prover *p);
+
+/* ---- prove_test.c: test failovers ---- */
+
+/* Rule test-isolated; true where it is kept. */
+bool prove_test(struct prover *p);
 /* Says that a change is at fault; false. */
 bool prove_wrong_change(struct prover *p, enum ferry_violation violation, uint32_t stage, uint32_t change,
                         const char *what);

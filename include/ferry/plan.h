@@ -89,7 +89,7 @@ struct ferry_stage {
 
 struct ferry_plan {
     char id[65];  /* sha256 of the document without `id` and `proof`, as docs/plan-document.md says */
-    char *mode;   /* "planned", "disaster", "reconcile", "undo" */
+    char *mode;   /* "planned", "disaster", "reconcile", "test", "undo" */
     char *attest; /* what a person vouches for, so that the lost site counts as dead; or NULL */
     char *topology_name;
     char topology_sha256[65];
@@ -132,7 +132,8 @@ struct ferry_plan_terms {
     /* "planned": a lost router must not be a gateway of a moved subnet elsewhere than at its new site (rule lost-site).
      * "disaster": it may; live routers are fenced from it first.
      * "reconcile": each move names the site where its subnet belongs; one router of another site is detached, or
-     * every router is brought to the shortest path. */
+     * every router is brought to the shortest path.
+     * "test": the live state is of ferry_topology_test; copies are attached, and all of it is isolated. */
     const char *mode;
     const char *attest; /* or NULL */
     bool detaching;  /* reconcile: `detach` lets go of what does not belong to its site; else: the routes */

@@ -17,6 +17,7 @@ enum ferry_violation {
     FERRY_FOREIGN,       /* a change outside of the moved subnets' keys */
     FERRY_UNFINISHED,    /* the end is not: attached at `to` alone, delivered from everywhere */
     FERRY_LOCAL_NETWORK, /* a tunnel takes the prefix away from a site while it is attached there */
+    FERRY_TEST_ISOLATED, /* a test failover changes what other packets can meet */
 };
 const char *ferry_violation_name(enum ferry_violation v); /* "loop", "two-sites", … : rule names */
 
