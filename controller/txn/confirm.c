@@ -3,9 +3,12 @@
  *  K1. Committed is said only when every router has answered that its undo will not come any more.
  *  K2. Where one router's undo has begun, everything is undone: by the routers, and what they leave by the engine.
  *  K3. While a router cannot be asked, nothing is confirmed anywhere: the undos stay armed.
+ *  K4. A test failover is put off, or undone; it is never confirmed.
  *
  * SPDX-License-Identifier: MIT */
 #include "txn/txn_engine.h"
+
+#include <ferry/test.h>
 
 #include <string.h>
 #include <time.h>
@@ -74,7 +77,8 @@ int ferry_txn_overdue(struct ferry_txn *txn, struct ferry_err *err)
                !look.n[FERRY_DEADMAN_ARMED] && !look.n[FERRY_DEADMAN_FIRED];
     if (all && ferry_txn_is_whole(txn))
         return ferry_txn_commit(txn, err); /* a confirm whose end was not heard */
-    return ferry_txn_turn_back(txn, "no confirm came in time", err);
+    return ferry_txn_turn_back(
+        txn, ferry_test_is(&txn->record) ? FERRY_TEST_EXPIRED : "no confirm came in time", err);
 }
 
 static int extend(struct ferry_txn *txn, unsigned seconds, struct ferry_err *err)
@@ -125,6 +129,11 @@ static int find(struct ferry_journal *journal, const char *id, enum verb verb, c
     if (r < 0)
         return r;
     memcpy(ret_id, record->id, sizeof record->id);
+    if (ferry_test_is(record) && verb == CONFIRM) /* K4 */
+        return ferry_refuse(err, "test-running",
+                            "transaction %s is a test failover, which is never kept: `ferry extend %s "
+                            "DURATION` gives it more time, `ferry test-failover --cleanup` ends it",
+                            record->id, record->id);
     if (record->state == FERRY_TXN_AWAITING_CONFIRM || (record->state == FERRY_TXN_PAUSED && verb == REVERT))
         return 0;
     if (record->state == FERRY_TXN_PAUSED)
@@ -155,6 +164,7 @@ static int act_locked(struct ferry_journal *journal, const struct ferry_fleet_co
         return r;
     ferry_journal_lock_note(journal, id);
     resumed.txn->stage = resumed.txn->plan->n_stages;
+    bool test = ferry_test_is(&resumed.txn->record);
     ferry_txn_say(resumed.txn, FERRY_EVENT_NOTE, SIZE_MAX, "%s by %s", verb_names[verb],
                   options->user ? options->user : "unknown"); /* the record names who began it */
     if (verb == CONFIRM)
@@ -164,7 +174,7 @@ static int act_locked(struct ferry_journal *journal, const struct ferry_fleet_co
     else if (resumed.txn->record.state == FERRY_TXN_PAUSED)
         r = ferry_txn_revert_paused(resumed.txn, err);
     else
-        r = ferry_txn_turn_back(resumed.txn, "rolled back before the confirm", err);
+        r = ferry_txn_turn_back(resumed.txn, test ? FERRY_TEST_OVER : "rolled back before the confirm", err);
     return r < 0 ? r : ferry_journal_get(journal, id, ret, err);
 }
 

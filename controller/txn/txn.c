@@ -19,6 +19,7 @@
 #include "txn/txn_engine.h"
 
 #include <ferry/debt.h>
+#include <ferry/test.h>
 
 #include <assert.h>
 #include <stdio.h>
@@ -203,6 +204,15 @@ static int check(struct ferry_txn *txn, struct ferry_hand **ret_drift, size_t *r
     return r;
 }
 
+static bool is_test(struct ferry_journal *journal, const char *id)
+{
+    struct ferry_txn_record *record = NULL;
+    struct ferry_err ignored;
+    bool test = ferry_journal_get(journal, id, &record, &ignored) == 0 && ferry_test_is(record);
+    ferry_txn_record_free(record);
+    return test;
+}
+
 static int refuse_unfinished(struct ferry_journal *journal, struct ferry_err *err)
 {
     char id[24], crashed[24];
@@ -213,7 +223,13 @@ static int refuse_unfinished(struct ferry_journal *journal, struct ferry_err *er
             "transaction %s is paused: `ferry show %s` says at what, `ferry resume`, `retry` or `skip` "
             "goes on, `ferry rollback %s` undoes it",
             id, id, id);
-    if (r > 0 && ferry_journal_unfinished(journal, false, crashed, err) == 0)
+    bool awaits = r > 0 && ferry_journal_unfinished(journal, false, crashed, err) == 0;
+    if (awaits && is_test(journal, id))
+        return ferry_refuse(err, "unfinished",
+                            "a test failover runs (transaction %s): `ferry test-failover --cleanup` ends it, "
+                            "then this can begin",
+                            id);
+    if (awaits)
         return ferry_refuse(err, "unfinished",
                             "transaction %s awaits its confirmation: `ferry confirm %s` keeps it, `ferry "
                             "rollback %s` undoes it",

@@ -22,6 +22,12 @@ const struct ferry_plan_gateway *ferry_plan_gateway_at(const struct ferry_plan *
     return NULL;
 }
 
+/* A test's copy is in its own table wherever it is looked for: production may hold the same prefix in another. */
+static bool of_test(const struct ferry_group *g)
+{
+    return g->n_subnets == 1 && g->subnets[0].n_gateways && g->subnets[0].gateways[0].gateway.isolated;
+}
+
 uint32_t *ferry_plan_tables(const struct ferry_plan *plan)
 {
     uint32_t *tables = ferry_calloc(plan->n_groups * plan->n_routers, sizeof *tables);
@@ -37,8 +43,10 @@ uint32_t *ferry_plan_tables(const struct ferry_plan *plan)
     for (size_t i = 0; i < plan->n_stages; i++)
         for (size_t k = 0; k < plan->stages[i].n_changes; k++) {
             const struct ferry_change *c = &plan->stages[i].changes[k];
-            if (c->kind == FERRY_KIND_ROUTE)
-                tables[ferry_state_at(plan, c->group, c->router)] = c->table;
+            bool placed = c->kind == FERRY_KIND_ROUTE || (c->kind == FERRY_KIND_GATEWAY && c->table);
+            for (size_t r = 0; placed && r < plan->n_routers; r++)
+                if (r == c->router || of_test(&plan->groups[c->group]))
+                    tables[ferry_state_at(plan, c->group, (uint32_t)r)] = c->table;
         }
     return tables;
 }
