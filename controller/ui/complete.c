@@ -242,6 +242,7 @@ static void offer_value(struct ui *ui, const struct line *l, const struct argp_o
     static const char *const colors[] = {"auto", "always", "never", NULL};
     static const char *const formats[] = {"text", "native", "json", NULL};
     static const char *const phases[] = {"prepare", "detach", "settle", NULL};
+    static const char *const results[] = {"passed", "failed", NULL};
     static const char *const modes[] = {"planned", "disaster", NULL};
     const char *what = option->arg;
     if (strcmp(what, "TX") == 0)
@@ -254,6 +255,8 @@ static void offer_value(struct ui *ui, const struct line *l, const struct argp_o
         offer_all(l, formats);
     else if (strcmp(what, "MODE") == 0)
         offer_all(l, modes);
+    else if (strcmp(what, "RESULT") == 0)
+        offer_all(l, results);
     else if (strcmp(what, "PHASE") == 0)
         offer_all(l, phases);
     else if (strcmp(what, "RULE") == 0)

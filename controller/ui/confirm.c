@@ -4,6 +4,7 @@
 #include "ui/show.h"
 
 #include "base/mem.h"
+#include <ferry/test.h>
 #include <string.h>
 #include <time.h>
 
@@ -69,11 +70,34 @@ static const char *clock_text(uint64_t us, char buf[static 16])
     return buf;
 }
 
+/* The same of a test failover. */
+static void test_text(const struct ui *ui, const struct ferry_txn_record *r)
+{
+    char at[16];
+    uint64_t now = ui->env.realtime_us(ui->env.ctx);
+    const char *yellow = ui_style(ui, stdout, UI_YELLOW), *reset = ui_reset(ui, stdout);
+    if (r->deadline_us <= now)
+        printf("%stest failover over%s: transaction %s: its time ended at %s: the routers clean up by "
+               "themselves; "
+               "`ferry recover` looks\n",
+               yellow, reset, r->id, clock_text(r->deadline_us, at));
+    else
+        printf("%stest failover runs%s: transaction %s: until %s (%llu s from now), then every router cleans "
+               "up by "
+               "itself\nEnd it: ferry test-failover --cleanup   More time: ferry extend %s 1h\n",
+               yellow, reset, r->id, clock_text(r->deadline_us, at),
+               (unsigned long long)((r->deadline_us - now) / 1000000), r->id);
+}
+
 void ui_awaiting_text(const struct ui *ui, const struct ferry_txn_record *r)
 {
     char at[16];
     uint64_t now = ui->env.realtime_us(ui->env.ctx);
     const char *yellow = ui_style(ui, stdout, UI_YELLOW), *reset = ui_reset(ui, stdout);
+    if (ferry_test_is(r)) {
+        test_text(ui, r);
+        return;
+    }
     if (r->deadline_us <= now) {
         printf("%sawaiting confirm%s: transaction %s: nobody confirmed it before %s: the routers roll it "
                "back by "
@@ -89,7 +113,10 @@ void ui_awaiting_text(const struct ui *ui, const struct ferry_txn_record *r)
 static void undone_text(const struct ui *ui, const struct ferry_txn_record *r, const char *verb)
 {
     bool late = !strcmp(verb, "confirm") || !strcmp(verb, "extend");
-    if (!strcmp(verb, "recover"))
+    if (!strcmp(verb, "cleanup"))
+        printf("%scleaned up and verified%s: everything is as before the test: transaction %s\n",
+               ui_style(ui, stdout, UI_GREEN), ui_reset(ui, stdout), r->id);
+    else if (!strcmp(verb, "recover"))
         printf("%s: rolled back: everything is as before and verified\n", r->id);
     else
         printf("%s%srolled back and verified%s: everything is as before: transaction %s\n",

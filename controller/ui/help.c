@@ -54,7 +54,7 @@ static void help_top(FILE *f)
           f);
     for (size_t i = 0; ui_verbs[i]; i++)
         if (!ui_verbs[i]->hidden)
-            fprintf(f, "  %-10s %s\n", ui_verbs[i]->name, ui_verbs[i]->purpose);
+            fprintf(f, "  %-13s %s\n", ui_verbs[i]->name, ui_verbs[i]->purpose);
     fputs(top_tail, f);
 }
 

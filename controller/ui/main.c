@@ -11,19 +11,15 @@
 #include <unistd.h>
 
 const struct ui_verb *const ui_verbs[] = {
-    &ui_verb_validate,  &ui_verb_status,
-    &ui_verb_plan,      &ui_verb_prove,
-    &ui_verb_apply,     &ui_verb_confirm,
-    &ui_verb_extend,    &ui_verb_resume,
-    &ui_verb_retry,     &ui_verb_skip,
-    &ui_verb_rollback,  &ui_verb_recover,
-    &ui_verb_reconcile, &ui_verb_drill,
-    &ui_verb_trace,     &ui_verb_history,
-    &ui_verb_show,      &ui_verb_audit,
-    &ui_verb_rules,     &ui_verb_networks,
-    &ui_verb_addresses, &ui_verb_lab,
-    &ui_verb_version,   &ui_verb_help,
-    &ui_verb_complete,  NULL,
+    &ui_verb_validate,  &ui_verb_status,   &ui_verb_plan,
+    &ui_verb_prove,     &ui_verb_apply,    &ui_verb_confirm,
+    &ui_verb_extend,    &ui_verb_resume,   &ui_verb_retry,
+    &ui_verb_skip,      &ui_verb_rollback, &ui_verb_recover,
+    &ui_verb_reconcile, &ui_verb_drill,    &ui_verb_test_failover,
+    &ui_verb_trace,     &ui_verb_history,  &ui_verb_show,
+    &ui_verb_audit,     &ui_verb_rules,    &ui_verb_networks,
+    &ui_verb_addresses, &ui_verb_lab,      &ui_verb_version,
+    &ui_verb_help,      &ui_verb_complete, NULL,
 };
 
 const struct ui_verb *ui_verb_find(const char *name)

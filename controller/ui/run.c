@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "ui/probe.h"
 #include "watch/readiness.h"
+#include <ferry/test.h>
 #include <pwd.h>
 #include <string.h>
 #include <time.h>
@@ -409,7 +410,7 @@ static void report(const struct job *job, const struct ferry_plan *plan,
             printf("changed the records of %s\n", g->subnets[0].name);
             continue;
         }
-        printf("moved ");
+        printf(ferry_test_is(record) ? "tried out " : "moved ");
         ui_group_label(ui, g, stdout);
         printf(": %s %s %s\n", g->from ? g->from : "nowhere", ui_arrow(ui), g->to ? g->to : "nowhere");
     }

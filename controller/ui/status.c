@@ -162,13 +162,15 @@ static void print_move(struct libscols_table *table, struct json_object *subnet,
         why ? ferry_asprintf("%s%s%s", rule ? rule : "", rule ? ": " : "", why) : NULL;
     ui_table_row(table,
                  (const char *[]){ui_text(subnet, "name"), ui_text(subnet, "active"), ui_text(move, "to"),
-                                  ready ? "yes" : "NO", ui_text(move, "last_drill"), text},
+                                  ready ? "yes" : "NO", ui_text(move, "last_drill"),
+                                  ui_text(move, "last_test"), text},
                  ready ? UI_PLAIN : UI_RED);
 }
 
 static void print_readiness(const struct ui *ui, struct json_object *readiness)
 {
-    static const char *const columns[] = {"SUBNET", "FROM", "TO", "READY", "LAST DRILL", "WHY NOT", NULL};
+    static const char *const columns[] = {"SUBNET",     "FROM",      "TO",      "READY",
+                                          "LAST DRILL", "LAST TEST", "WHY NOT", NULL};
     struct json_object *subnets = ui_member(readiness, "subnets");
     struct libscols_table *table = ui_table_new(ui, stdout, columns);
     putchar('\n');

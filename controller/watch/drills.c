@@ -1,7 +1,9 @@
-/* When each move was last practised: the drills of the journal that went to their end.  SPDX-License-Identifier: MIT */
+/* When each move was last practised: the drills of the journal that went to their end, and the test failovers.  SPDX-License-Identifier: MIT */
 #include "watch/readiness.h"
 
 #include "base/mem.h"
+
+#include <ferry/test.h>
 #include <string.h>
 
 #define DRILLS_MOST 200 /* plans that are read, newest first */
@@ -19,25 +21,38 @@ static bool in_group(const struct ferry_group *g, const char *subnet)
     return false;
 }
 
-/* Newest first: a move that has its drill keeps it. */
+/* Whether the transaction practised the move; `name`: of the subnet, or of its copy. */
+static bool practised(const struct ferry_txn_record *record, const char *name, const char *to)
+{
+    for (size_t k = 0; k < record->plan->n_groups; k++) {
+        const struct ferry_group *g = &record->plan->groups[k];
+        if (g->to && !strcmp(g->to, to) && in_group(g, name))
+            return true;
+    }
+    return false;
+}
+
+/* Newest first: a move that has its drill, or test, keeps it. */
 static void take(const struct ferry_txn_record *record, struct ferry_readiness *ready)
 {
     const struct ferry_topology *t = ready->topology;
+    bool test = ferry_test_is(record);
     for (size_t i = 0; i < ready->n_moves; i++) {
         struct ferry_ready_move *move = &ready->moves[i];
-        for (size_t k = 0; !move->drilled_us && k < record->plan->n_groups; k++) {
-            const struct ferry_group *g = &record->plan->groups[k];
-            if (!g->to || strcmp(g->to, t->sites[move->to].name) != 0 ||
-                !in_group(g, t->subnets[move->subnet].name))
-                continue;
-            memcpy(move->drill, record->id, sizeof move->drill);
-            move->drilled_us = record->ended_us;
-        }
+        const struct ferry_subnet *s = &t->subnets[move->subnet];
+        const char *name = !test ? s->name : s->test ? s->test->name : NULL;
+        if ((test ? move->tested_us : move->drilled_us) || !name ||
+            !practised(record, name, t->sites[move->to].name))
+            continue;
+        memcpy(test ? move->test : move->drill, record->id, sizeof move->drill);
+        *(test ? &move->tested_us : &move->drilled_us) = record->ended_us;
     }
 }
 
 static bool passed(const struct ferry_txn_record *r)
 {
+    if (ferry_test_is(r))
+        return ferry_test_ended_well(r);
     return !strcmp(r->kind, "drill") && r->state == FERRY_TXN_UNDONE && r->reason &&
            !strcmp(r->reason, FERRY_DRILL_OVER);
 }

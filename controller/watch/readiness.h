@@ -20,6 +20,8 @@ struct ferry_ready_move {
     size_t n_stages;      /* of its plan; 0: none could be made */
     char drill[24];       /* the last drill of this move that passed; "": none */
     uint64_t drilled_us;
+    char test[24]; /* the last test failover of this move that ran whole; "": none */
+    uint64_t tested_us;
 };
 
 struct ferry_readiness {
@@ -34,7 +36,7 @@ void ferry_readiness_clear(struct ferry_readiness *readiness);
 bool ferry_readiness_whole(const struct ferry_readiness *readiness); /* every move is ready */
 struct json_object *ferry_readiness_json(const struct ferry_readiness *readiness);
 
-/* drills.c: fills `drill` of the moves from the journal. */
+/* drills.c: fills `drill` and `test` of the moves from the journal. */
 int ferry_readiness_drills(struct ferry_journal *journal, struct ferry_readiness *readiness,
                            struct ferry_err *err) FERRY_MUST_CHECK;
 

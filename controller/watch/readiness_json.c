@@ -22,6 +22,10 @@ static struct json_object *move_json(const struct ferry_topology *t, const struc
                            move->drilled_us ? json_object_new_string(ferry_time_text(move->drilled_us, at))
                                             : NULL);
     json_object_object_add(o, "drill", text_or_null(move->drill));
+    json_object_object_add(o, "last_test",
+                           move->tested_us ? json_object_new_string(ferry_time_text(move->tested_us, at))
+                                           : NULL);
+    json_object_object_add(o, "test", text_or_null(move->test));
     return o;
 }
 
