@@ -72,6 +72,18 @@ int ferry_journal_prepare(struct ferry_journal *journal, const char *sql, sqlite
     return 0;
 }
 
+int ferry_journal_has_table(struct ferry_journal *journal, const char *name, struct ferry_err *err)
+{
+    FERRY_STATEMENT *s = NULL;
+    int r = ferry_journal_prepare(journal, "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?",
+                                  &s, err);
+    if (r < 0)
+        return r;
+    sqlite3_bind_text(s, 1, name, -1, SQLITE_STATIC);
+    r = sqlite3_step(s);
+    return r == SQLITE_ROW ? 1 : r == SQLITE_DONE ? 0 : ferry_journal_error(journal, "look for a table", err);
+}
+
 static int execute(struct ferry_journal *journal, const char *sql, const char *doing, struct ferry_err *err)
 {
     if (sqlite3_exec(journal->db, sql, NULL, NULL, NULL) != SQLITE_OK)

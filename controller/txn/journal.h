@@ -92,6 +92,15 @@ void ferry_txn_hooks_free(struct ferry_txn_record *r);
 int ferry_journal_error(struct ferry_journal *journal, const char *doing, struct ferry_err *err);
 int ferry_journal_prepare(struct ferry_journal *journal, const char *sql, sqlite3_stmt **ret,
                           struct ferry_err *err);
+/* 1 where there is such a table: some are made with their first row. */
+int ferry_journal_has_table(struct ferry_journal *journal, const char *name,
+                            struct ferry_err *err) FERRY_MUST_CHECK;
+/* "" for NULL. */
+static inline const char *ferry_journal_text(sqlite3_stmt *s, int column)
+{
+    const unsigned char *text = sqlite3_column_text(s, column);
+    return text ? (const char *)text : "";
+}
 static inline void ferry_journal_finalize(sqlite3_stmt **s)
 {
     sqlite3_finalize(*s);

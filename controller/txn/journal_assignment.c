@@ -62,25 +62,6 @@ int ferry_journal_put_assignments(struct ferry_journal *journal, const struct fe
 
 /* ---- Reading. ---- */
 
-static int have_table(struct ferry_journal *journal, struct ferry_err *err)
-{
-    FERRY_STATEMENT *s = NULL;
-    int r = ferry_journal_prepare(
-        journal, "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'assignment'", &s, err);
-    if (r < 0)
-        return r;
-    r = sqlite3_step(s);
-    return r == SQLITE_ROW    ? 1
-           : r == SQLITE_DONE ? 0
-                              : ferry_journal_error(journal, "look for assignments", err);
-}
-
-static const char *text_at(sqlite3_stmt *s, int column)
-{
-    const unsigned char *text = sqlite3_column_text(s, column);
-    return text ? (const char *)text : "";
-}
-
 static char *key_of(const char *workload, const char *nic, const char *own)
 {
     return ferry_asprintf("%s %s %s", workload, nic, own);
@@ -90,25 +71,27 @@ static char *key_of(const char *workload, const char *nic, const char *own)
 static int merge_row(struct ferry_journal *journal, struct ferry_reservations *list,
                      const struct ferry_map *known, sqlite3_stmt *s, struct ferry_err *err)
 {
-    FERRY_AUTOFREE char *key = key_of(text_at(s, 0), text_at(s, 1), text_at(s, 2));
+    FERRY_AUTOFREE char *key =
+        key_of(ferry_journal_text(s, 0), ferry_journal_text(s, 1), ferry_journal_text(s, 2));
     uint32_t at = ferry_map_get(known, key, strlen(key));
     struct ferry_addr own, address;
-    if (ferry_addr_parse(text_at(s, 2), &own, err) < 0 || ferry_addr_parse(text_at(s, 4), &address, err) < 0)
+    if (ferry_addr_parse(ferry_journal_text(s, 2), &own, err) < 0 ||
+        ferry_addr_parse(ferry_journal_text(s, 4), &address, err) < 0)
         return ferry_error(err, FERRY_EIO, "%s/journal.db: an assignment of %s holds no address",
-                           journal->state_dir, text_at(s, 0));
+                           journal->state_dir, ferry_journal_text(s, 0));
     if (at == FERRY_MAP_NONE) {
         at = (uint32_t)list->n;
         FERRY_GROW(list->v, list->n);
-        list->v[list->n++] = (struct ferry_reservation){.workload = ferry_strdup(text_at(s, 0)),
-                                                        .nic = ferry_strdup(text_at(s, 1)),
+        list->v[list->n++] = (struct ferry_reservation){.workload = ferry_strdup(ferry_journal_text(s, 0)),
+                                                        .nic = ferry_strdup(ferry_journal_text(s, 1)),
                                                         .own = own,
                                                         .since_us = (uint64_t)sqlite3_column_int64(s, 6)};
     }
     struct ferry_reservation *r = &list->v[at];
     free(r->network);
-    r->network = ferry_strdup(text_at(s, 3));
+    r->network = ferry_strdup(ferry_journal_text(s, 3));
     r->address = address;
-    snprintf(r->assigned_by, sizeof r->assigned_by, "%s", text_at(s, 5));
+    snprintf(r->assigned_by, sizeof r->assigned_by, "%s", ferry_journal_text(s, 5));
     return 0;
 }
 
@@ -124,7 +107,7 @@ int ferry_journal_assignments(struct ferry_journal *journal, const struct ferry_
 {
     FERRY_STATEMENT *s = NULL;
     FERRY_CLEANUP(ferry_map_clear) struct ferry_map known = {0};
-    int r = have_table(journal, err);
+    int r = ferry_journal_has_table(journal, "assignment", err);
     if (r <= 0)
         return r;
     r = ferry_journal_prepare(journal, latest, &s, err);
@@ -140,7 +123,8 @@ int ferry_journal_assignments(struct ferry_journal *journal, const struct ferry_
     sqlite3_bind_text(s, 1, t->name, -1, SQLITE_STATIC);
     int row = SQLITE_DONE;
     while (r == 0 && (row = sqlite3_step(s)) == SQLITE_ROW)
-        if (!ferry_reservation_is_home(t, text_at(s, 0), text_at(s, 1), text_at(s, 3)))
+        if (!ferry_reservation_is_home(t, ferry_journal_text(s, 0), ferry_journal_text(s, 1),
+                                       ferry_journal_text(s, 3)))
             r = merge_row(journal, list, &known, s, err);
     for (size_t i = 0; i < n; i++)
         free(keys[i]);
@@ -181,9 +165,9 @@ static int current(struct ferry_journal *journal, const char *topology, const st
     r = sqlite3_step(s);
     *ret_known = r == SQLITE_ROW;
     if (r == SQLITE_ROW) {
-        *ret_same =
-            !strcmp(text_at(s, 0), a->network) && !strcmp(text_at(s, 1), ferry_addr_text(&a->before, before));
-        snprintf(ret_id, 24, "%s", text_at(s, 2));
+        *ret_same = !strcmp(ferry_journal_text(s, 0), a->network) &&
+                    !strcmp(ferry_journal_text(s, 1), ferry_addr_text(&a->before, before));
+        snprintf(ret_id, 24, "%s", ferry_journal_text(s, 2));
     }
     return r == SQLITE_ROW || r == SQLITE_DONE ? 0 : ferry_journal_error(journal, "read assignments", err);
 }
@@ -234,7 +218,7 @@ int ferry_journal_refuse_addresses(struct ferry_journal *journal, const struct f
     char after[FERRY_ADDR_STRLEN];
     if (!plan->n_addresses)
         return 0;
-    int assigned = have_table(journal, err);
+    int assigned = ferry_journal_has_table(journal, "assignment", err);
     int r = assigned < 0 ? assigned : everything(journal, plan->topology_name, assigned, &list, err);
     for (size_t i = 0; r == 0 && i < plan->n_addresses; i++) {
         const struct ferry_plan_address *a = &plan->addresses[i];

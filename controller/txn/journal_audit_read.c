@@ -10,25 +10,14 @@
 
 int ferry_audit_exists(struct ferry_journal *journal, bool *ret, struct ferry_err *err)
 {
-    FERRY_STATEMENT *s = NULL;
-    int r = ferry_journal_prepare(
-        journal, "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'audit'", &s, err);
+    int r = ferry_journal_has_table(journal, "audit", err);
     if (r < 0)
         return r;
-    r = sqlite3_step(s);
-    if (r != SQLITE_ROW && r != SQLITE_DONE)
-        return ferry_journal_error(journal, "look for the audit log", err);
-    *ret = r == SQLITE_ROW;
+    *ret = r;
     return 0;
 }
 
 /* ---- Entries. ---- */
-
-static const char *column(sqlite3_stmt *s, int i)
-{
-    const char *text = (const char *)sqlite3_column_text(s, i);
-    return text ? text : "";
-}
 
 int ferry_audit_list(struct ferry_journal *journal, struct ferry_audit_line **ret, size_t *ret_n,
                      struct ferry_err *err)
@@ -43,12 +32,12 @@ int ferry_audit_list(struct ferry_journal *journal, struct ferry_audit_line **re
     if (r < 0)
         return r;
     while (s && (r = sqlite3_step(s)) == SQLITE_ROW) {
-        const char *entry = column(s, 1);
+        const char *entry = ferry_journal_text(s, 1);
         bool whole = strlen(entry) == (size_t)sqlite3_column_bytes(s, 1); /* a NUL would hide the rest */
         FERRY_GROW(v, n);
         v[n] = (struct ferry_audit_line){.seq = (uint64_t)sqlite3_column_int64(s, 0),
                                          .entry = ferry_strdup(whole ? entry : "")};
-        snprintf(v[n++].hash, sizeof v->hash, "%s", column(s, 2));
+        snprintf(v[n++].hash, sizeof v->hash, "%s", ferry_journal_text(s, 2));
     }
     if (s && r != SQLITE_DONE) {
         ferry_audit_lines_free(v, n);
@@ -81,11 +70,11 @@ int ferry_audit_head(struct ferry_journal *journal, struct ferry_audit_anchor *r
         return 1;
     if (r != SQLITE_ROW)
         return ferry_journal_error(journal, "read the audit log", err);
-    if (strlen(column(s, 1)) != 64)
+    if (strlen(ferry_journal_text(s, 1)) != 64)
         return ferry_error(err, FERRY_EIO, "%s/journal.db: damaged: the audit log's last entry has no hash",
                            journal->state_dir);
     ret->seq = (uint64_t)sqlite3_column_int64(s, 0);
-    memcpy(ret->hash, column(s, 1), sizeof ret->hash);
+    memcpy(ret->hash, ferry_journal_text(s, 1), sizeof ret->hash);
     return 0;
 }
 
@@ -168,11 +157,11 @@ static int find(struct ferry_journal *journal, const char *id, sqlite3_int64 *re
     if (r != SQLITE_ROW)
         return ferry_journal_error(journal, "read for the audit log", err);
     *ret_seq = sqlite3_column_int64(s, 0);
-    snprintf(ret_state, 24, "%s", column(s, 1));
+    snprintf(ret_state, 24, "%s", ferry_journal_text(s, 1));
     if (ret_kind)
-        *ret_kind = ferry_strdup(column(s, 2));
+        *ret_kind = ferry_strdup(ferry_journal_text(s, 2));
     if (ret_plan)
-        *ret_plan = ferry_strdup(column(s, 3));
+        *ret_plan = ferry_strdup(ferry_journal_text(s, 3));
     return 0;
 }
 
@@ -204,7 +193,7 @@ int ferry_audit_plan_digest(struct ferry_journal *journal, const char *id, char 
     sqlite3_bind_text(s, 1, id, -1, SQLITE_STATIC);
     if (sqlite3_step(s) != SQLITE_ROW)
         return ferry_journal_error(journal, "read a plan for the audit log", err);
-    const char *plan = column(s, 0);
+    const char *plan = ferry_journal_text(s, 0);
     ferry_sha256(plan, (size_t)sqlite3_column_bytes(s, 0), ret);
     return 0;
 }
@@ -219,7 +208,7 @@ int ferry_audit_ids(struct ferry_journal *journal, char ***ret, size_t *ret_n, s
         return r;
     while ((r = sqlite3_step(s)) == SQLITE_ROW) {
         FERRY_GROW(v, n);
-        v[n++] = ferry_strdup(column(s, 0));
+        v[n++] = ferry_strdup(ferry_journal_text(s, 0));
     }
     if (r != SQLITE_DONE) {
         ferry_audit_ids_free(v, n);

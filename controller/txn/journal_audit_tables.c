@@ -33,18 +33,8 @@ static const struct table reservations = {
 static int put_table(struct ferry_journal *journal, FILE *out, const struct table *table, sqlite3_int64 seq,
                      struct ferry_err *err)
 {
-    FERRY_STATEMENT *s = NULL;
-    int r = ferry_journal_prepare(journal, "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?",
-                                  &s, err);
-    if (r < 0)
-        return r;
-    sqlite3_bind_text(s, 1, table->name, -1, SQLITE_STATIC);
-    r = sqlite3_step(s);
-    if (r == SQLITE_DONE) /* T2 */
-        return 0;
-    if (r != SQLITE_ROW)
-        return ferry_journal_error(journal, "look for a table", err);
-    return ferry_audit_put_rows(journal, out, table->sql, seq, table->name, err);
+    int r = ferry_journal_has_table(journal, table->name, err); /* T2 */
+    return r <= 0 ? r : ferry_audit_put_rows(journal, out, table->sql, seq, table->name, err);
 }
 
 static int digest(struct ferry_journal *journal, const struct table *list, size_t n, sqlite3_int64 seq,

@@ -161,22 +161,9 @@ int ferry_journal_deliver(struct ferry_journal *journal, const struct ferry_debt
 
 /* ---- Reading. ---- */
 
-/* 1 where there is a table of debts. */
-static int have_table(struct ferry_journal *journal, struct ferry_err *err)
-{
-    FERRY_STATEMENT *s = NULL;
-    int r = ferry_journal_prepare(
-        journal, "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'debt'", &s, err);
-    if (r < 0)
-        return r;
-    r = sqlite3_step(s);
-    return r == SQLITE_ROW ? 1 : r == SQLITE_DONE ? 0 : ferry_journal_error(journal, "look for debts", err);
-}
-
 static char *text_at(sqlite3_stmt *s, int column)
 {
-    const unsigned char *text = sqlite3_column_text(s, column);
-    return ferry_strdup(text ? (const char *)text : "");
+    return ferry_strdup(ferry_journal_text(s, column));
 }
 
 static void add_row(struct ferry_debts *debts, sqlite3_stmt *s)
@@ -198,7 +185,7 @@ int ferry_journal_debts(struct ferry_journal *journal, const char *router, struc
 {
     FERRY_STATEMENT *s = NULL;
     FERRY_CLEANUP(ferry_debts_clear) struct ferry_debts debts = {0};
-    int r = have_table(journal, err);
+    int r = ferry_journal_has_table(journal, "debt", err);
     if (r > 0) /* SQLite: with max() the other columns are those of the same row */
         r = ferry_journal_prepare(
             journal,
@@ -234,7 +221,7 @@ static int refuse_reconciled(const char *router, const char *undoes, struct ferr
 static int refuse_delivered(struct ferry_journal *journal, const char *undoes, struct ferry_err *err)
 {
     FERRY_STATEMENT *s = NULL;
-    int r = have_table(journal, err);
+    int r = ferry_journal_has_table(journal, "debt", err);
     if (r > 0)
         r = ferry_journal_prepare(journal,
                                   "SELECT d.router FROM debt d JOIN txn t ON t.seq = d.txn WHERE t.id = ?"

@@ -19,21 +19,9 @@ static const char *const schema =
     "CREATE TABLE IF NOT EXISTS override (txn INTEGER NOT NULL REFERENCES txn, rule TEXT NOT NULL, user TEXT,"
     " at_us INTEGER NOT NULL, refused TEXT, PRIMARY KEY (txn, rule)) WITHOUT ROWID;";
 
-static int has_table(struct ferry_journal *journal, const char *name, struct ferry_err *err)
-{
-    FERRY_STATEMENT *s = NULL;
-    int r = ferry_journal_prepare(journal, "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?",
-                                  &s, err);
-    if (r < 0)
-        return r;
-    sqlite3_bind_text(s, 1, name, -1, SQLITE_STATIC);
-    r = sqlite3_step(s);
-    return r == SQLITE_ROW ? 1 : r == SQLITE_DONE ? 0 : ferry_journal_error(journal, "look for a table", err);
-}
-
 int ferry_journal_hooks_set_up(struct ferry_journal *journal, struct ferry_err *err)
 {
-    int r = has_table(journal, "override", err); /* the last one that is made */
+    int r = ferry_journal_has_table(journal, "override", err); /* the last one that is made */
     if (r || sqlite3_db_readonly(journal->db, "main") == 1)
         return r < 0 ? r : 0; /* only to be looked at: then there are none */
     if (sqlite3_exec(journal->db, schema, NULL, NULL, NULL) != SQLITE_OK)
@@ -206,7 +194,7 @@ static int get_overrides(struct ferry_journal *journal, sqlite3_int64 seq, struc
 int ferry_journal_get_hooks(struct ferry_journal *journal, sqlite3_int64 seq, struct ferry_txn_record *r,
                             struct ferry_err *err)
 {
-    int rc = has_table(journal, "override", err);
+    int rc = ferry_journal_has_table(journal, "override", err);
     if (rc <= 0)
         return rc;
     rc = get_hooks(journal, seq, r, err);

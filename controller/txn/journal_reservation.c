@@ -33,37 +33,17 @@ void ferry_reservations_clear(struct ferry_reservations *list)
 
 /* ---- Reading. ---- */
 
-/* 1 where there is a table of reservations. */
-static int have_table(struct ferry_journal *journal, struct ferry_err *err)
-{
-    FERRY_STATEMENT *s = NULL;
-    int r = ferry_journal_prepare(
-        journal, "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'reservation'", &s, err);
-    if (r < 0)
-        return r;
-    r = sqlite3_step(s);
-    return r == SQLITE_ROW    ? 1
-           : r == SQLITE_DONE ? 0
-                              : ferry_journal_error(journal, "look for reservations", err);
-}
-
-static const char *text_at(sqlite3_stmt *s, int column)
-{
-    const unsigned char *text = sqlite3_column_text(s, column);
-    return text ? (const char *)text : "";
-}
-
 static int add_row(struct ferry_journal *journal, struct ferry_reservations *list, sqlite3_stmt *s,
                    struct ferry_err *err)
 {
     struct ferry_reservation r = {.since_us = (uint64_t)sqlite3_column_int64(s, 5)};
-    if (ferry_addr_parse(text_at(s, 3), &r.own, err) < 0 ||
-        ferry_addr_parse(text_at(s, 4), &r.address, err) < 0)
+    if (ferry_addr_parse(ferry_journal_text(s, 3), &r.own, err) < 0 ||
+        ferry_addr_parse(ferry_journal_text(s, 4), &r.address, err) < 0)
         return ferry_error(err, FERRY_EIO, "%s/journal.db: a reservation of %s holds no address",
-                           journal->state_dir, text_at(s, 0));
-    r.workload = ferry_strdup(text_at(s, 0));
-    r.nic = ferry_strdup(text_at(s, 1));
-    r.network = ferry_strdup(text_at(s, 2));
+                           journal->state_dir, ferry_journal_text(s, 0));
+    r.workload = ferry_strdup(ferry_journal_text(s, 0));
+    r.nic = ferry_strdup(ferry_journal_text(s, 1));
+    r.network = ferry_strdup(ferry_journal_text(s, 2));
     FERRY_GROW(list->v, list->n);
     list->v[list->n++] = r;
     return 0;
@@ -74,7 +54,7 @@ int ferry_journal_reservations(struct ferry_journal *journal, const char *topolo
 {
     FERRY_STATEMENT *s = NULL;
     FERRY_CLEANUP(ferry_reservations_clear) struct ferry_reservations list = {0};
-    int r = have_table(journal, err);
+    int r = ferry_journal_has_table(journal, "reservation", err);
     if (r > 0)
         r = ferry_journal_prepare(journal,
                                   "SELECT workload, nic, network, own, address, since_us FROM reservation"

@@ -31,28 +31,13 @@ bool ferry_test_ended_well(const struct ferry_txn_record *r)
            (!strcmp(r->reason, FERRY_TEST_OVER) || !strcmp(r->reason, FERRY_TEST_EXPIRED));
 }
 
-/* 1 where there is a table of results. */
-static int have_table(struct ferry_journal *journal, struct ferry_err *err)
-{
-    FERRY_STATEMENT *s = NULL;
-    int r = ferry_journal_prepare(
-        journal, "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'test_result'", &s, err);
-    if (r < 0)
-        return r;
-    r = sqlite3_step(s);
-    return r == SQLITE_ROW    ? 1
-           : r == SQLITE_DONE ? 0
-                              : ferry_journal_error(journal, "look for results of tests", err);
-}
-
 static struct ferry_test_result row_of(sqlite3_stmt *s)
 {
     struct ferry_test_result it = {.at_us = (uint64_t)sqlite3_column_int64(s, 1),
                                    .user = ferry_strdup((const char *)sqlite3_column_text(s, 2)),
                                    .passed = sqlite3_column_int(s, 3) != 0,
                                    .note = ferry_strdup((const char *)sqlite3_column_text(s, 4))};
-    const char *id = (const char *)sqlite3_column_text(s, 0);
-    snprintf(it.tx, sizeof it.tx, "%s", id ? id : "");
+    snprintf(it.tx, sizeof it.tx, "%s", ferry_journal_text(s, 0));
     return it;
 }
 
@@ -62,7 +47,7 @@ int ferry_journal_test_results(struct ferry_journal *journal, struct ferry_test_
     FERRY_STATEMENT *s = NULL;
     struct ferry_test_result *list = NULL;
     size_t n = 0;
-    int row = SQLITE_DONE, r = have_table(journal, err);
+    int row = SQLITE_DONE, r = ferry_journal_has_table(journal, "test_result", err);
     if (r > 0)
         r = ferry_journal_prepare(
             journal, "SELECT txn, at_us, user, passed, note FROM test_result ORDER BY txn DESC", &s, err);
