@@ -38,8 +38,9 @@ int ui_network_addresses(struct ui *ui, const struct ferry_topology *t, const st
 void ui_readdressing_clear(struct ui_readdressing *r);
 
 /* ---- select_dns.c: the records that follow, read from the name servers (not with --offline) ---- */
+/* `given`: what earlier moves gave; names that do not lead there yet follow, too. */
 int ui_plan_dns(struct ui *ui, const struct ui_selection *s, const struct ferry_topology *t,
-                struct ferry_fleet *fleet, struct ferry_plan *plan);
+                struct ferry_fleet *fleet, const struct ferry_reservations *given, struct ferry_plan *plan);
 
 /* What the DHCP of a NIC's target subnet does not lease, or that it cannot be known; NULL: nothing to say.  malloc'd. */
 char *ui_dhcp_gap(const struct ferry_networks *n, const struct ferry_nic *nic, uint32_t target,

@@ -425,7 +425,7 @@ int ui_plan_select(struct ui *ui, const struct ui_selection *s, const struct fer
     FERRY_CLEANUP(ui_plan_cleanup) struct ferry_plan *plan = NULL;
     r = ferry_plan_make_on(live, moves.v, moves.n, &terms, &plan, &ui->err);
     if (r == 0)
-        r = ui_plan_dns(ui, s, t, fleet, plan);
+        r = ui_plan_dns(ui, s, t, fleet, &readdressing.reservations, plan);
     if (r == 0 && !s->offline)
         r = ui_refuse_debts(ui, plan);
     if (r == 0 && !s->offline)

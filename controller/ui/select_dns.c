@@ -13,20 +13,62 @@ static void add_row(struct ferry_address_rows *rows, struct ferry_address_row ro
     rows->v[rows->n++] = row;
 }
 
+/* `row` of that NIC, where the topology has it. */
+static void add_row_of(struct ferry_address_rows *rows, const struct ferry_networks *n, const char *machine,
+                       const char *nic, struct ferry_address_row row)
+{
+    row.workload = ferry_networks_workload(n, machine);
+    if (row.workload == FERRY_NONE)
+        return;
+    for (row.nic = 0; row.nic < n->workloads[row.workload].n_nics; row.nic++)
+        if (strcmp(n->workloads[row.workload].nics[row.nic].name, nic) == 0) {
+            add_row(rows, row);
+            return;
+        }
+}
+
 /* The machines that get another address by the plan. */
 static void rows_of_plan(const struct ferry_topology *t, const struct ferry_plan *plan,
                          struct ferry_address_rows *ret)
 {
-    const struct ferry_networks *n = t->networks;
     for (size_t i = 0; i < plan->n_addresses; i++) {
         const struct ferry_plan_address *a = &plan->addresses[i];
-        uint32_t w = ferry_networks_workload(n, a->machine);
-        for (uint32_t k = 0; w != FERRY_NONE && k < n->workloads[w].n_nics; k++)
-            if (strcmp(n->workloads[w].nics[k].name, a->nic) == 0)
-                add_row(ret,
-                        (struct ferry_address_row){
-                            .workload = w, .nic = k, .own = a->own, .before = a->before, .after = a->after});
+        add_row_of(ret, t->networks, a->machine, a->nic,
+                   (struct ferry_address_row){.own = a->own, .before = a->before, .after = a->after});
     }
+}
+
+static bool has_row(const struct ferry_address_rows *rows, const struct ferry_networks *n,
+                    const struct ferry_reservation *r)
+{
+    for (size_t i = 0; i < rows->n; i++) {
+        const struct ferry_workload *w = &n->workloads[rows->v[i].workload];
+        if (!strcmp(w->name, r->workload) && !strcmp(w->nics[rows->v[i].nic].name, r->nic) &&
+            ferry_addr_equal(&rows->v[i].own, &r->own))
+            return true;
+    }
+    return false;
+}
+
+/* The machines that an earlier move gave another address: their names were left where they led if a name server was silent then. */
+static void rows_of_journal(const struct ferry_topology *t, const struct ui_selection *s,
+                            const struct ferry_reservations *given, struct ferry_address_rows *ret)
+{
+    const struct ferry_networks *n = t->networks;
+    struct ferry_address_rows rows = {0};
+    for (size_t i = 0; !s->failback && i < given->n; i++)
+        if (given->v[i].assigned_by[0] && !has_row(ret, n, &given->v[i]))
+            add_row_of(&rows, n, given->v[i].workload, given->v[i].nic,
+                       (struct ferry_address_row){
+                           .own = given->v[i].own, .before = given->v[i].own, .after = given->v[i].address});
+    for (size_t i = 0; i < rows.n; i++)
+        for (size_t k = 0; k < s->n_networks; k++)
+            if (ferry_networks_network(n, s->networks[k]) ==
+                n->workloads[rows.v[i].workload].nics[rows.v[i].nic].network) {
+                add_row(ret, rows.v[i]);
+                break;
+            }
+    ferry_address_rows_clear(&rows);
 }
 
 /* The machines of the networks that were named, wherever they are. */
@@ -97,7 +139,7 @@ static int ask_servers(struct ui *ui, const struct ferry_topology *t, struct fer
 }
 
 int ui_plan_dns(struct ui *ui, const struct ui_selection *s, const struct ferry_topology *t,
-                struct ferry_fleet *fleet, struct ferry_plan *plan)
+                struct ferry_fleet *fleet, const struct ferry_reservations *given, struct ferry_plan *plan)
 {
     FERRY_CLEANUP(ferry_address_rows_clear) struct ferry_address_rows rows = {0};
     FERRY_CLEANUP(ferry_dns_questions_clear) struct ferry_dns_questions q = {0};
@@ -112,8 +154,10 @@ int ui_plan_dns(struct ui *ui, const struct ui_selection *s, const struct ferry_
     int r = s->dns_ttl ? rows_of_networks(ui, s, t, &rows) : 0;
     if (r < 0)
         return r;
-    if (!s->dns_ttl)
+    if (!s->dns_ttl) {
         rows_of_plan(t, plan, &rows);
+        rows_of_journal(t, s, given, &rows);
+    }
     ferry_dns_ask(t, rows.v, rows.n, &terms, &q);
     if (s->offline)
         ferry_dns_assume(t, rows.v, rows.n, pool, &q);

@@ -103,6 +103,19 @@ def test_servers_that_do_not_answer(lab):
     assert not plan["stages"] and any("ns1" in w for w in plan["warnings"])
 
 
+def test_records_that_were_left_out_follow_once_their_server_answers(lab):
+    """The same command again: what the machines have by now is not given anew, but their names are led there."""
+    lab.stop_named("127.0.0.1")
+    lab.run("apply", "--network", "net1", "--override-rule", "name-server", "--yes")
+    lab.start_named("127.0.0.1")
+    assert lab.everything() == BEFORE
+    plan = lab.json("plan", "--network", "net1")
+    assert not plan.get("addresses") and {c["kind"] for c in changes(plan)} == {"dns"}
+    lab.run("apply", "--network", "net1", "--yes")
+    assert lab.everything() == AFTER
+    assert lab.run("apply", "--network", "net1", "--yes").stdout.startswith("Nothing to do")
+
+
 def test_a_key_that_is_refused_writes_nothing(lab):
     """The check asks with the key before anything is begun."""
     lab.write("key", f'key "ferry" {{ algorithm hmac-sha384; secret "{SECRET}"; }};\n', 0o600)
