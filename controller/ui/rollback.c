@@ -202,6 +202,24 @@ static int may_undo_still(struct ui *ui, const struct ferry_plan *undo, const ch
     return r < 0 || !journal ? r : ferry_journal_refuse_reconciled(journal, undo, id, &ui->err);
 }
 
+/* The undo has a stretched subnet at two sites on its way, as the topology of that day allowed: where the one of today is at hand, it
+ * is asked. */
+static int may_stretch(struct ui *ui, const struct ferry_plan *undo, const struct ferry_topology *t)
+{
+    for (size_t g = 0; t && g < undo->n_groups; g++)
+        for (size_t i = 0; undo->groups[g].stretched && i < undo->groups[g].n_subnets; i++) {
+            const char *name = undo->groups[g].subnets[i].name;
+            uint32_t subnet = ferry_topology_subnet(t, name);
+            if (subnet != FERRY_NONE && !t->subnets[subnet].stretched)
+                return ferry_refuse(
+                    &ui->err, "two-sites",
+                    "%s was stretched when it moved, and is not any more: undone, it would be at "
+                    "two sites for a while; move it back with `ferry apply`",
+                    name);
+        }
+    return 0;
+}
+
 static int rollback_run(struct ui *ui, void *options)
 {
     struct rollback_options *o = options;
@@ -236,6 +254,8 @@ static int rollback_run(struct ui *ui, void *options)
         r = ui_plan_prove(ui, undo);
     if (r == 0)
         r = rollback_fleet(ui, undo, &t, &fleet);
+    if (r == 0)
+        r = may_stretch(ui, undo, t);
     if (r < 0)
         return r;
     struct ui_run how = {

@@ -320,6 +320,15 @@ static int named_moves(struct ui *ui, const struct ui_selection *s, const struct
     return 0;
 }
 
+/* A stretched subnet is at several. */
+static bool is_at(const struct ferry_live *live, size_t column, uint32_t site)
+{
+    bool at = false;
+    for (size_t r = 0; r < live->topology->n_routers; r++)
+        at |= live->topology->routers[r].site == site && ferry_live_attached(live, r, column);
+    return at;
+}
+
 /* --evacuate and --failback look at where subnets are. */
 static int found_moves(struct ui *ui, const struct ui_selection *s, const struct ferry_live *live,
                        struct ui_moves *moves)
@@ -341,7 +350,7 @@ static int found_moves(struct ui *ui, const struct ui_selection *s, const struct
             return ferry_refuse(&ui->err, "two-sites",
                                 "%s is attached at two sites; see `ferry status`, and `ferry reconcile`",
                                 subnet->name);
-        if (s->evacuate && at == from)
+        if (s->evacuate && is_at(live, i, from))
             ui_moves_add(moves, (struct ferry_move){live->subnets[i], to});
         if (s->failback && at != subnet->home && at != FERRY_NONE)
             ui_moves_add(moves, (struct ferry_move){live->subnets[i], subnet->home});

@@ -153,19 +153,48 @@ def test_stretched_there_and_back_and_drilled(cli):
     assert states(cli) == before
 
 
-def test_stretched_at_both_sites_is_no_drift_and_can_be_left_either_way(cli):
-    """As it is in the middle of its move, or by somebody's hand."""
+def attach_at_both(cli):
     cli.move("recovery", "web")
     cli.move("primary", "web")
     gateway = next(g for g in cli.sim("kind-primary")["gateways"] if g["prefix"] == "192.168.2.0/24")
     cli.sim_edit("kind-recovery", lambda d: d.setdefault("gateways", []).append(gateway))
+
+
+def attached(cli, name):
+    return sorted(next(s for s in cli.json("status")["subnets"] if s["name"] == name)["attached"])
+
+
+@pytest.mark.parametrize("site, to", [("recovery", "primary"), ("primary", "recovery")])
+def test_stretched_at_both_sites_is_evacuated_from_either(cli, site, to):
+    def gateways_everywhere(d):
+        for name, other in (("db", "kind-recovery"), ("db-recovery", "kind-primary")):
+            gateways = subnet(d, name)["gateways"]
+            gateways.append(dict(gateways[0], router=other))
+    cli.edit(gateways_everywhere)
+    attach_at_both(cli)
+    cli.run("apply", "--evacuate", site, "--to", to, "--yes")
+    assert attached(cli, "web") == ["kind-" + to]
+
+
+def test_a_rollback_stretches_nothing_that_is_not_stretched_any_more(cli):
+    cli.move("recovery", "web")
+    cli.edit(lambda d: subnet(d, "web").pop("stretched") and network(d, "Stretched-Primary").pop("move"))
+    for how in ("--dry-run", "--yes"):
+        assert cli.error("rollback", how, rc=4)["rule"] == "two-sites"
+    assert attached(cli, "web") == ["kind-recovery"]
+    cli.move("primary", "web")
+
+
+def test_stretched_at_both_sites_is_no_drift_and_can_be_left_either_way(cli):
+    """As it is in the middle of its move, or by somebody's hand."""
+    attach_at_both(cli)
     status = next(s for s in cli.json("status")["subnets"] if s["name"] == "web")
     assert status["active"] == "primary" and sorted(status["attached"]) == ["kind-primary", "kind-recovery"]
     assert not [d for d in status["drift"] if d["what"] == "two sites"]
     done = cli.json("apply", "--move", "web=recovery", "--yes")
     assert done["state"] == "committed" and cli.active("web") == "recovery"
     cli.run("rollback", "--yes")
-    assert sorted(next(s for s in cli.json("status")["subnets"] if s["name"] == "web")["attached"]) == ["kind-primary", "kind-recovery"]
+    assert attached(cli, "web") == ["kind-primary", "kind-recovery"]
 
 
 def test_only_stretched_subnets_may_be_at_two_sites(cli):
@@ -197,6 +226,12 @@ def test_stretched_and_a_routing_protocol_are_refused(cli):
 
 @pytest.mark.parametrize("change, words", [
     (lambda d: subnet(d, "db").update(stretched=True), "a stretched subnet has gateways at two sites or more"),
+    (lambda d: d["routers"][1]["interfaces"].append({"name": "br7", "bridge": ["to-third"]}), "'to-third' has addresses"),
+    (lambda d: d["routers"][1]["interfaces"].append({"name": "br7", "bridge": ["lan7"]}), "has no interface 'lan7'"),
+    (lambda d: d["routers"][1]["interfaces"].append({"name": "br7", "bridge": ["lan0"], "addresses": ["10.7.0.1/24"]}),
+     "it has no addresses of its own"),
+    (lambda d: d["routers"][1]["interfaces"].append({"name": "x7", "bridge": ["lan0"], "vlan": {"parent": "lan0", "id": 7}}),
+     "exclude each other"),
     (lambda d: subnet(d, "db").update(stretched="yes"), "stretched"),
     (lambda d: network(d, "Changed-Primary").update(move="by-hand"), "none of subnet-failover, stretched, change-address"),
     (lambda d: machine(d, "db-1").update(ready="no"), "ready"),
