@@ -107,8 +107,8 @@ int ferry_device_rules(const struct ferry_prefix *prefix, const char *interface,
     const char *ip = prefix->addr.family == AF_INET6 ? "ip -6" : "ip", *verb = make ? "add" : "del";
     int at = add(buf, size, 0, "%s rule %s to %s lookup %u priority %u protocol %u\n", ip, verb,
                  ferry_prefix_text(prefix, text), table, FERRY_RULE_PRIORITY, FERRY_PROTOCOL);
-    return add(buf, size, at, "%s rule %s iif %s lookup %u priority %u protocol %u\n", ip, verb, interface,
-               table, FERRY_RULE_PRIORITY, FERRY_PROTOCOL);
+    return add(buf, size, at, "%s rule %s from %s iif %s lookup %u priority %u protocol %u\n", ip, verb, text,
+               interface, table, FERRY_RULE_PRIORITY, FERRY_PROTOCOL);
 }
 
 int ferry_device_isolation(const struct ferry_addr *address, const char *interface, uint32_t table, bool make,

@@ -11,12 +11,12 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool has_interface(const struct ferry_router *router, const char *name)
+static const struct ferry_interface *find_interface(const struct ferry_router *router, const char *name)
 {
     for (size_t i = 0; i < router->n_interfaces; i++)
         if (strcmp(router->interfaces[i].name, name) == 0)
-            return true;
-    return false;
+            return &router->interfaces[i];
+    return NULL;
 }
 
 /* "vlan": {"parent": NAME, "id": N} */
@@ -85,10 +85,17 @@ void ferry_load_check_make(struct ferry_loader *l, uint32_t object, const struct
         ferry_json_error(l->doc, object, &l->err,
                          "interface '%s' is made for a gateway: it has no addresses of its own",
                          interface->name);
-    for (size_t i = 0; i < device.n_below; i++)
-        if (!has_interface(router, device.below[i]) || strcmp(device.below[i], interface->name) == 0)
+    for (size_t i = 0; i < device.n_below; i++) {
+        const struct ferry_interface *below = find_interface(router, device.below[i]);
+        if (!below || below == interface)
             ferry_json_error(l->doc, object, &l->err, "router '%s' has no interface '%s' to make '%s' of",
                              router->name, device.below[i], interface->name);
+        else if (device.kind == FERRY_DEVICE_BRIDGE && below->n_addresses)
+            ferry_json_error(
+                l->doc, object, &l->err,
+                "'%s' has addresses, and packets that come to a port go to the bridge: a port has none",
+                below->name);
+    }
 }
 
 uint32_t ferry_load_vlan_of_name(struct ferry_loader *l, uint32_t router, const char *name)

@@ -27,6 +27,20 @@ int ferry_iproute_link(struct ferry_linux *base, const char *name, uint32_t *ret
     return ENODEV;
 }
 
+/* Whether all that ip complains of is that a rule is there already, or gone. */
+static bool as_it_shall_be(const char *complaint)
+{
+    static const char answers[] = "answers: ";
+    const char *at = strstr(complaint, answers);
+    bool good = at && !strstr(complaint, "Error: ");
+    for (; good && at; at = strstr(at, answers)) {
+        at += sizeof answers - 1;
+        good = !strncmp(at, "File exists", strlen("File exists")) ||
+               !strncmp(at, "No such file", strlen("No such file"));
+    }
+    return good;
+}
+
 /* "ip link add …" lines as a batch.  A rule that is there already, or gone, is as it shall be. */
 int ferry_iproute_run(struct ferry_linux *base, const char *lines, struct ferry_err *err)
 {
@@ -48,7 +62,7 @@ int ferry_iproute_run(struct ferry_linux *base, const char *lines, struct ferry_
     FERRY_AUTOFREE char *complaint = ferry_calloc(part.n_err + 1, 1);
     memcpy(complaint, part.err, part.n_err);
     bool rules = !strncmp(batch, "rule ", 5);
-    if (!part.status || (rules && (strstr(complaint, "File exists") || strstr(complaint, "No such file"))))
+    if (!part.status || (rules && as_it_shall_be(complaint)))
         return 0;
     ferry_error(err, FERRY_EIO, "%s", ferry_iproute_words(complaint, words, sizeof words));
     return EIO;

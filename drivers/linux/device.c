@@ -224,6 +224,14 @@ int ferry_linux_device_possible(struct ferry_linux *d, const char *name, const s
             ferry_error(err, FERRY_EIO, "%s cannot be made: %s is in another bridge", name, below);
             return EBUSY;
         }
+        size_t addresses = 0;
+        result = device->kind == FERRY_DEVICE_BRIDGE ? addresses_left(d, below, &addresses, err) : 0;
+        if (result < 0)
+            return result;
+        if (addresses) { /* packets that come to a port go to the bridge: they would be cut off */
+            ferry_error(err, FERRY_EIO, "%s cannot be made: %s has addresses of its own", name, below);
+            return EBUSY;
+        }
     }
     return 0;
 }
@@ -232,10 +240,9 @@ int ferry_linux_device_possible(struct ferry_linux *d, const char *name, const s
 
 struct rule {
     uint32_t priority;
-    bool drops;                    /* else it leads to the op's table */
-    const char *from_interface;    /* or NULL */
-    const struct ferry_addr *from; /* or NULL */
-    const struct ferry_prefix *to; /* or NULL */
+    bool drops;                           /* else it leads to the op's table */
+    const char *from_interface;           /* or NULL */
+    const struct ferry_prefix *from, *to; /* or NULL */
 };
 
 static int tell_rule(struct ferry_linux *d, const struct ferry_op *op, const struct rule *rule, bool add,
@@ -259,8 +266,8 @@ static int tell_rule(struct ferry_linux *d, const struct ferry_op *op, const str
         put(&q, FRA_DST, rule->to->addr.bytes, bytes);
     }
     if (rule->from) {
-        q.rule.src_len = ferry_addr_bits(family);
-        put(&q, FRA_SRC, rule->from->bytes, bytes);
+        q.rule.src_len = rule->from->len;
+        put(&q, FRA_SRC, rule->from->addr.bytes, bytes);
     }
     if (rule->from_interface)
         put(&q, FRA_IIFNAME, rule->from_interface, strlen(rule->from_interface) + 1);
@@ -273,7 +280,8 @@ static int rules(struct ferry_linux *d, const struct ferry_op *op, bool add, str
 {
     char lines[512];
     struct rule to = {.priority = FERRY_RULE_PRIORITY, .to = &op->prefix},
-                from = {.priority = FERRY_RULE_PRIORITY, .from_interface = op->interface};
+                from = {
+                    .priority = FERRY_RULE_PRIORITY, .from_interface = op->interface, .from = &op->prefix};
     if (d->means && op->prefix.addr.family == AF_INET6) {
         ferry_error(err, FERRY_EIO, "a batch of ip has no words for IPv6 rules");
         return EOPNOTSUPP;
@@ -289,10 +297,11 @@ static int rules(struct ferry_linux *d, const struct ferry_op *op, bool add, str
 /* As ferry_device_isolation has it.  What drops comes first and goes last (D4). */
 static int isolation(struct ferry_linux *d, const struct ferry_op *op, bool add, struct ferry_err *err)
 {
+    const struct ferry_prefix own = {.addr = op->gateway->address.addr, .len = ferry_addr_bits(AF_INET)};
     const struct rule all[] = {
         {.priority = FERRY_RULE_DROP, .drops = true, .from_interface = op->interface},
         {.priority = FERRY_RULE_ISOLATED, .from_interface = op->interface},
-        {.priority = FERRY_RULE_ISOLATED, .from_interface = "lo", .from = &op->gateway->address.addr},
+        {.priority = FERRY_RULE_ISOLATED, .from_interface = "lo", .from = &own},
     };
     int result = 0;
     if (d->means || op->prefix.addr.family != AF_INET) {

@@ -36,7 +36,8 @@ bool ferry_device_of_name(const char *name, const char *parent, char ret[static 
 /* The commands that make and unmake it, one a line, each for `ip`; appends with snprintf's counting. */
 int ferry_device_lines(const char *name, const struct ferry_device *device, bool make, char *buf,
                        size_t size);
-/* The two rules of a connected gateway in a table of its own: packets to the prefix, and packets from its interface. */
+/* The two rules of a connected gateway in a table of its own: packets to the prefix, and packets of the prefix from its interface.  Both
+ * name the prefix: gateways that share an interface do not share them. */
 int ferry_device_rules(const struct ferry_prefix *prefix, const char *interface, uint32_t table, bool make,
                        char *buf, size_t size);
 /* Those of an isolated one: packets from its interface, and the router's own from its address, are looked up in the table, and

@@ -14,7 +14,7 @@ ip -n edge-primary route del 192.168.1.0/24 via 10.255.12.2 dev to-recovery metr
 ip -n edge-recovery route del 192.168.1.0/24 dev eth1.101 proto 210 table 100
 ip -n edge-recovery addr del 192.168.1.1/24 dev eth1.101
 ip -n edge-recovery rule del to 192.168.1.0/24 lookup 100 priority 32764 protocol 210
-ip -n edge-recovery rule del iif eth1.101 lookup 100 priority 32764 protocol 210
+ip -n edge-recovery rule del from 192.168.1.0/24 iif eth1.101 lookup 100 priority 32764 protocol 210
 ip -n edge-recovery link del dev eth1.101
 
 # stage 3/4 attach — edge-primary
@@ -22,7 +22,7 @@ ip -n edge-primary link add name br101 group 210 type bridge
 ip -n edge-primary link set dev eth1 master br101
 ip -n edge-primary link set dev br101 up
 ip -n edge-primary rule add to 192.168.1.0/24 lookup 100 priority 32764 protocol 210
-ip -n edge-primary rule add iif br101 lookup 100 priority 32764 protocol 210
+ip -n edge-primary rule add from 192.168.1.0/24 iif br101 lookup 100 priority 32764 protocol 210
 ip -n edge-primary addr add 192.168.1.1/24 noprefixroute dev br101
 ip -n edge-primary route add 192.168.1.0/24 dev br101 proto 210 table 100
 

@@ -14,7 +14,7 @@ ip -n edge-third route replace 192.168.1.0/24 via 10.255.23.1 dev to-recovery me
 ip -n edge-primary route del 192.168.1.0/24 dev br101 proto 210 table 100
 ip -n edge-primary addr del 192.168.1.1/24 dev br101
 ip -n edge-primary rule del to 192.168.1.0/24 lookup 100 priority 32764 protocol 210
-ip -n edge-primary rule del iif br101 lookup 100 priority 32764 protocol 210
+ip -n edge-primary rule del from 192.168.1.0/24 iif br101 lookup 100 priority 32764 protocol 210
 ip -n edge-primary link del dev br101
 
 # stage 2/4 detach — edge-recovery
@@ -27,7 +27,7 @@ ip -n edge-primary route add 192.168.1.0/24 via 10.255.12.2 dev to-recovery metr
 ip -n edge-recovery link add link eth1 name eth1.101 group 210 type vlan id 101
 ip -n edge-recovery link set dev eth1.101 up
 ip -n edge-recovery rule add to 192.168.1.0/24 lookup 100 priority 32764 protocol 210
-ip -n edge-recovery rule add iif eth1.101 lookup 100 priority 32764 protocol 210
+ip -n edge-recovery rule add from 192.168.1.0/24 iif eth1.101 lookup 100 priority 32764 protocol 210
 ip -n edge-recovery addr add 192.168.1.1/24 noprefixroute dev eth1.101
 ip -n edge-recovery route add 192.168.1.0/24 dev eth1.101 proto 210 table 100
 

@@ -164,6 +164,12 @@ static void test_a_port_that_is_down_missing_or_taken_is_refused(void **state)
     kernel_ip(k, "link del other");
     assert_false(there(k, "br101"));
     kernel_same(k, was);
+    kernel_ip(k, "addr add 10.98.0.1/24 dev lan0");
+    checked(k, &on, FERRY_REFUSED, "lan0 has addresses of its own");
+    kernel_apply(k, &on, FERRY_REFUSED);
+    assert_false(there(k, "br101"));
+    kernel_ip(k, "addr del 10.98.0.1/24 dev lan0");
+    kernel_same(k, was);
     kernel_ip(k, "link set lan0 down");
     checked(k, &on, FERRY_REFUSED, "this interface is down: lan0");
     assert_false(there(k, "br101"));
@@ -207,7 +213,7 @@ static void test_rules_come_and_go_with_a_gateway_in_a_table_of_its_own(void **s
     struct ferry_op off = kernel_swap(&on);
     for (int i = 0; i < 2; i++) {
         kernel_apply(k, &on, FERRY_DONE);
-        assert_true(says(k, "rule show", "from all iif br101 lookup 100 proto 210"));
+        assert_true(says(k, "rule show", "from " P4 " iif br101 lookup 100 proto 210"));
         assert_true(says(k, "rule show", "from all to " P4 " lookup 100 proto 210"));
         assert_true(says(k, "route show table 100", P4 " dev br101"));
         assert_true(says(k, "route get 192.168.1.10", "dev br101"));
@@ -215,6 +221,28 @@ static void test_rules_come_and_go_with_a_gateway_in_a_table_of_its_own(void **s
         kernel_same(k, was);
         links_same(k, links_were);
     }
+    free(was);
+    free(links_were);
+}
+
+static void test_gateways_that_share_an_interface_have_their_own_rules(void **state)
+{
+    struct kernel *k = *state;
+    struct ferry_gateway one = with(A4, "bridge lan0"), two = with("192.168.2.1/24", "bridge lan0");
+    one.rules = two.rules = true;
+    char *was = kernel_snapshot(k), *links_were = links(k);
+    struct ferry_op on1 = attach_to(P4, &one, "br101"), on2 = attach_to("192.168.2.0/24", &two, "br101");
+    on1.table = on2.table = 100;
+    struct ferry_op off1 = kernel_swap(&on1), off2 = kernel_swap(&on2);
+    kernel_apply(k, &on1, FERRY_DONE);
+    kernel_apply(k, &on2, FERRY_DONE);
+    kernel_apply(k, &off1, FERRY_DONE);
+    assert_true(says(k, "rule show", "from 192.168.2.0/24 iif br101 lookup 100 proto 210"));
+    assert_true(says(k, "rule show", "from all to 192.168.2.0/24 lookup 100 proto 210"));
+    assert_false(says(k, "rule show", P4));
+    kernel_apply(k, &off2, FERRY_DONE);
+    kernel_same(k, was);
+    links_same(k, links_were);
     free(was);
     free(links_were);
 }
@@ -285,6 +313,7 @@ int main(void)
         TEST(test_a_port_that_is_down_missing_or_taken_is_refused),
         TEST(test_a_vlan_comes_and_goes_or_is_refused_without_a_trace),
         TEST(test_rules_come_and_go_with_a_gateway_in_a_table_of_its_own),
+        TEST(test_gateways_that_share_an_interface_have_their_own_rules),
         TEST(test_ipv6_rules),
         TEST(test_the_commands_do_what_the_driver_does),
     };
