@@ -446,7 +446,7 @@ static bool compare(struct ferry_linux_apply *a, size_t i, const struct ferry_li
         ferry_linux_apply_refuse(a, i, op->before ? FERRY_STALE : FERRY_REFUSED,
                                  "there is no interface %s%s%s", at->interface, a->d->unmade[0] ? ": " : "",
                                  a->d->unmade);
-    else if (!op->before && op->gateway->rules && a->d->unmade[0])
+    else if (!op->before && (op->gateway->rules || op->gateway->isolated) && a->d->unmade[0])
         ferry_linux_apply_refuse(a, i, FERRY_REFUSED, "%s", a->d->unmade);
     else if (op->before && !attached)
         ferry_linux_apply_refuse(a, i, FERRY_STALE, "the gateway is not attached to %s any more",
