@@ -52,7 +52,7 @@ static int confirm(struct ferry_txn *txn, struct ferry_err *err)
                             txn->record.reason ? txn->record.reason : "the routers hold something else");
     if (!look.n[FERRY_DEADMAN_CONFIRMED] &&
         look.least_left_s < ENOUGH_S) /* else an earlier confirm goes on, in time or not */
-        r = ferry_txn_deadman_set(txn, 2 * ENOUGH_S, true, err);
+        r = ferry_txn_deadman_set(txn, 2 * ENOUGH_S, err);
     if (r < 0)
         return ferry_error_prefix(err, -FERRY_EIO, "nothing was confirmed");
     if (!r)
@@ -96,7 +96,7 @@ static int extend(struct ferry_txn *txn, unsigned seconds, struct ferry_err *err
                             txn->record.id);
     if (look.least_left_s > seconds)
         return ferry_refuse(err, "extend", "%u s are left already: that would be less", look.least_left_s);
-    int r = ferry_txn_deadman_set(txn, seconds, true, err);
+    int r = ferry_txn_deadman_set(txn, seconds, err);
     if (r > 0)
         return ferry_txn_turn_back(txn, "the deadline passed before it was extended", err);
     if (r < 0)

@@ -1,10 +1,13 @@
-/* Between txn_deadman.c and deadman_steps.c: a router's part of the undo.  SPDX-License-Identifier: MIT */
+/* Between txn_deadman.c, deadman_tell.c and deadman_steps.c.  SPDX-License-Identifier: MIT */
 #ifndef FERRY_TXN_DEADMAN_PARTS_H
 #define FERRY_TXN_DEADMAN_PARTS_H
 
 #include "txn/txn_engine.h"
 
-#define FERRY_DEADMAN_GUARD_S 2u /* D3 */
+#define FERRY_DEADMAN_GUARD_S 2u       /* D3 */
+#define FERRY_DEADMAN_SKEW_US 1000000u /* D3: at most, of routers whose order matters */
+
+/* ---- deadman_steps.c: a router's part of the undo. ---- */
 
 struct ferry_deadman_undo {
     struct ferry_deadman deadman;
@@ -23,5 +26,35 @@ size_t ferry_deadman_late(const struct ferry_plan *plan);
 /* Whether the stage, or one after it, changes the router. */
 bool ferry_deadman_touches(const struct ferry_plan *plan, size_t stage, uint32_t router);
 bool ferry_deadman_touches_later(const struct ferry_plan *plan, size_t stage, uint32_t router);
+
+/* ---- deadman_tell.c: asking routers. ---- */
+
+/* What the undo does on a router. */
+enum ferry_deadman_role {
+    FERRY_DEADMAN_NOTHING = 0,
+    FERRY_DEADMAN_DETACHES = 1,
+    FERRY_DEADMAN_MIDDLE = 2,
+    FERRY_DEADMAN_ATTACHES = 4,
+    FERRY_DEADMAN_BOTH = 8, /* detaches one subnet and attaches another */
+    FERRY_DEADMAN_ALL = 15,
+};
+
+struct ferry_deadman_question {
+    enum ferry_deadman_verb verb;
+    unsigned roles;    /* who is asked */
+    const bool *of;    /* [router]: of those these alone; NULL: all */
+    uint64_t until_us; /* ARM, EXTEND: the deadline, monotonic, however long it takes to say so */
+    unsigned from_s, to_s;
+    const struct ferry_deadman_undo *undos; /* [router]: ARM */
+};
+/* All of them at once, and again those that failed; the answers are in txn->dead.answers. */
+void ferry_deadman_ask(struct ferry_txn *txn, const struct ferry_deadman_question *question);
+/* 0: all of these roles (`of`: of those these alone; NULL: all) are in that state.  1: some are not; the text says who.
+ * Negative: some do not say. */
+int ferry_deadman_judge(const struct ferry_txn *txn, unsigned roles, const bool *of,
+                        enum ferry_deadman_state state, struct ferry_err *err) FERRY_MUST_CHECK;
+/* ARM or EXTEND: tells all routers the same deadline, `seconds` from now, in the order of D2.  As judge. */
+int ferry_deadman_tell(struct ferry_txn *txn, enum ferry_deadman_verb verb, unsigned seconds,
+                       const struct ferry_deadman_undo *undos, struct ferry_err *err) FERRY_MUST_CHECK;
 
 #endif

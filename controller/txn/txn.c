@@ -445,7 +445,7 @@ int ferry_txn_commit(struct ferry_txn *txn, struct ferry_err *err)
 static int await_confirm(struct ferry_txn *txn, struct ferry_err *err)
 {
     struct ferry_err why;
-    if (ferry_txn_deadman_set(txn, txn->dead.window_s, false, &why)) {
+    if (ferry_txn_deadman_set(txn, txn->dead.window_s, &why)) {
         FERRY_AUTOFREE char *reason = ferry_asprintf("the window could not begin: %s", why.text);
         ferry_txn_set_reason(txn, reason);
         return ferry_txn_turn(txn, txn->plan->n_stages);

@@ -25,20 +25,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MARGIN_S 20u      /* the apply itself, beside the window; moved on while it lasts (D4) */
-#define LOW_S    15u      /* one call of a driver (10 s, ferry/txn.h), and its way */
-#define DRIFT    7200u    /* window for which clocks differ by half a second at most: 70 ppm */
-#define SKEW_US  1000000u /* D3: at most, of routers whose order matters */
-#define AHEAD_S  60u      /* D6: a new deadline */
-#define LEAP_S   15u      /* ahead of the others while deadlines are moved on */
-#define SOON_S   3u       /* more than deadlines of routers differ */
-#define STEP_US  500000u  /* between two looks at an undo */
-#define TRIES    3
-#define WAIT_US  100000u
-
-/* What the undo does on a router. */
-enum role { NOTHING = 0, DETACHES = 1, MIDDLE = 2, ATTACHES = 4, BOTH = 8 };
-#define ALL (DETACHES | MIDDLE | ATTACHES | BOTH)
+#define MARGIN_S 20u     /* the apply itself, beside the window; moved on while it lasts (D4) */
+#define LOW_S    15u     /* one call of a driver (10 s, ferry/txn.h), and its way */
+#define DRIFT    7200u   /* window for which clocks differ by half a second at most: 70 ppm */
+#define AHEAD_S  60u     /* D6: a new deadline */
+#define SOON_S   3u      /* more than deadlines of routers differ */
+#define STEP_US  500000u /* between two looks at an undo */
 
 static bool is_place(const struct ferry_change *c)
 {
@@ -54,11 +46,13 @@ static void find_roles(struct ferry_txn *txn)
             uint8_t *role = &txn->dead.roles[c->router];
             if (c->kind == FERRY_KIND_DNS)
                 continue; /* D7 */
-            uint8_t more = !is_place(c) ? MIDDLE : c->before ? ATTACHES : DETACHES;
-            if (!*role || *role == MIDDLE || *role == more)
-                *role = more == MIDDLE && *role ? *role : more;
-            else if (more != MIDDLE)
-                *role = BOTH;
+            uint8_t more = !is_place(c) ? FERRY_DEADMAN_MIDDLE
+                           : c->before  ? FERRY_DEADMAN_ATTACHES
+                                        : FERRY_DEADMAN_DETACHES;
+            if (!*role || *role == FERRY_DEADMAN_MIDDLE || *role == more)
+                *role = more == FERRY_DEADMAN_MIDDLE && *role ? *role : more;
+            else if (more != FERRY_DEADMAN_MIDDLE)
+                *role = FERRY_DEADMAN_BOTH;
         }
 }
 
@@ -88,153 +82,13 @@ void ferry_txn_deadman_clear(struct ferry_txn *txn)
     free(txn->dead.maybe);
 }
 
-/* ---- Asking routers. ---- */
-
-struct question {
-    enum ferry_deadman_verb verb;
-    unsigned roles; /* who is asked */
-    const bool *of; /* [router]: of those these alone; NULL: all */
-    unsigned seconds, from_s, to_s;
-    const struct ferry_deadman_undo *undos; /* [router]: ARM */
-};
-
-static bool is_asked(const struct ferry_txn *txn, unsigned roles, const bool *of, size_t router)
-{
-    return txn->dead.roles[router] & roles && (!of || of[router]);
-}
-
-/* All of them at once; again those that failed: every verb may be said twice. */
-static void ask(struct ferry_txn *txn, const struct question *q)
-{
-    size_t n_routers = txn->plan->n_routers, n;
-    FERRY_AUTOFREE struct ferry_job *jobs = ferry_calloc(n_routers, sizeof *jobs);
-    FERRY_AUTOFREE struct ferry_deadman *what = ferry_calloc(n_routers, sizeof *what);
-    for (int try = 0; try < TRIES; try++) {
-        n = 0;
-        if (try)
-            ferry_txn_sleep(txn, WAIT_US);
-        for (uint32_t r = 0; r < n_routers; r++) {
-            if (!is_asked(txn, q->roles, q->of, r) || (try && txn->dead.answers[r].result == 0))
-                continue;
-            what[n] = q->undos ? q->undos[r].deadman : (struct ferry_deadman){.id = txn->record.id};
-            what[n].seconds = q->seconds;
-            what[n].from_s = q->from_s;
-            what[n].to_s = q->to_s;
-            jobs[n] = (struct ferry_job){
-                .router = r, .verb = FERRY_JOB_DEADMAN, .deadman_verb = q->verb, .deadman = &what[n]};
-            n++;
-        }
-        if (!n)
-            return;
-        ferry_txn_point(txn->env, "driver-deadman");
-        ferry_fleet_run(txn->fleet, jobs, n);
-        ferry_txn_point(txn->env, "driver-deadman");
-        for (size_t i = 0; i < n; i++) {
-            const struct ferry_job *job = &jobs[i];
-            txn->dead.answers[job->router] =
-                (struct ferry_dead_man){job->deadman_state, job->deadman_left_s, job->result, job->err};
-            if (job->result == 0)
-                txn->dead.maybe[job->router] = job->deadman_state == FERRY_DEADMAN_ARMED;
-            else if (q->verb == FERRY_DEADMAN_ARM && job->result == -FERRY_EUNKNOWN)
-                txn->dead.maybe[job->router] = true; /* also where it was silent from the second try on */
-        }
-    }
-}
-
-/* 0: all of these roles (`of`: of those these alone; NULL: all) are in that state.  1: some are not; the text says who.
- * Negative: some do not say. */
-static int judge(const struct ferry_txn *txn, unsigned roles, const bool *of, enum ferry_deadman_state state,
-                 struct ferry_err *err)
-{
-    static const char *const names[] = {"is gone", "is armed still", "was confirmed", "has begun"};
-    int result = 0;
-    for (size_t r = 0; r < txn->plan->n_routers; r++) {
-        const struct ferry_dead_man *a = &txn->dead.answers[r];
-        const char *name = txn->plan->routers[r].name;
-        if (!is_asked(txn, roles, of, r))
-            continue;
-        if (a->result == -FERRY_ESUPPORT)
-            return ferry_refuse(err, "dead-man", "%s: %s", name, a->err.text);
-        if (a->result < 0) {
-            *err = a->err;
-            return ferry_error_prefix(err, a->result, "%s", name);
-        }
-        if (a->state == state)
-            continue;
-        ferry_error(err, FERRY_EIO, "%s: the undo there %s", name, names[a->state]);
-        result = 1;
-    }
-    return result;
-}
-
-/* D2: tells all routers the same deadline. */
-static int tell_once(struct ferry_txn *txn, enum ferry_deadman_verb verb, unsigned seconds, bool later,
-                     const struct ferry_deadman_undo *undos, struct ferry_err *err)
-{
-    uint64_t began, took = UINT64_MAX;
-    int r = 0;
-    if (later) {
-        ask(txn,
-            &(struct question){.verb = FERRY_DEADMAN_EXTEND, .roles = ATTACHES, .seconds = seconds + LEAP_S});
-        r = judge(txn, ATTACHES, NULL, FERRY_DEADMAN_ARMED, err);
-    }
-    unsigned from_s =
-        txn->dead.late < txn->plan->n_stages ? ferry_deadman_delay(txn, txn->dead.late - 1) : 0; /* D8 */
-    for (int try = 0; !r && try < TRIES && took > SKEW_US; try++) {
-        /* Who attaches one subnet, too, never has an earlier deadline than who detaches it. */
-        const unsigned order[] = {later || try ? BOTH : DETACHES | MIDDLE,
-                                  later || try ? DETACHES | MIDDLE : BOTH};
-        began = txn->env->monotonic_us(txn->env->ctx);
-        for (size_t i = 0; !r && i < FERRY_COUNT(order); i++) {
-            ask(txn, &(struct question){.verb = try ? FERRY_DEADMAN_EXTEND : verb,
-                                        .roles = order[i],
-                                        .seconds = seconds,
-                                        .from_s = from_s,
-                                        .undos = try ? NULL : undos});
-            r = judge(txn, order[i], NULL, FERRY_DEADMAN_ARMED, err);
-        }
-        took = txn->env->monotonic_us(txn->env->ctx) - began;
-        txn->dead.until_us = began + 1000000ull * seconds;
-    }
-    for (size_t i = 0; !r && took > SKEW_US && i < txn->plan->n_routers; i++)
-        if (txn->dead.roles[i] == BOTH)
-            return ferry_error(err, FERRY_EIO, "the routers answer too slowly for a common deadline");
-    if (!r) {
-        unsigned later_by = (unsigned)((took + 999999) / 1000000);
-        ask(txn, &(struct question){.verb = verb,
-                                    .roles = ATTACHES,
-                                    .seconds = seconds + later_by,
-                                    .from_s = from_s,
-                                    .undos = undos});
-        r = judge(txn, ATTACHES, NULL, FERRY_DEADMAN_ARMED, err);
-    }
-    if (r)
-        txn->dead.until_us = 0; /* not known of all of them */
-    return r;
-}
-
-/* D3: once more where an answer was so late that a router which attaches one subnet, and carries packets of another, would undo its part
- * of that one after its turn.  Whoever is slow each time is let be: its order (D2) holds. */
-static int tell(struct ferry_txn *txn, enum ferry_deadman_verb verb, unsigned seconds, bool later,
-                const struct ferry_deadman_undo *undos, struct ferry_err *err)
-{
-    int r = tell_once(txn, verb, seconds, later, undos, err);
-    for (int try = 1; !r && try < TRIES; try++) {
-        uint64_t began = txn->dead.until_us - 1000000ull * seconds;
-        if (txn->env->monotonic_us(txn->env->ctx) - began <= SKEW_US)
-            break;
-        r = tell_once(txn, FERRY_DEADMAN_EXTEND, seconds, true, NULL, err);
-    }
-    return r;
-}
-
 /* ---- What the engine does with it. ---- */
 
 static int refuse_without(const struct ferry_txn *txn, struct ferry_err *err)
 {
     bool any = !txn->plan->n_stages;
     for (uint32_t r = 0; r < txn->plan->n_routers; r++)
-        any |= txn->dead.roles[r] != NOTHING;
+        any |= txn->dead.roles[r] != FERRY_DEADMAN_NOTHING;
     if (!any)
         return ferry_refuse(err, "dead-man",
                             "only records of name servers change, which cannot go back by themselves when no "
@@ -255,7 +109,8 @@ static uint32_t crossing(const struct ferry_txn *txn, uint32_t group, bool back)
     for (size_t s = 0; s < plan->n_stages; s++)
         for (size_t i = 0; i < plan->stages[s].n_changes; i++) {
             const struct ferry_change *c = &plan->stages[s].changes[i];
-            if (c->group == group && is_place(c) && !!c->before == back && txn->dead.roles[c->router] == BOTH)
+            if (c->group == group && is_place(c) && !!c->before == back &&
+                txn->dead.roles[c->router] == FERRY_DEADMAN_BOTH)
                 return c->router;
         }
     return FERRY_NONE;
@@ -297,8 +152,9 @@ static void add_hand(struct ferry_txn *txn, size_t router)
 /* D8: what undoes the stages that come late is run, or (`from_s`) not. */
 static int take_late(struct ferry_txn *txn, unsigned from_s, struct ferry_err *err)
 {
-    ask(txn, &(struct question){.verb = FERRY_DEADMAN_LIMIT, .roles = ALL, .from_s = from_s});
-    return judge(txn, ALL, NULL, FERRY_DEADMAN_ARMED, err);
+    ferry_deadman_ask(txn, &(struct ferry_deadman_question){
+                               .verb = FERRY_DEADMAN_LIMIT, .roles = FERRY_DEADMAN_ALL, .from_s = from_s});
+    return ferry_deadman_judge(txn, FERRY_DEADMAN_ALL, NULL, FERRY_DEADMAN_ARMED, err);
 }
 
 int ferry_txn_deadman_arm(struct ferry_txn *txn, struct ferry_err *err)
@@ -309,24 +165,32 @@ int ferry_txn_deadman_arm(struct ferry_txn *txn, struct ferry_err *err)
         if (txn->dead.roles[i])
             r = ferry_deadman_undo(txn, i, &undos[i], err);
     if (!r)
-        r = tell(txn, FERRY_DEADMAN_ARM, txn->dead.window_s + txn->dead.margin_s, false, undos, err);
+        r = ferry_deadman_tell(txn, FERRY_DEADMAN_ARM, txn->dead.window_s + txn->dead.margin_s, undos, err);
     ferry_deadman_undos_free(undos, txn->plan->n_routers);
     if (!r)
         return 0;
-    ask(txn, &(struct question){.verb = FERRY_DEADMAN_DISARM, .roles = ALL});
+    ferry_deadman_ask(
+        txn, &(struct ferry_deadman_question){.verb = FERRY_DEADMAN_DISARM, .roles = FERRY_DEADMAN_ALL});
     for (size_t i = 0; i < txn->plan->n_routers; i++)
         if (txn->dead.maybe[i])
             add_hand(txn, i); /* D5 */
     return r > 0 ? -FERRY_EIO : r;
 }
 
-int ferry_txn_deadman_set(struct ferry_txn *txn, unsigned seconds, bool later, struct ferry_err *err)
+int ferry_txn_deadman_set(struct ferry_txn *txn, unsigned seconds, struct ferry_err *err)
 {
-    int r = tell(txn, FERRY_DEADMAN_EXTEND, seconds, later, NULL, err);
+    int r = ferry_deadman_tell(txn, FERRY_DEADMAN_EXTEND, seconds, NULL, err);
     if (!r)
         txn->record.deadline_us =
             txn->env->realtime_us(txn->env->ctx) + txn->dead.until_us - txn->env->monotonic_us(txn->env->ctx);
     return r;
+}
+
+/* Now: an answer may be as old as the silence of another router was long. */
+static unsigned left_now_s(const struct ferry_txn *txn, const struct ferry_dead_man *a)
+{
+    uint64_t age = (txn->env->monotonic_us(txn->env->ctx) - a->asked_us + 999999) / 1000000;
+    return a->left_s > age ? (unsigned)(a->left_s - age) : 0;
 }
 
 static void tally(const struct ferry_txn *txn, struct ferry_deadman_look *ret)
@@ -344,14 +208,15 @@ static void tally(const struct ferry_txn *txn, struct ferry_deadman_look *ret)
         }
         ret->n[a->state]++;
         ret->n_undoing += a->state == FERRY_DEADMAN_FIRED && a->left_s;
-        if (a->state == FERRY_DEADMAN_ARMED && a->left_s < ret->least_left_s)
-            ret->least_left_s = a->left_s;
+        if (a->state == FERRY_DEADMAN_ARMED && left_now_s(txn, a) < ret->least_left_s)
+            ret->least_left_s = left_now_s(txn, a);
     }
 }
 
 void ferry_txn_deadman_look(struct ferry_txn *txn, struct ferry_deadman_look *ret)
 {
-    ask(txn, &(struct question){.verb = FERRY_DEADMAN_LOOK, .roles = ALL});
+    ferry_deadman_ask(
+        txn, &(struct ferry_deadman_question){.verb = FERRY_DEADMAN_LOOK, .roles = FERRY_DEADMAN_ALL});
     tally(txn, ret);
 }
 
@@ -390,7 +255,7 @@ static int put_off(struct ferry_txn *txn, unsigned seconds, struct ferry_deadman
         *err = look->why;
         return -FERRY_EIO;
     }
-    int r = look->n[FERRY_DEADMAN_FIRED] ? 0 : ferry_txn_deadman_set(txn, seconds, true, err);
+    int r = look->n[FERRY_DEADMAN_FIRED] ? 0 : ferry_txn_deadman_set(txn, seconds, err);
     if (r)
         ferry_txn_deadman_look(txn, look);
     return look->n[FERRY_DEADMAN_FIRED] ? ferry_error(err, FERRY_EIO, "a router has begun to undo it") : r;
@@ -467,15 +332,17 @@ static int keep_stage(struct ferry_txn *txn, size_t stage, struct ferry_err *err
 {
     FERRY_AUTOFREE bool *of = ferry_calloc(txn->plan->n_routers, sizeof *of);
     pick(txn, stage, false, of);
-    ask(txn,
-        &(struct question){
-            .verb = FERRY_DEADMAN_LIMIT, .roles = ALL, .of = of, .to_s = ferry_deadman_delay(txn, stage)});
-    int r = judge(txn, ALL, of, FERRY_DEADMAN_ARMED, err);
+    ferry_deadman_ask(txn, &(struct ferry_deadman_question){.verb = FERRY_DEADMAN_LIMIT,
+                                                            .roles = FERRY_DEADMAN_ALL,
+                                                            .of = of,
+                                                            .to_s = ferry_deadman_delay(txn, stage)});
+    int r = ferry_deadman_judge(txn, FERRY_DEADMAN_ALL, of, FERRY_DEADMAN_ARMED, err);
     if (r)
         return r;
     pick(txn, stage, true, of);
-    ask(txn, &(struct question){.verb = FERRY_DEADMAN_CONFIRM, .roles = ALL, .of = of});
-    return judge(txn, ALL, of, FERRY_DEADMAN_CONFIRMED, err);
+    ferry_deadman_ask(txn, &(struct ferry_deadman_question){
+                               .verb = FERRY_DEADMAN_CONFIRM, .roles = FERRY_DEADMAN_ALL, .of = of});
+    return ferry_deadman_judge(txn, FERRY_DEADMAN_ALL, of, FERRY_DEADMAN_CONFIRMED, err);
 }
 
 int ferry_txn_deadman_confirm(struct ferry_txn *txn, struct ferry_err *err)
@@ -485,14 +352,16 @@ int ferry_txn_deadman_confirm(struct ferry_txn *txn, struct ferry_err *err)
         r = keep_stage(txn, s, err);
     if (r)
         return r;
-    ask(txn, &(struct question){.verb = FERRY_DEADMAN_LOOK, .roles = ALL});
-    return judge(txn, ALL, NULL, FERRY_DEADMAN_CONFIRMED, err);
+    ferry_deadman_ask(
+        txn, &(struct ferry_deadman_question){.verb = FERRY_DEADMAN_LOOK, .roles = FERRY_DEADMAN_ALL});
+    return ferry_deadman_judge(txn, FERRY_DEADMAN_ALL, NULL, FERRY_DEADMAN_CONFIRMED, err);
 }
 
 bool ferry_txn_deadman_disarm(struct ferry_txn *txn)
 {
     struct ferry_deadman_look look;
-    ask(txn, &(struct question){.verb = FERRY_DEADMAN_DISARM, .roles = ALL});
+    ferry_deadman_ask(
+        txn, &(struct ferry_deadman_question){.verb = FERRY_DEADMAN_DISARM, .roles = FERRY_DEADMAN_ALL});
     tally(txn, &look);
     if (look.n[FERRY_DEADMAN_FIRED])
         let_finish(txn, &look);

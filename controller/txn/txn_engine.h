@@ -178,6 +178,8 @@ struct ferry_dead_man {
     unsigned left_s;
     int result; /* negative: it did not say */
     struct ferry_err err;
+    uint64_t asked_us,
+        heard_us; /* the last one that it gave: when it was asked for, and when it had come, monotonic */
 };
 struct ferry_dead_men {
     bool on;                              /* this transaction has one */
@@ -289,9 +291,8 @@ void ferry_txn_deadman_clear(struct ferry_txn *txn);
 int ferry_txn_deadman_check(const struct ferry_txn *txn, struct ferry_err *err) FERRY_MUST_CHECK;
 /* On all changed routers, or on none. */
 int ferry_txn_deadman_arm(struct ferry_txn *txn, struct ferry_err *err) FERRY_MUST_CHECK;
-/* A new deadline on all of them; `later` than the one they have.  1: some are not armed any more. */
-int ferry_txn_deadman_set(struct ferry_txn *txn, unsigned seconds, bool later,
-                          struct ferry_err *err) FERRY_MUST_CHECK;
+/* A new deadline on all of them.  1: some are not armed any more. */
+int ferry_txn_deadman_set(struct ferry_txn *txn, unsigned seconds, struct ferry_err *err) FERRY_MUST_CHECK;
 /* Before a stage: there is time enough.  1: not so, the reason is set. */
 int ferry_txn_deadman_stage(struct ferry_txn *txn);
 struct ferry_deadman_look {

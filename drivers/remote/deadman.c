@@ -118,10 +118,11 @@ int ferry_remote_deadman(struct ferry_remote *remote, const char *router, enum f
     FERRY_CLEANUP(reply_cleanup) struct ferry_remote_reply reply = {0};
     FERRY_AUTOFREE char *bytes = NULL;
     struct text input = {0};
-    char seconds[16], from[16], to[16];
+    char seconds[16], from[16], to[16], seen[16];
     snprintf(seconds, sizeof seconds, "%u", deadman->seconds);
     snprintf(from, sizeof from, "%u", deadman->from_s);
     snprintf(to, sizeof to, "%u", deadman->to_s);
+    snprintf(seen, sizeof seen, "%u", deadman->seen_s);
     struct ferry_remote_call call = {
         .verb = verbs[verb],
         .words = {router, deadman->id, NULL},
@@ -132,6 +133,8 @@ int ferry_remote_deadman(struct ferry_remote *remote, const char *router, enum f
         call.words[2] = seconds;
     if (verb == FERRY_DEADMAN_ARM && deadman->from_s)
         call.words[3] = from;
+    if (verb == FERRY_DEADMAN_EXTEND && deadman->seen_s)
+        call.words[3] = seen;
     if (verb == FERRY_DEADMAN_LIMIT) {
         call.words[2] = from;
         call.words[3] = to;

@@ -99,6 +99,14 @@ static void run(const struct ferry_sim_undo *step, struct ferry_sim_table *table
     }
 }
 
+void ferry_sim_deadman_extend(struct ferry_sim_deadman *d, const struct ferry_deadman *deadman,
+                              uint64_t now_us)
+{
+    uint64_t left_s = (d->deadline_us - now_us) / 1000000, seen_s = deadman->seen_s;
+    if (!seen_s || (left_s <= seen_s + FERRY_DEADMAN_LATE_S && seen_s <= left_s + FERRY_DEADMAN_LATE_S))
+        d->deadline_us = now_us + 1000000ull * deadman->seconds;
+}
+
 void ferry_sim_deadman_limit(struct ferry_sim_deadman *d, const struct ferry_deadman *deadman)
 {
     d->from_s = deadman->from_s;

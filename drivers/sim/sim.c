@@ -251,8 +251,10 @@ static int sim_deadman(struct ferry_driver *driver, enum ferry_deadman_verb verb
     if (r < 0)
         return r;
     bool mine = d.id && strcmp(d.id, deadman->id) == 0, armed = mine && d.state == FERRY_DEADMAN_ARMED;
-    if (armed && (verb == FERRY_DEADMAN_ARM || verb == FERRY_DEADMAN_EXTEND))
+    if (armed && verb == FERRY_DEADMAN_ARM)
         d.deadline_us = now + 1000000ull * deadman->seconds;
+    if (armed && verb == FERRY_DEADMAN_EXTEND)
+        ferry_sim_deadman_extend(&d, deadman, now);
     if (armed && verb == FERRY_DEADMAN_LIMIT)
         ferry_sim_deadman_limit(&d, deadman);
     if (armed && verb == FERRY_DEADMAN_CONFIRM)

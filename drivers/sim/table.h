@@ -124,6 +124,9 @@ int ferry_sim_deadman_load(const char *path, struct ferry_sim_deadman *ret,
 int ferry_sim_deadman_save(const char *path, const struct ferry_sim_deadman *d,
                            struct ferry_err *err) FERRY_MUST_CHECK;
 void ferry_sim_deadman_arm(struct ferry_sim_deadman *d, const struct ferry_deadman *deadman);
+/* Of an armed one whose deadline has not come. */
+void ferry_sim_deadman_extend(struct ferry_sim_deadman *d, const struct ferry_deadman *deadman,
+                              uint64_t now_us);
 /* As FERRY_DEADMAN_LIMIT. */
 void ferry_sim_deadman_limit(struct ferry_sim_deadman *d, const struct ferry_deadman *deadman);
 /* Of FIRED: whether the undo goes on. */

@@ -68,10 +68,15 @@ struct ferry_deadman {
     size_t n_steps;
     /* ARM, LIMIT: steps of less delay are not run; LIMIT: nor are those of `to_s` and more (0: of none). */
     unsigned from_s, to_s;
+    /* EXTEND: how much is left, as the asker has seen it.  Where that differs by more than FERRY_DEADMAN_LATE_S from what there
+     * is, the deadline stays: the message was late, or another one was there first.  0: not asked for. */
+    unsigned seen_s;
 };
+#define FERRY_DEADMAN_LATE_S                                                                                 \
+    5u /* less than any two deadlines are apart whose order matters (docs/confirm.md) */
 enum ferry_deadman_verb {
     FERRY_DEADMAN_ARM,     /* uploaded, synced, the timer runs, read back */
-    FERRY_DEADMAN_EXTEND,  /* a new deadline */
+    FERRY_DEADMAN_EXTEND,  /* a new deadline; `seen_s` */
     FERRY_DEADMAN_CONFIRM, /* keeps what holds now, and ends the timer */
     FERRY_DEADMAN_DISARM,  /* after an undo by the engine: the record goes */
     FERRY_DEADMAN_LOOK,    /* only asks */

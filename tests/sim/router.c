@@ -139,10 +139,12 @@ static void serve_deadman(struct world *w, struct message *m)
         mine = true;
     }
     bool armed = mine && d->state == FERRY_DEADMAN_ARMED;
-    if (armed && (verb == FERRY_DEADMAN_ARM || verb == FERRY_DEADMAN_EXTEND)) {
+    if (armed && verb == FERRY_DEADMAN_ARM)
         d->deadline_us = now_us() + 1000000ull * asked->seconds;
+    if (armed && verb == FERRY_DEADMAN_EXTEND)
+        ferry_sim_deadman_extend(d, asked, now_us());
+    if (armed && (verb == FERRY_DEADMAN_ARM || verb == FERRY_DEADMAN_EXTEND))
         deadman_fire_at(w, m->router);
-    }
     if (armed && verb == FERRY_DEADMAN_LIMIT)
         ferry_sim_deadman_limit(d, asked);
     if (armed && verb == FERRY_DEADMAN_CONFIRM)

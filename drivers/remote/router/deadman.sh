@@ -322,9 +322,12 @@ do_deadman_look() { # ROUTER ID
     dm_answer
 }
 
-do_deadman_extend() { # ROUTER ID SECONDS
+# Where what is left is not what the asker has seen, give or take 5 s, this comes too late: the deadline stays.
+do_deadman_extend() { # ROUTER ID SECONDS [SEEN]
     dm_with_record "$1" "$2" || return $(($? % 2))
-    if [ "$state" = armed ] && [ "$left" -gt 0 ]; then
+    seen=${4:-0}
+    if [ "$state" = armed ] && [ "$left" -gt 0 ] &&
+        { [ "$seen" = 0 ] || { [ $((left / 100)) -le $((seen + 5)) ] && [ "$seen" -le $((left / 100 + 5)) ]; }; }; then
         dm_arm_state "$rec" "$3" || return 1
         dm_stop
         dm_start || return 1

@@ -1,0 +1,252 @@
+/* Asking routers of their dead-man, and telling them deadlines.  See txn_deadman.c, whose part this is.
+ *
+ *  L1. Whatever part of the routers has heard of a new deadline, one that attaches a subnet at the undo has a later one than
+ *      those that detach it (D2).  So before these hear of any deadline, it has been heard of that one that it is LEAP_S later.
+ *  L2. A router counts a deadline from when it hears of it, which may be late: it was frozen, or the message was under way.  What
+ *      comes more than FERRY_DEADMAN_LATE_S late changes nothing there (`seen_s`), and LEAP_S is more.
+ *  L3. Before a deadline is moved all have answered: who is silent keeps the others where it is itself.
+ *
+ * SPDX-License-Identifier: MIT */
+#include "txn/deadman_parts.h"
+
+#include <stdio.h>
+
+#define LEAP_S  15u /* L1 */
+#define TRIES   3
+#define WAIT_US 100000u
+
+/* ---- Asking. ---- */
+
+static bool is_asked(const struct ferry_txn *txn, unsigned roles, const bool *of, size_t router)
+{
+    return txn->dead.roles[router] & roles && (!of || of[router]);
+}
+
+static uint64_t now_us(const struct ferry_txn *txn)
+{
+    return txn->env->monotonic_us(txn->env->ctx);
+}
+
+/* Whoever attaches hears of no less than there is, so that it is never the earlier one. */
+static unsigned seconds_until(const struct ferry_txn *txn, uint64_t until_us, uint32_t router)
+{
+    uint64_t now = now_us(txn), half = txn->dead.roles[router] & FERRY_DEADMAN_ATTACHES ? 999999 : 500000;
+    return until_us > now ? (unsigned)((until_us - now + half) / 1000000) : 0;
+}
+
+/* L2: what the router's own clock shows now, by its last answer. */
+static unsigned seen_s(const struct ferry_txn *txn, uint32_t router)
+{
+    const struct ferry_dead_man *a = &txn->dead.answers[router];
+    uint64_t age = (now_us(txn) - a->heard_us) / 1000000;
+    return a->left_s > age + 1 ? (unsigned)(a->left_s - age) : 1; /* 0: not asked for */
+}
+
+static struct ferry_deadman sentence(const struct ferry_txn *txn, const struct ferry_deadman_question *q,
+                                     uint32_t router)
+{
+    struct ferry_deadman what =
+        q->undos ? q->undos[router].deadman : (struct ferry_deadman){.id = txn->record.id};
+    if (q->verb == FERRY_DEADMAN_ARM || q->verb == FERRY_DEADMAN_EXTEND)
+        what.seconds = seconds_until(txn, q->until_us, router);
+    if (q->verb == FERRY_DEADMAN_EXTEND)
+        what.seen_s = seen_s(txn, router);
+    what.from_s = q->from_s;
+    what.to_s = q->to_s;
+    return what;
+}
+
+static void hear(struct ferry_txn *txn, const struct ferry_job *job, uint64_t asked_us)
+{
+    struct ferry_dead_man *a = &txn->dead.answers[job->router];
+    bool armed = job->deadman_state == FERRY_DEADMAN_ARMED;
+    unsigned told_s = job->deadman->seconds;
+    if (job->result < 0) { /* what was heard before stays what was seen (L2) */
+        a->result = job->result;
+        a->err = job->err;
+    } else {
+        *a = (struct ferry_dead_man){job->deadman_state, job->deadman_left_s, 0, job->err,
+                                     asked_us,           now_us(txn)};
+        if (armed && job->deadman_verb == FERRY_DEADMAN_EXTEND &&
+            (a->left_s > told_s || a->left_s + FERRY_DEADMAN_LATE_S < told_s))
+            a->result = ferry_error(&a->err, FERRY_EIO, "heard of the new deadline too late");
+    }
+    if (job->result == 0)
+        txn->dead.maybe[job->router] = armed;
+    else if (job->deadman_verb == FERRY_DEADMAN_ARM && job->result == -FERRY_EUNKNOWN)
+        txn->dead.maybe[job->router] = true; /* also where it was silent from the second try on */
+}
+
+/* Every verb may be said twice. */
+void ferry_deadman_ask(struct ferry_txn *txn, const struct ferry_deadman_question *q)
+{
+    size_t n_routers = txn->plan->n_routers, n;
+    FERRY_AUTOFREE struct ferry_job *jobs = ferry_calloc(n_routers, sizeof *jobs);
+    FERRY_AUTOFREE struct ferry_deadman *what = ferry_calloc(n_routers, sizeof *what);
+    for (int try = 0; try < TRIES; try++) {
+        n = 0;
+        if (try)
+            ferry_txn_sleep(txn, WAIT_US);
+        for (uint32_t r = 0; r < n_routers; r++) {
+            if (!is_asked(txn, q->roles, q->of, r) || (try && txn->dead.answers[r].result == 0))
+                continue;
+            what[n] = sentence(txn, q, r);
+            jobs[n] = (struct ferry_job){
+                .router = r, .verb = FERRY_JOB_DEADMAN, .deadman_verb = q->verb, .deadman = &what[n]};
+            n++;
+        }
+        if (!n)
+            return;
+        uint64_t asked_us = now_us(txn);
+        ferry_txn_point(txn->env, "driver-deadman");
+        ferry_fleet_run(txn->fleet, jobs, n);
+        ferry_txn_point(txn->env, "driver-deadman");
+        for (size_t i = 0; i < n; i++)
+            hear(txn, &jobs[i], asked_us);
+    }
+}
+
+int ferry_deadman_judge(const struct ferry_txn *txn, unsigned roles, const bool *of,
+                        enum ferry_deadman_state state, struct ferry_err *err)
+{
+    static const char *const names[] = {"is gone", "is armed still", "was confirmed", "has begun"};
+    int result = 0;
+    for (size_t r = 0; r < txn->plan->n_routers; r++) {
+        const struct ferry_dead_man *a = &txn->dead.answers[r];
+        const char *name = txn->plan->routers[r].name;
+        if (!is_asked(txn, roles, of, r))
+            continue;
+        if (a->result == -FERRY_ESUPPORT)
+            return ferry_refuse(err, "dead-man", "%s: %s", name, a->err.text);
+        if (a->result < 0) {
+            *err = a->err;
+            return ferry_error_prefix(err, a->result, "%s", name);
+        }
+        if (a->state == state)
+            continue;
+        ferry_error(err, FERRY_EIO, "%s: the undo there %s", name, names[a->state]);
+        result = 1;
+    }
+    return result;
+}
+
+/* ---- Telling. ---- */
+
+/* L1: in their order. */
+static const struct {
+    unsigned role, ahead_s;
+} leaders[] = {{FERRY_DEADMAN_ATTACHES, 2 * LEAP_S}, {FERRY_DEADMAN_BOTH, LEAP_S}};
+
+/* Whether the router's deadline, as it was last heard of, is later than any that those behind it can come to. */
+static bool is_ahead(const struct ferry_txn *txn, size_t router, uint64_t until_us, unsigned ahead_s)
+{
+    const struct ferry_dead_man *a = &txn->dead.answers[router];
+    return a->asked_us + 1000000ull * a->left_s >=
+           until_us + 1000000ull * (ahead_s - LEAP_S + FERRY_DEADMAN_LATE_S + 1);
+}
+
+static bool all_ahead(const struct ferry_txn *txn, uint64_t until_us)
+{
+    for (size_t i = 0; i < FERRY_COUNT(leaders); i++)
+        for (size_t r = 0; r < txn->plan->n_routers; r++)
+            if (txn->dead.roles[r] == leaders[i].role && !is_ahead(txn, r, until_us, leaders[i].ahead_s))
+                return false;
+    return true;
+}
+
+static int lead(struct ferry_txn *txn, uint64_t until_us, struct ferry_err *err)
+{
+    FERRY_AUTOFREE bool *of = ferry_calloc(txn->plan->n_routers, sizeof *of);
+    int r = 0;
+    for (size_t i = 0; !r && i < FERRY_COUNT(leaders); i++) {
+        for (size_t k = 0; k < txn->plan->n_routers; k++)
+            of[k] = !is_ahead(txn, k, until_us, leaders[i].ahead_s);
+        ferry_deadman_ask(
+            txn, &(struct ferry_deadman_question){.verb = FERRY_DEADMAN_EXTEND,
+                                                  .roles = leaders[i].role,
+                                                  .of = of,
+                                                  .until_us = until_us + 1000000ull * leaders[i].ahead_s});
+        r = ferry_deadman_judge(txn, leaders[i].role, of, FERRY_DEADMAN_ARMED, err);
+    }
+    return r;
+}
+
+/* All but those that attach, with deadlines as equal as D3 asks for; how long that took, or UINT64_MAX: not done.  When they are
+ * armed nobody is behind them yet. */
+static int tell_others(struct ferry_txn *txn, struct ferry_deadman_question q, unsigned seconds,
+                       uint64_t *ret_took_us, struct ferry_err *err)
+{
+    static const unsigned order[] = {FERRY_DEADMAN_DETACHES | FERRY_DEADMAN_MIDDLE, FERRY_DEADMAN_BOTH};
+    bool moved = q.verb == FERRY_DEADMAN_EXTEND;
+    int r = 0;
+    *ret_took_us = UINT64_MAX;
+    for (int try = 0; !r && try<TRIES && * ret_took_us> FERRY_DEADMAN_SKEW_US; try++) {
+        if (moved)
+            r = lead(txn, now_us(txn) + 1000000ull * seconds, err);
+        uint64_t began = now_us(txn);
+        q.until_us = began + 1000000ull * seconds;
+        if (r || (moved && !all_ahead(txn, q.until_us)))
+            continue; /* that took too long */
+        for (size_t i = 0; !r && i < FERRY_COUNT(order); i++) {
+            q.roles = order[i];
+            ferry_deadman_ask(txn, &q);
+            r = ferry_deadman_judge(txn, q.roles, NULL, FERRY_DEADMAN_ARMED, err);
+        }
+        *ret_took_us = now_us(txn) - began;
+        txn->dead.until_us = q.until_us;
+        q.verb = FERRY_DEADMAN_EXTEND; /* they are armed now */
+        q.undos = NULL;
+    }
+    return r;
+}
+
+static bool has_both(const struct ferry_txn *txn)
+{
+    for (size_t i = 0; i < txn->plan->n_routers; i++)
+        if (txn->dead.roles[i] == FERRY_DEADMAN_BOTH)
+            return true;
+    return false;
+}
+
+static int tell_once(struct ferry_txn *txn, enum ferry_deadman_verb verb, unsigned seconds,
+                     const struct ferry_deadman_undo *undos, struct ferry_err *err)
+{
+    struct ferry_deadman_question q = {.verb = verb, .undos = undos};
+    uint64_t took = 0;
+    int r = 0;
+    if (txn->dead.late < txn->plan->n_stages)
+        q.from_s = ferry_deadman_delay(txn, txn->dead.late - 1); /* D8 */
+    if (verb == FERRY_DEADMAN_EXTEND) {
+        ferry_deadman_ask(
+            txn, &(struct ferry_deadman_question){.verb = FERRY_DEADMAN_LOOK, .roles = FERRY_DEADMAN_ALL});
+        r = ferry_deadman_judge(txn, FERRY_DEADMAN_ALL, NULL, FERRY_DEADMAN_ARMED, err); /* L3 */
+    }
+    if (!r)
+        r = tell_others(txn, q, seconds, &took, err);
+    if (!r && (took == UINT64_MAX || (took > FERRY_DEADMAN_SKEW_US && has_both(txn))))
+        r = ferry_error(err, FERRY_EIO, "the routers answer too slowly for a common deadline");
+    if (!r) {
+        q.roles = FERRY_DEADMAN_ATTACHES;
+        q.until_us = txn->dead.until_us + (took + 999999) / 1000000 * 1000000;
+        ferry_deadman_ask(txn, &q);
+        r = ferry_deadman_judge(txn, q.roles, NULL, FERRY_DEADMAN_ARMED, err);
+    }
+    if (r)
+        txn->dead.until_us = 0; /* not known of all of them */
+    return r;
+}
+
+/* D3: once more where an answer was so late that a router which attaches one subnet, and carries packets of another, would undo its part
+ * of that one after its turn.  Whoever is slow each time is let be: its order (D2) holds. */
+int ferry_deadman_tell(struct ferry_txn *txn, enum ferry_deadman_verb verb, unsigned seconds,
+                       const struct ferry_deadman_undo *undos, struct ferry_err *err)
+{
+    int r = tell_once(txn, verb, seconds, undos, err);
+    for (int try = 1; !r && try < TRIES; try++) {
+        uint64_t began = txn->dead.until_us - 1000000ull * seconds;
+        if (now_us(txn) - began <= FERRY_DEADMAN_SKEW_US)
+            break;
+        r = tell_once(txn, FERRY_DEADMAN_EXTEND, seconds, NULL, err);
+    }
+    return r;
+}
