@@ -132,24 +132,35 @@ int ferry_deadman_judge(const struct ferry_txn *txn, unsigned roles, const bool 
 
 /* ---- Telling. ---- */
 
-/* L1: in their order. */
-static const struct {
-    unsigned role, ahead_s;
-} leaders[] = {{FERRY_DEADMAN_ATTACHES, 2 * LEAP_S}, {FERRY_DEADMAN_BOTH, LEAP_S}};
+static bool has_both(const struct ferry_txn *txn)
+{
+    for (size_t i = 0; i < txn->plan->n_routers; i++)
+        if (txn->dead.roles[i] == FERRY_DEADMAN_BOTH)
+            return true;
+    return false;
+}
+
+/* L1: how much later than the others' its deadline is to be.  Those that do both stand between. */
+static unsigned ahead_s(const struct ferry_txn *txn, unsigned role)
+{
+    return role == FERRY_DEADMAN_ATTACHES && has_both(txn) ? 2 * LEAP_S : LEAP_S;
+}
 
 /* Whether the router's deadline, as it was last heard of, is later than any that those behind it can come to. */
-static bool is_ahead(const struct ferry_txn *txn, size_t router, uint64_t until_us, unsigned ahead_s)
+static bool is_ahead(const struct ferry_txn *txn, size_t router, uint64_t until_us, unsigned ahead)
 {
     const struct ferry_dead_man *a = &txn->dead.answers[router];
     return a->asked_us + 1000000ull * a->left_s >=
-           until_us + 1000000ull * (ahead_s - LEAP_S + FERRY_DEADMAN_LATE_S + 1);
+           until_us + 1000000ull * (ahead - LEAP_S + FERRY_DEADMAN_LATE_S + 1);
 }
+
+static const unsigned leaders[] = {FERRY_DEADMAN_ATTACHES, FERRY_DEADMAN_BOTH};
 
 static bool all_ahead(const struct ferry_txn *txn, uint64_t until_us)
 {
     for (size_t i = 0; i < FERRY_COUNT(leaders); i++)
         for (size_t r = 0; r < txn->plan->n_routers; r++)
-            if (txn->dead.roles[r] == leaders[i].role && !is_ahead(txn, r, until_us, leaders[i].ahead_s))
+            if (txn->dead.roles[r] == leaders[i] && !is_ahead(txn, r, until_us, ahead_s(txn, leaders[i])))
                 return false;
     return true;
 }
@@ -159,14 +170,14 @@ static int lead(struct ferry_txn *txn, uint64_t until_us, struct ferry_err *err)
     FERRY_AUTOFREE bool *of = ferry_calloc(txn->plan->n_routers, sizeof *of);
     int r = 0;
     for (size_t i = 0; !r && i < FERRY_COUNT(leaders); i++) {
+        unsigned ahead = ahead_s(txn, leaders[i]);
         for (size_t k = 0; k < txn->plan->n_routers; k++)
-            of[k] = !is_ahead(txn, k, until_us, leaders[i].ahead_s);
-        ferry_deadman_ask(
-            txn, &(struct ferry_deadman_question){.verb = FERRY_DEADMAN_EXTEND,
-                                                  .roles = leaders[i].role,
-                                                  .of = of,
-                                                  .until_us = until_us + 1000000ull * leaders[i].ahead_s});
-        r = ferry_deadman_judge(txn, leaders[i].role, of, FERRY_DEADMAN_ARMED, err);
+            of[k] = !is_ahead(txn, k, until_us, ahead);
+        ferry_deadman_ask(txn, &(struct ferry_deadman_question){.verb = FERRY_DEADMAN_EXTEND,
+                                                                .roles = leaders[i],
+                                                                .of = of,
+                                                                .until_us = until_us + 1000000ull * ahead});
+        r = ferry_deadman_judge(txn, leaders[i], of, FERRY_DEADMAN_ARMED, err);
     }
     return r;
 }
@@ -198,14 +209,6 @@ static int tell_others(struct ferry_txn *txn, struct ferry_deadman_question q, u
         q.undos = NULL;
     }
     return r;
-}
-
-static bool has_both(const struct ferry_txn *txn)
-{
-    for (size_t i = 0; i < txn->plan->n_routers; i++)
-        if (txn->dead.roles[i] == FERRY_DEADMAN_BOTH)
-            return true;
-    return false;
 }
 
 static int tell_once(struct ferry_txn *txn, enum ferry_deadman_verb verb, unsigned seconds,

@@ -114,6 +114,16 @@ def test_it_is_armed_extended_and_fires(router):
     assert router.arm("r", "t2", 60, "10.2.0.0/16") == "armed 59"
 
 
+def test_what_comes_late_changes_no_deadline(router):
+    """`extend` says what its sender has seen left: five seconds more or less are the same."""
+    router.arm("r", "t1", 60, "10.1.0.0/16")
+    for seen in (70, 66, 53, 1):
+        assert router.say("extend", "r", "t1", 300, seen) in ("armed 58", "armed 59")
+    assert router.say("extend", "r", "t1", 300, 59) in ("armed 299", "armed 300")
+    assert router.say("extend", "r", "t1", 300, 59) in ("armed 298", "armed 299"), "said again it changes nothing"
+    assert router.say("extend", "r", "t1", 60, 0) in ("armed 59", "armed 60"), "who has not looked"
+
+
 def test_limits_choose_steps(router):
     """Of three steps the middle one; the deadline stays where it was, over an extension the limits do."""
     steps = "".join(f"@step {delay} ip 1 -\nroute replace blackhole 10.{delay}.0.0/16\n" for delay in (0, 1, 2)) + "@end\n"

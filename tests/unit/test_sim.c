@@ -346,6 +346,26 @@ static void test_it_has_fired_before_its_first_step(void **state)
     sim->close(driver);
 }
 
+/* Five seconds more or less than were seen are still the same; else the message was late. */
+static void test_late_extensions_change_nothing(void **state)
+{
+    static const struct {
+        unsigned seen_s, left_s;
+    } cases[] = {{0, 99}, {45, 99}, {40, 99}, {39, 45}, {50, 99}, {51, 45}};
+    (void)state;
+    for (size_t i = 0; i < FERRY_COUNT(cases); i++) {
+        struct ferry_env env;
+        struct ferry_driver *driver = armed(&env, 0);
+        unsigned left;
+        clock_us += 15 * 1000000;
+        struct ferry_deadman more = {.seconds = 99, .seen_s = cases[i].seen_s};
+        assert_int_equal(say(driver, FERRY_DEADMAN_EXTEND, more, &left), FERRY_DEADMAN_ARMED);
+        assert_int_equal(left, cases[i].left_s);
+        assert_int_equal(say(driver, FERRY_DEADMAN_DISARM, more, &left), FERRY_DEADMAN_NONE);
+        sim->close(driver);
+    }
+}
+
 static void test_limits_choose_steps(void **state)
 {
     static const struct {
@@ -391,6 +411,7 @@ int main(void)
         T(names_that_are_paths_are_refused),
         T(many_routes_are_quick),
         T(it_has_fired_before_its_first_step),
+        T(late_extensions_change_nothing),
         T(limits_choose_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,329 @@
+/* Deadlines that come late, or are heard of late: the routers of test_deadman.c, behind a wire on which the test holds things up.
+ *
+ * SPDX-License-Identifier: MIT */
+#include "world.h"
+
+#include "base/mem.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define WINDOW_S 60u
+#define ARMED_S  (WINDOW_S + 20) /* MARGIN_S of txn_deadman.c */
+
+static uint64_t clock_us;
+
+static uint64_t read_clock(void *ctx)
+{
+    (void)ctx;
+    return clock_us;
+}
+
+static void sleep_clock(void *ctx, uint64_t us)
+{
+    (void)ctx;
+    clock_us += us;
+}
+
+static void pass(unsigned seconds)
+{
+    clock_us += 1000000ull * seconds;
+}
+
+/* ---- The wire. ---- */
+
+enum what { FINE, SILENT, SLOW, HELD };
+
+static struct {
+    const char *router;            /* what happens to calls there */
+    enum ferry_deadman_verb verb;  /* of this verb */
+    enum what script[16];          /* one call after the other; then fine */
+    size_t at;                     /* how many there were */
+    bool forever;                  /* the first of the script for all */
+    struct ferry_deadman held;     /* the last one that was held up */
+    uint64_t forbidden_us, end_us; /* no op of the engine in between … */
+    bool mixed;                    /* … and yet there was one */
+    bool fatal;                    /* whoever applies anything dies */
+    struct {
+        struct ferry_driver *driver;
+        char name[64];
+    } open[16];
+} wire;
+
+static struct ferry_driver_ops wire_ops;
+
+static int wire_open(const struct ferry_env *env, const struct ferry_driver_config *config,
+                     const char *router, const char *state_dir, const struct ferry_fib *initial,
+                     struct ferry_driver **ret, struct ferry_err *err)
+{
+    int r = ferry_driver_find("sim")->open(env, config, router, state_dir, initial, ret, err);
+    for (size_t i = 0; r == 0 && i < FERRY_COUNT(wire.open); i++)
+        if (!wire.open[i].driver) {
+            wire.open[i].driver = *ret;
+            snprintf(wire.open[i].name, sizeof wire.open[i].name, "%s", router);
+            break;
+        }
+    return r;
+}
+
+static void wire_close(struct ferry_driver *driver)
+{
+    for (size_t i = 0; i < FERRY_COUNT(wire.open); i++)
+        if (wire.open[i].driver == driver)
+            wire.open[i].driver = NULL;
+    ferry_driver_find("sim")->close(driver);
+}
+
+static bool is_of(const struct ferry_driver *driver, const char *router)
+{
+    for (size_t i = 0; router && i < FERRY_COUNT(wire.open); i++)
+        if (wire.open[i].driver == driver && !strcmp(wire.open[i].name, router))
+            return true;
+    return false;
+}
+
+static int wire_deadman(struct ferry_driver *driver, enum ferry_deadman_verb verb,
+                        const struct ferry_deadman *deadman, enum ferry_deadman_state *ret,
+                        unsigned *ret_left_s, struct ferry_err *err)
+{
+    enum what now = FINE;
+    if (verb == wire.verb && is_of(driver, wire.router))
+        now = wire.forever                             ? wire.script[0]
+              : wire.at < FERRY_COUNT(wire.script) - 1 ? wire.script[wire.at++]
+                                                       : FINE;
+    if (now == SILENT)
+        return ferry_error(err, FERRY_EIO, "nobody answers");
+    if (now == HELD) {
+        wire.held = *deadman;
+        wire.held.id = NULL;
+        return ferry_error(err, FERRY_EUNKNOWN, "no answer");
+    }
+    int r = ferry_driver_find("sim")->deadman(driver, verb, deadman, ret, ret_left_s, err);
+    if (now == SLOW)
+        pass(9); /* the answer is on its way */
+    return r;
+}
+
+static int wire_apply(struct ferry_driver *driver, struct ferry_op *ops, size_t n, struct ferry_err *err)
+{
+    wire.mixed |= clock_us >= wire.forbidden_us && clock_us < wire.end_us; /* on a worker: no assert */
+    int r = ferry_driver_find("sim")->apply(driver, ops, n, err);
+    if (wire.fatal)
+        _exit(0);
+    return r;
+}
+
+static const struct ferry_driver_ops *wire_find(const char *type)
+{
+    return ferry_driver_find(type) ? &wire_ops : NULL;
+}
+
+/* What was held up comes through after all. */
+static void deliver(struct world *w, const char *router, const char *id)
+{
+    struct ferry_driver *driver;
+    struct ferry_err err;
+    enum ferry_deadman_state state;
+    unsigned left;
+    wire.held.id = id;
+    assert_true(wire.held.seconds > 0);
+    assert_int_equal(ferry_driver_find("sim")->open(&w->env, NULL, router, w->dir, NULL, &driver, &err), 0);
+    assert_int_equal(
+        ferry_driver_find("sim")->deadman(driver, FERRY_DEADMAN_EXTEND, &wire.held, &state, &left, &err), 0);
+    assert_int_equal(state, FERRY_DEADMAN_ARMED);
+    ferry_driver_find("sim")->close(driver);
+}
+
+/* ---- A story. ---- */
+
+struct story {
+    struct world w;
+    struct ferry_plan *plan;
+    char *pre;
+    char id[24];
+};
+
+static void prepare(struct story *s)
+{
+    memset(&wire, 0, sizeof wire);
+    wire_ops = *ferry_driver_find("sim");
+    wire_ops.open = wire_open;
+    wire_ops.close = wire_close;
+    wire_ops.deadman = wire_deadman;
+    wire_ops.apply = wire_apply;
+    clock_us = 1790000000ull * 1000000;
+    world_init(&s->w, "three-site.json", "sim");
+    s->w.env.realtime_us = s->w.env.monotonic_us = read_clock;
+    s->w.env.sleep_us = sleep_clock;
+    s->w.config.workers = 1;
+    s->w.config.find = wire_find;
+    s->plan = world_plan(&s->w, "app", "recovery");
+    s->pre = world_snapshot(&s->w);
+}
+
+static enum ferry_txn_state apply(struct story *s)
+{
+    struct ferry_txn_options options = {.kind = "apply", .user = "test", .confirm_within_s = WINDOW_S};
+    struct ferry_txn_record *record = NULL;
+    struct ferry_err err;
+    enum ferry_txn_state state;
+    if (world_apply(&s->w, s->plan, &options, &state, &record, &err) < 0)
+        fail_msg("%s", err.text);
+    memcpy(s->id, record->id, sizeof s->id);
+    ferry_txn_record_free(record);
+    return state;
+}
+
+static void begin(struct story *s)
+{
+    prepare(s);
+    assert_int_equal(apply(s), FERRY_TXN_AWAITING_CONFIRM);
+}
+
+static void end(struct story *s)
+{
+    free(s->pre);
+    ferry_plan_free(s->plan);
+    world_clear(&s->w);
+}
+
+static int extend(struct story *s, unsigned seconds, struct ferry_err *err)
+{
+    struct ferry_txn_record *record = NULL;
+    struct ferry_txn_options options = {.user = "test"};
+    int r = ferry_txn_extend(s->w.journal, &s->w.config, &options, NULL, seconds, &record, err);
+    ferry_txn_record_free(record);
+    return r;
+}
+
+static unsigned attached(struct story *s)
+{
+    FERRY_AUTOFREE char *now = world_snapshot(&s->w);
+    unsigned n = 0;
+    for (const char *p = now; (p = strstr(p, " app gateway")); p++)
+        n++;
+    return n;
+}
+
+/* ---- What must hold. ---- */
+
+/* Whoever hears of a deadline late counts it from then: the new gateway would stay beside the old one, which came back in time. */
+static void a_deadline_that_is_heard_of_late_is_none(void **unused)
+{
+    static const char *const routers[] = {"edge-recovery", "edge-primary", "edge-third"};
+    (void)unused;
+    for (size_t i = 0; i < FERRY_COUNT(routers); i++) {
+        struct story s;
+        struct ferry_err err;
+        begin(&s);
+        wire.router = routers[i];
+        wire.verb = FERRY_DEADMAN_EXTEND;
+        wire.script[0] = HELD;
+        wire.forever = true;
+        assert_true(extend(&s, 70, &err) < 0);
+        wire.router = NULL;
+        for (unsigned at = 0; at < 200; at++) { /* nobody but the routers is at work */
+            if (at == 50)
+                deliver(&s.w, routers[i], s.id);
+            assert_true(attached(&s) <= 1);
+            pass(1);
+        }
+        FERRY_AUTOFREE char *now = world_snapshot(&s.w);
+        assert_string_equal(now, s.pre);
+        end(&s);
+    }
+}
+
+/* One that comes in time is one, said twice too. */
+static void one_answer_that_is_lost_matters_to_nobody(void **unused)
+{
+    (void)unused;
+    struct story s;
+    struct ferry_err err;
+    begin(&s);
+    pass(10);
+    wire.router = "edge-recovery";
+    wire.verb = FERRY_DEADMAN_EXTEND;
+    wire.script[0] = HELD;
+    assert_int_equal(extend(&s, 70, &err), 0);
+    wire.router = NULL;
+    deliver(&s.w, "edge-recovery", s.id);
+    pass(65);
+    assert_int_equal(attached(&s), 1);
+    pass(100);
+    FERRY_AUTOFREE char *now = world_snapshot(&s.w);
+    assert_string_equal(now, s.pre);
+    end(&s);
+}
+
+/* Who is silent keeps everybody's deadline where it is. */
+static void one_silent_router_moves_nobody(void **unused)
+{
+    (void)unused;
+    struct story s;
+    struct ferry_err err;
+    begin(&s);
+    wire.router = "edge-third";
+    wire.verb = FERRY_DEADMAN_LOOK;
+    memcpy(wire.script, (enum what[]){FINE, SILENT, SILENT, SILENT}, 4 * sizeof *wire.script);
+    pass(10);
+    assert_true(extend(&s, 500, &err) < 0);
+    wire.router = NULL;
+    pass(WINDOW_S); /* less than any new deadline */
+    FERRY_AUTOFREE char *now = world_snapshot(&s.w);
+    assert_string_equal(now, s.pre);
+    end(&s);
+}
+
+/* An answer is as old as the slowest one of the same question: eight seconds were left when it was given, none when it was heard.  The
+ * engine then undid the first stage while the routers began with the last one. */
+static void an_old_answer_is_not_believed(void **unused)
+{
+    static const enum what script[] = {FINE, SILENT, SILENT, SILENT, FINE, /* before the routers are read */
+                                       FINE, SILENT, SILENT, SILENT, SLOW};
+    (void)unused;
+    struct story s;
+    struct ferry_err err;
+    enum ferry_txn_state state;
+    int status;
+    prepare(&s);
+    wire.fatal = true;
+    pid_t child = fork();
+    if (!child) {
+        apply(&s);
+        _exit(1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0); /* in the first stage */
+    wire.fatal = false;
+    wire.router = "edge-third";
+    wire.verb = FERRY_DEADMAN_LOOK;
+    memcpy(wire.script, script, sizeof script);
+    wire.forbidden_us = clock_us + 1000000ull * ARMED_S;
+    wire.end_us = wire.forbidden_us + 6000000; /* the routers are at it */
+    pass(ARMED_S - 8);
+    assert_int_equal(world_recover(&s.w, &state, NULL, &err), 0);
+    assert_int_equal(state, FERRY_TXN_UNDONE);
+    assert_true(wire.at >= FERRY_COUNT(script)); /* it came to that */
+    assert_false(wire.mixed);
+    FERRY_AUTOFREE char *now = world_snapshot(&s.w);
+    assert_string_equal(now, s.pre);
+    end(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_deadline_that_is_heard_of_late_is_none),
+        cmocka_unit_test(one_answer_that_is_lost_matters_to_nobody),
+        cmocka_unit_test(one_silent_router_moves_nobody),
+        cmocka_unit_test(an_old_answer_is_not_believed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
