@@ -2,7 +2,7 @@
  *
  *  D1. Before the first write it is armed on all of them, and each has answered that it is.
  *  D2. Deadlines are set so that a router which attaches the subnet at the undo never comes to it before one that
- *      detaches it: it is told last, and later by as long as the others took to hear of theirs.  Routers that exchange
+ *      detaches it, whatever part of them has heard of a new one, and however late (deadman_tell.c).  Routers that exchange
  *      subnets have no such order: refused.  A confirm goes through the stages of the plan once more, forward: all routers give up
  *      what undoes the first of them, then the second, ….  Who is cut off in the middle of it has left an undo that
  *      leads back to a state in which the plan has been.
@@ -11,7 +11,8 @@
  *  D5. A transaction has not ended while a router that was told to arm has not answered that it is disarmed: its undo would fall
  *      into a later one.
  *  D6. The engine's undo and a router's own do not mix: between its stages the latter goes through states that never were.  Where
- *      one has begun its end is awaited, everything is read again, and where the routers are is found anew.
+ *      one has begun its end is awaited, everything is read again, and where the routers are is found anew.  How near an undo is
+ *      is counted from when a router said so, not from when the last of them has answered.
  *  D7. A name server has none.  Its records go back when Ferry settles the transaction: after the routers, as any undo of theirs.
  *  D8. What undoes a stage is run only while the stage stands, done or begun, where it would lay routes that are not there
  *      otherwise: pins of routing protocols.

@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 
+import pytest
+
 SIM = os.environ["FERRY_SIM"]
 
 
@@ -41,6 +43,15 @@ def test_a_seed_is_a_run():
     trace = [simulate("--seed", "5", "--moves", "10", "--verbose")[1] for _ in range(2)]
     assert len(trace[0].splitlines()) > 80
     assert trace[0] == trace[1]
+
+
+@pytest.mark.parametrize("seed, shape", [("90771", "cords7-ospf"), ("112794", "cords10-bgp"), ("92229", "cords10-via"),
+                                         ("103040", "ring8-two-gateways-ecmp-v6")])
+def test_seeds_that_failed_once(seed, shape):
+    """docs/reliability.md has what was wrong."""
+    status, out, err = simulate("--seed", seed, "--shape", shape)
+    assert status == 0, err
+    assert figure(out, "violations") == 0
 
 
 def test_fifty_shapes():
