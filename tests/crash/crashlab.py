@@ -296,7 +296,7 @@ def fail(bench, verb, at, how, kinds=ALL, stays=False):
 def truth(bench, done, start):
     """Exit 6: stuck, and every router that differs is named; or the journal was not written, and `recover` is named."""
     said = done.json()
-    if said["state"] == "stuck":
+    if said.get("state") == "stuck":
         named = {hand["router"] for hand in said["needs_hand"]}
         assert set(differing(bench, start)) <= named, done
     else:

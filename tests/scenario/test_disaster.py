@@ -120,7 +120,8 @@ def test_neighbour_that_nobody_controls(cli):
     cli.lose("edge-third")
     lost = ("--mode", "disaster", "--move", "app=recovery")
     assert cli.error("plan", *lost, rc=4)["rule"] == "unreachable"  # nobody said that third is lost
-    assert cli.error("plan", *lost, "--unreachable", "edge-third", rc=4)["rule"] == "lost-site"
+    error = cli.error("plan", *lost, "--unreachable", "edge-third", rc=4)
+    assert error["rule"] == "lost-site" and "--attest TEXT" in error["message"]  # by the planner, not only by its proof
     done = cli.disaster("--unreachable", "edge-third", "--attest", "the building is gone")
     assert done["state"] == "committed" and done["attest"] == "the building is gone"
     assert cli.debts() == [("edge-primary", "app"), ("edge-third", "app")]
@@ -189,6 +190,20 @@ def test_spoilt_plan_is_not_applied(cli):
     assert refused(lambda p: p["stages"][1]["changes"].append(
         {"router": "edge-primary", "group": "g1", "kind": "gateway", "before": None, "after": {"type": "gateway"}})) \
         == "foreign"
+
+
+def test_plan_that_nobody_attests_any_more(cli):
+    """The planner asked for a person's word; the prover looks whether it is still in the document."""
+    cli.lose("edge-primary")
+    cli.lose("edge-third")
+    plan = cli.json("plan", "--mode", "disaster", "--move", "app=recovery", "--unreachable", "edge-third", "--attest", "it burnt")
+    del plan["id"], plan["proof"], plan["attest"]
+    path = cli.path("unattested.plan")
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump(plan, f)
+    error = cli.error("apply", path, "--yes", rc=4)
+    assert error["rule"] == "lost-site" and "nobody vouches" in error["message"]
+    assert cli.debts() == []
 
 
 @pytest.mark.parametrize("value,lost", [("best-effort", True), ("deferred", True), ("deferred", False)])

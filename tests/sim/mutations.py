@@ -1,8 +1,7 @@
 """The safety rules and ordering constraints of Ferry, and how each is taken out: the table of tests/sim/mutate.
 
 A mutation is (name, what is taken away, edits, who shall notice).  An edit is (file, text, what stands in its place); the text must be
-there exactly once.  Who notices: "sim" and words of ferry-sim; a cmocka program, "test-txn"; or a file of pytest, with a
-test of it or without.  One that a test notices in a second is not left to the simulation.
+there exactly once.  Who notices: "sim" and words of ferry-sim; a cmocka program, "test-txn"; a file of pytest; "::" and a test of these.  One that a test notices in a second is not left to the simulation.
 """
 TXN, PLAN, ROUTER = "controller/txn/", "controller/plan/", "drivers/remote/router/"
 NO_PROVER = (TXN + "txn_check.c", "    return ferry_prove(txn->plan, EXHAUSTIVE_BITS, &proof, err);",
@@ -46,7 +45,7 @@ MUTATIONS = [
      [(PLAN + "check.c", "        if (i && stack->entries[i - 1]->type", "        if (0 && stack->entries[i - 1]->type")], "test-plan-make"),
     ("belongs", "a reconciliation first detaches what is attached elsewhere",
      [(PLAN + "check.c", "        if ((node->is_old || node->announced) && !work->terms->detaching)", "        if (0)")],
-     "tests/scenario/test_disaster.py"),
+     "test-plan-make"),
     ("loops-already", "what loops already is not planned around", [(PLAN + "goal.c", "    if (cycle)\n", "    if (0)\n")], "test-plan-make"),
     ("no-path", "who delivers now has a path to the target",
      [(PLAN + "goal.c", "        if (work->nodes[v].delivers && !work->nodes[v].fresh)", "        if (0)")], "test-plan-make"),
@@ -88,7 +87,7 @@ MUTATIONS = [
      [(PLAN + "fence.c", "work->terms->attest ? 0 : check_neighbours(work, site, err)", "((void)check_neighbours, 0)")],
      "tests/scenario/test_disaster.py::test_neighbour_that_nobody_controls"),
     ("lost-planned", "what may be attached out of control is not moved by a planned move",
-     [(PLAN + "fence.c", '        if (strcmp(work->terms->mode, "disaster") != 0)', "        if (0)")], "test-plan-lost"),
+     [(PLAN + "fence.c", '        if (strcmp(work->terms->mode, "disaster") != 0)', "        if (0)")], "tests/scenario/test_disaster.py::test_old_gateway_cannot_be_left_out"),
     ("nothing-lost", "disaster mode takes something lost",
      [(PLAN + "make.c", "    if (!m.whole && strcmp(terms->mode", "    if (0 && strcmp(terms->mode")], "tests/scenario/test_disaster.py::test_needs_something_lost"),
     ("learnt-where-static", "a router learns as the topology says",
@@ -106,8 +105,8 @@ MUTATIONS = [
     ("prove-beaten", "prover: a route that beats the attachment", [(PLAN + "prove.c", "    check_beaten(p);", "    (void)check_beaten;")], "test-prove"),
     ("prove-falls", "prover: falling to a covering prefix", [(PLAN + "prove.c", "    check_falls(p, g);", "    (void)check_falls;")], "test-prove"),
     ("prove-unpinned", "prover: held still while a protocol changes", [(PLAN + "prove.c", "    check_unpinned(p, g);", "    (void)check_unpinned;")], "test-plan-protocol"),
-    ("prove-astray", "prover: fenced off from a lost site", [(PLAN + "prove.c", "    check_astray(p, g);", "    (void)check_astray;")], "test-plan-lost"),
-    ("prove-open", "prover: a fence that cannot hold", [(PLAN + "prove.c", "    check_open(p);", "    (void)check_open;")], "tests/scenario/test_disaster.py::test_spoilt_plan_is_not_applied"),
+    ("prove-astray", "prover: fenced off from a lost site", [(PLAN + "prove.c", "    check_astray(p, g);", "    (void)check_astray;")], "tests/scenario/test_disaster.py::test_spoilt_plan_is_not_applied"),
+    ("prove-open", "prover: a fence that cannot hold", [(PLAN + "prove.c", "    check_open(p);", "    (void)check_open;")], "tests/scenario/test_disaster.py::test_plan_that_nobody_attests_any_more"),
     ("prove-tunnel", "prover: a tunnel that takes it away from its own site",
      [(PLAN + "prove.c", "    check_local_network(p);", "    (void)check_local_network;")], "test-plan-tunnels"),
     ("prove-end", "prover: what is left at the end", [(PLAN + "prove.c", "    check_end(p, c);", "    (void)check_end;")], "test-prove"),
@@ -123,13 +122,13 @@ MUTATIONS = [
      [(TXN + "txn_check.c", "    if (!drift->n)\n        return 0;", "    ferry_hands_free(drift->v, drift->n);\n    *drift = (struct ferry_hands){0};\n    if (!drift->n)\n        return 0;")], "test-txn"),
     ("unproved", "a plan is proven at the begin, whoever proved it before", [NO_PROVER], "test-txn"),
     ("needed-silent", "C2: a router that the plan needs answers at the begin",
-     [(TXN + "txn_check.c", "        if (needed[part->router])\n            return", "        if (0)\n            return")], "tests/scenario/test_disaster.py"),
+     [(TXN + "txn_check.c", "        if (needed[part->router])\n            return", "        if (0)\n            return")], "test-txn-guards"),
     ("precheck", "every driver says that it can do what is planned",
      [(TXN + "txn_check.c", "        if (job->ops[i].outcome != FERRY_DONE) {", "        if (0) {".replace("if (0)", "if (i == SIZE_MAX)"))], "test-txn-guards"),
     ("unclaimed", "routers are claimed before they are read",
      [(TXN + "txn_claim.c", "        if (jobs[i].result == -FERRY_ELOCKED) {", "        if (0) {")], "tests/crash/test_crash_lab.py::test_a_claimed_router_is_left_alone"),
     ("same-machine", "two routers are two machines",
-     [(TXN + "fleet.c", "    int r = check_machines(names, configs, n_routers, err);", "    (void)check_machines;\n    int r = 0;")], "test-fleet"),
+     [(TXN + "fleet.c", "    int r = check_machines(names, configs, n_routers, err);", "    (void)check_machines;\n    int r = 0;")], "test-fleet::test_one_machine_is_one_router"),
     ("debt", "what a router owes is delivered first",
      [(TXN + "txn.c", "        r = ferry_journal_refuse_debts(journal, plan, txn->record.undoes, err);", "        r = 0;"),
       ("controller/ui/lost.c", "    return r < 0 || !journal ? r : ferry_journal_refuse_debts(journal, plan, NULL, &ui->err);", "    return r;")], "tests/scenario/test_disaster.py"),
@@ -176,9 +175,9 @@ MUTATIONS = [
      [(TXN + "txn_undo.c", "        FERRY_GROW(hands->v, hands->n);\n        hands->v[hands->n++] = *h;\n        *h = (struct ferry_hand){0};",
        "        if (hands->n)\n            continue;\n        FERRY_GROW(hands->v, hands->n);\n        hands->v[hands->n++] = *h;\n        *h = (struct ferry_hand){0};")], "sim"),
     ("undo-foreign", "U1: what is somebody else's is never touched",
-     [(TXN + "txn_undo.c", "        return is_earlier(txn, stage, ref, found) ? IS_UNDONE : FOREIGN; /* U1 */", "        return is_earlier(txn, stage, ref, found) ? IS_UNDONE : TO_DO; /* U1 */")], "test-txn"),
+     [(TXN + "txn_undo.c", "        return is_earlier(txn, stage, ref, found) ? IS_UNDONE : FOREIGN; /* U1 */", "        return is_earlier(txn, stage, ref, found) ? IS_UNDONE : TO_DO; /* U1 */")], "test-txn-guards"),
     ("undo-two-sites", "U3: nothing is attached again while another site is, or may be",
-     [(TXN + "txn_undo.c", "        return BLOCKED; /* U3 */", "        return TO_DO; /* U3 */")], "sim"),
+     [(TXN + "txn_undo.c", "        return BLOCKED; /* U3 */", "        return TO_DO; /* U3 */")], "test-txn-guards"),
     ("service-first", "the new site is kept while the way back is not clear",
      [(TXN + "txn_undo.c", "        !way_back_is_clear(txn, stage))", "        0 && !way_back_is_clear(txn, stage))")], "test-txn-guards"),
     # Recovery.
@@ -231,13 +230,13 @@ MUTATIONS = [
      "tests/netns/test_deadman.py::test_confirm_and_timer_have_one_winner"),
     # The claim of a router over SSH.
     ("claim-late", "F1: an older connection's command is not run",
-     [(ROUTER + "fence.sh", '    [ "$fence_token" = "$1" ] ||', "    : ||")], "tests/netns/test_remote_fence.py::test_what_comes_late_is_not_run"),
+     [(ROUTER + "fence.sh", '    [ "$fence_token" = "$1" ] ||', "    : ||")], "tests/netns/test_remote_fence.py::test_what_runs_ends_before_the_newer_claim_counts"),
     ("claim-unended", "F2: a claim counts when nothing of an older one runs any more",
      [(ROUTER + "fence.sh", "    until flock -n 8; do # F2", "    until true; do # F2")], "tests/netns/test_remote_fence.py::test_what_runs_ends_before_the_newer_claim_counts"),
     ("claim-taken", "F3: of another owner nothing is taken while it lives",
      [(ROUTER + "fence.sh", '    if [ -n "$fence_token" ] && [ "$fence_owner" != "$1" ]; then # F3', "    if false; then # F3")], "tests/netns/test_remote_fence.py::test_two_state_directories"),
     # The fleet.
     ("silent-asked", "a router whose worker has not come back is not asked",
-     [(TXN + "fleet_run.c", "    fleet->routers[task->router].silent = true;\n", "")], "test-fleet"),
+     [(TXN + "fleet_run.c", "    fleet->routers[task->router].silent = true;\n", "")], "test-fleet::test_a_silent_router_holds_nobody_up"),
 ]
 

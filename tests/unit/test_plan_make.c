@@ -241,6 +241,37 @@ static void test_nested(void **state)
     refused(b, WIDE, RECOVERY, "nested", "b has no route of its own");
 }
 
+/* The same where the inner one was not read: what is known of it are the routers that hold it. */
+static void test_nested_unread(void **state)
+{
+    struct bench *b = *state;
+    uint32_t read = WIDE, active[] = {PRIMARY, PRIMARY, PRIMARY, PRIMARY};
+    struct ferry_nexthop hop = via(b, B, "10.0.3.1", "cb");
+    struct ferry_entry e = route(20, &hop);
+    ferry_live_free(b->live);
+    b->live = ferry_live_new(b->t, b->pool, &read, 1);
+    assert_int_equal(ferry_live_offline(b->live, active, &b->err), 0);
+    made(b, WIDE);
+    conflict(b, C, WIDE, FERRY_MORE_SPECIFIC, "172.16.5.0/24", &e);
+    refused(b, WIDE, RECOVERY, "nested", "b has no route of its own");
+}
+
+/* A plan that brings routes in line does not leave the subnet at two sites: who lets go comes first, in a plan of its own. */
+static void test_reconcile_of_two_sites(void **state)
+{
+    struct bench *b = *state;
+    struct ferry_move move = {APP, PRIMARY};
+    struct ferry_plan_terms terms = {.mode = "reconcile"};
+    hold(b, C, APP, 1, &gateway);
+    assert_int_equal(ferry_plan_make_on(b->live, &move, 1, &terms, &b->plan, &b->err), -FERRY_EREFUSED);
+    assert_null(b->plan);
+    assert_string_equal(b->err.rule, "two-sites");
+    assert_non_null(strstr(b->err.text, "recovery too, on c"));
+    terms.detaching = true;
+    terms.detach = C;
+    assert_int_equal(ferry_plan_make_on(b->live, &move, 1, &terms, &b->plan, &b->err), 0);
+}
+
 static void test_loop(void **state)
 {
     struct bench *b = *state;
@@ -456,6 +487,8 @@ int main(void)
         BENCH(test_gateway_beaten),
         BENCH(test_more_specific),
         BENCH(test_nested),
+        BENCH(test_nested_unread),
+        BENCH(test_reconcile_of_two_sites),
         BENCH(test_loop),
         BENCH(test_no_path),
         BENCH(test_no_gateway),
