@@ -109,6 +109,10 @@ MUTATIONS = [
     ("prove-open", "prover: a fence that cannot hold", [(PLAN + "prove.c", "    check_open(p);", "    (void)check_open;")], "tests/scenario/test_disaster.py::test_plan_that_nobody_attests_any_more"),
     ("prove-tunnel", "prover: a tunnel that takes it away from its own site",
      [(PLAN + "prove.c", "    check_local_network(p);", "    (void)check_local_network;")], "test-plan-tunnels"),
+    ("prove-test", "prover: a test failover that packets of others can meet",
+     [(PLAN + "prove_form.c", "    return prove_test(p);", "    return true;")], "tests/scenario/test_failover.py"),
+    ("test-as-move", "a plan of a test failover is not applied as a move",
+     [(PLAN + "plan_topology.c", '    if (!strcmp(plan->mode, "test"))', "    if (0)")], "tests/scenario/test_failover.py"),
     ("prove-end", "prover: what is left at the end", [(PLAN + "prove.c", "    check_end(p, c);", "    (void)check_end;")], "test-prove"),
     # Before anything is written.
     ("no-intent", "J2: the plan is durable before the first write",

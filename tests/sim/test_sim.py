@@ -63,3 +63,9 @@ def test_fifty_shapes():
 def test_words():
     assert simulate("--seed", "1", "--shape", "nosuch")[0] == 64
     assert simulate("--nosuch")[0] == 64
+
+
+def test_every_mutation_fits():
+    """What tests/sim/mutate takes away is still there; that it is noticed takes an hour (docs/reliability.md)."""
+    done = subprocess.run([os.path.join(os.path.dirname(os.path.abspath(__file__)), "mutate"), "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
