@@ -8,6 +8,8 @@
  * SPDX-License-Identifier: MIT */
 #include "watch/readiness.h"
 
+#include <ferry/test.h>
+
 #include "base/mem.h"
 #include <stdio.h>
 #include <string.h>
@@ -56,8 +58,12 @@ static void look_first(struct ferry_ready_move *move, const struct ferry_status 
     const struct ferry_topology *t = s->live->topology;
     char text[600];
     if (s->unfinished.records.n) {
-        snprintf(text, sizeof text, "transaction %s is %s", s->unfinished.records.v[0]->id,
-                 ferry_txn_state_name(s->unfinished.records.v[0]->state));
+        const struct ferry_txn_record *r = s->unfinished.records.v[0];
+        if (ferry_test_is(r) && r->state == FERRY_TXN_AWAITING_CONFIRM)
+            snprintf(text, sizeof text, "test failover %s runs: `ferry test-failover --cleanup` ends it",
+                     r->id);
+        else
+            snprintf(text, sizeof text, "transaction %s is %s", r->id, ferry_txn_state_name(r->state));
         refuse(move, "unfinished", text);
         return;
     }

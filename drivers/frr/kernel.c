@@ -3,6 +3,7 @@
 
 #include <json-c/json.h>
 #include <stdio.h>
+#include <string.h>
 
 static const char *text_of(struct json_object *o, const char *key)
 {
@@ -150,6 +151,8 @@ int ferry_frr_kernel_routes(struct ferry_frr *d, const char *what, uint8_t famil
     size_t n;
     struct context c = {.kernel = kernel, .family = family, .table = prefix ? table : FERRY_TABLE_MAIN};
     int result = ferry_frr_ip(d, family, question(what, prefix, table, line), &answer, &n, err);
+    if (result >= 0 && c.table != FERRY_TABLE_MAIN && strstr(answer, "FIB table does not exist"))
+        return 0; /* then it holds nothing */
     return result < 0 ? result : ferry_frr_json(answer, n, routes_document, &c, err);
 }
 

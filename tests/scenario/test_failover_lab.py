@@ -138,3 +138,22 @@ def test_what_is_somebody_elses_is_refused(lab, made, unmade, words):
     assert not differences(before, lab.states())
     ip("-n", recovery, *unmade)
 
+
+
+def test_beside_routers_of_other_kinds(tmp_path):
+    """Production is read on all of them, also where a router has no such table; the test itself is netlink's."""
+    with Lab("mixed", tmp_path, tag="tm") as lab:
+        recovery = lab.router("mix-recovery")
+        router = next(r for r in lab.document["routers"] if r["name"] == recovery)
+        router["driver"] = {"type": "netlink", "netns": recovery}
+        router["interfaces"].append({"name": "test0"})
+        lab.document["subnets"][0]["test"] = {
+            "table": 4201, "gateways": [{"router": recovery, "interface": "test0", "address": "192.168.1.1/24"}]}
+        lab.save()
+        assert lab.json("status")["differences"] is False
+        before = lab.states()
+        done = begin(lab, "--move", "app=recovery", "--yes")
+        assert done["production"] == {"compared": 3, "unchanged": True, "difference": None}
+        assert "test0" in ip("-n", recovery, "rule", "show")
+        lab.ferry("test-failover", "--cleanup", "--yes")
+        assert not differences(before, lab.states())
