@@ -1,4 +1,4 @@
-"""Real BIND beside simulated routers: a primary with TSIG, a secondary, and ferry, in a network namespace of the test's own."""
+"""Real BIND: a primary with TSIG and a secondary (Bind); beside simulated routers and ferry in a namespace of the test's own (Lab)."""
 import os
 import subprocess
 import sys
@@ -34,7 +34,80 @@ def networks(document):
          "secondaries": ["127.0.0.2"]}]
 
 
-class Lab(Cli):
+class Bind:
+    """BIND twice: a primary that takes updates with TSIG, and its secondary.  Whoever inherits has a `directory` for their
+    files, and says how a program gets into the namespace of an address (`server_argv`)."""
+    primary, secondary = "127.0.0.1", "127.0.0.2"
+    zones = ZONES
+
+    def start_servers(self):
+        self.named = {}
+        self.write("key", f'key "ferry" {{ algorithm hmac-sha256; secret "{SECRET}"; }};\n', 0o600)
+        for address in (self.primary, self.secondary):
+            self.configure(address)
+            self.start_named(address)
+
+    def file_at(self, name):
+        return os.path.join(self.directory, name)
+
+    def write(self, name, text, mode=0o644):
+        path = self.file_at(name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        os.chmod(path, mode)
+
+    def configure(self, address):
+        first = address == self.primary
+        text = (f'include "{self.file_at("key")}";\ncontrols {{}};\noptions {{ directory "{self.file_at(address)}"; pid-file none; '
+                f"session-keyfile none; listen-on-v6 {{ none; }}; listen-on {{ {address}; }}; recursion no; dnssec-validation no; "
+                f"notify explicit; notify-delay 0; empty-zones-enable no; "
+                f"{'notify-source' if first else 'transfer-source'} {address}; }};\n")
+        for zone, records in self.zones.items():
+            if first:
+                text += (f'zone "{zone}" {{ type primary; file "{zone}"; allow-update {{ key ferry; }}; '
+                         f"also-notify {{ {self.secondary}; }}; }};\n")
+                self.write(f"{address}/{zone}", "$TTL 300\n@ SOA ns.example.test. h.example.test. 1 3600 600 86400 60\n"
+                           f"@ NS ns.example.test.\n{records}" + (f"ns A {address}\n" if zone == "example.test" else ""))
+            else:
+                text += f'zone "{zone}" {{ type secondary; file "{zone}"; primaries {{ {self.primary}; }}; }};\n'
+                os.makedirs(self.file_at(address), exist_ok=True)
+        self.write(f"{address}.conf", text)
+
+    def start_named(self, address):
+        with open(self.file_at(f"{address}.log"), "ab") as log:
+            self.named[address] = subprocess.Popen(
+                self.server_argv(address, "named", "-4", "-n", "1", "-g", "-c", self.file_at(f"{address}.conf")), stdout=log, stderr=log)
+        until(lambda: all(self.dig(zone, "NS", at=address) for zone in self.zones))
+
+    def stop_named(self, address):
+        process = self.named.pop(address)
+        process.kill()
+        process.wait()
+
+    def stop_servers(self):
+        for address in list(self.named):
+            self.stop_named(address)
+
+    def answers_of(self, at, *question):
+        """What a server answers: a list of the words of each record.  Asked in its own namespace."""
+        out = subprocess.run(self.server_argv(at, "dig", "+norec", "+tcp", "+noall", "+answer", "+time=1", "+tries=1", f"@{at}",
+                                              *question), check=False, capture_output=True, text=True, timeout=60).stdout
+        return [line.split() for line in out.splitlines() if line and not line.startswith(";")]
+
+    def dig(self, name, kind="A", at=None):
+        """(TTL, sorted data), or None."""
+        rows = self.answers_of(at or self.primary, name, kind)
+        return (int(rows[0][1]), sorted(r[4] for r in rows)) if rows else None
+
+    def both(self, name, kind="A"):
+        """The same at both servers."""
+        first, second = self.dig(name, kind), self.dig(name, kind, at=self.secondary)
+        assert first == second, f"{name}: {first} at the primary, {second} at the secondary"
+        return first
+
+
+class Lab(Bind, Cli):
     def __init__(self, directory, change=None):
         super().__init__(directory, THREE_SITES)
         self.edit(networks)
@@ -42,47 +115,9 @@ class Lab(Cli):
         if change:
             self.edit(change)
         self.holder = subprocess.Popen(["unshare", "-n", "sleep", "3600"])
-        self.named = {}
         until(lambda: os.readlink(f"/proc/{self.holder.pid}/ns/net") != os.readlink("/proc/self/ns/net"))
         self.inside("sh", "-c", "ip link set lo up && ip addr add 127.0.0.2/8 dev lo")
-        self.write("key", f'key "ferry" {{ algorithm hmac-sha256; secret "{SECRET}"; }};\n', 0o600)
-        for address in ("127.0.0.1", "127.0.0.2"):
-            self.configure(address)
-            self.start_named(address)
-
-    def write(self, name, text, mode=0o644):
-        path = self.path(name)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "w", encoding="utf-8") as f:
-            f.write(text)
-        os.chmod(path, mode)
-
-    def configure(self, address):
-        first = address == "127.0.0.1"
-        text = (f'include "{self.path("key")}";\ncontrols {{}};\noptions {{ directory "{self.path(address)}"; pid-file none; '
-                f"session-keyfile none; listen-on-v6 {{ none; }}; listen-on {{ {address}; }}; recursion no; dnssec-validation no; "
-                f"notify explicit; notify-delay 0; notify-source 127.0.0.1; transfer-source 127.0.0.2; empty-zones-enable no; }};\n")
-        for zone, records in ZONES.items():
-            if first:
-                text += (f'zone "{zone}" {{ type primary; file "{zone}"; allow-update {{ key ferry; }}; '
-                         f"also-notify {{ 127.0.0.2; }}; }};\n")
-                self.write(f"{address}/{zone}", "$TTL 300\n@ SOA ns.example.test. h.example.test. 1 3600 600 86400 60\n"
-                           f"@ NS ns.example.test.\n{records}" + ("ns A 127.0.0.1\n" if zone == "example.test" else ""))
-            else:
-                text += f'zone "{zone}" {{ type secondary; file "{zone}"; primaries {{ 127.0.0.1; }}; }};\n'
-                os.makedirs(self.path(address), exist_ok=True)
-        self.write(f"{address}.conf", text)
-
-    def start_named(self, address):
-        with open(self.path(f"{address}.log"), "ab") as log:
-            self.named[address] = subprocess.Popen(self.enter("named", "-4", "-n", "1", "-g", "-c", self.path(f"{address}.conf")),
-                                                   stdout=log, stderr=log)
-        until(lambda: self.dig("web.example.test", at=address) and self.dig("10.1.168.192.in-addr.arpa", "PTR", at=address))
-
-    def stop_named(self, address):
-        process = self.named.pop(address)
-        process.kill()
-        process.wait()
+        self.start_servers()
 
     def enter(self, *argv):
         return ["nsenter", "-t", str(self.holder.pid), "-n", "--", *map(str, argv)]
@@ -90,18 +125,8 @@ class Lab(Cli):
     def inside(self, *argv, **kwargs):
         return subprocess.run(self.enter(*argv), check=True, capture_output=True, text=True, timeout=60, **kwargs).stdout
 
-    def dig(self, name, kind="A", at="127.0.0.1"):
-        """(TTL, sorted data), or None."""
-        out = subprocess.run(self.enter("dig", "+norec", "+tcp", "+noall", "+answer", "+time=1", "+tries=1", f"@{at}", name, kind),
-                             check=False, capture_output=True, text=True, timeout=60).stdout
-        rows = [line.split() for line in out.splitlines() if line and not line.startswith(";")]
-        return (int(rows[0][1]), sorted(r[4] for r in rows)) if rows else None
-
-    def both(self, name, kind="A"):
-        """The same at both servers."""
-        first, second = self.dig(name, kind), self.dig(name, kind, at="127.0.0.2")
-        assert first == second, f"{name}: {first} at the primary, {second} at the secondary"
-        return first
+    def server_argv(self, _address, *argv):
+        return self.enter(*argv)
 
     def everything(self):
         return {name: self.both(name, kind) for name, kind in
@@ -121,8 +146,7 @@ class Lab(Cli):
         return done
 
     def close(self):
-        for address in list(self.named):
-            self.stop_named(address)
+        self.stop_servers()
         self.holder.kill()
         self.holder.wait()
 

@@ -57,6 +57,16 @@ def differences(before, after):
     return "\n".join(lines)
 
 
+def unordered(states):
+    """Where several subnets share a LAN: in which order the kernel lists its addresses follows from who came last."""
+    for state in states.values():
+        links = json.loads(state[2])
+        for link in links:
+            link["addr_info"] = sorted(link.get("addr_info", []), key=json.dumps)
+        state[2] = json.dumps(links)
+    return states
+
+
 def until(what, test, seconds=10.0, pause=0.02):
     """Polls with a deadline; returns what `test` returned."""
     end = time.monotonic() + seconds

@@ -1,6 +1,5 @@
 """Kinds of move on real kernels, under 1,000 echo requests a second: a stretched subnet loses none of them, a mixed plan brings
 everything there and back (topologies/kinds.json)."""
-import json
 import os
 import sys
 
@@ -8,7 +7,7 @@ import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "netns"))
 import labtool  # noqa: E402
-from labtool import Lab, differences, namespaces  # noqa: E402
+from labtool import Lab, differences, namespaces, unordered  # noqa: E402
 
 pytestmark = pytest.mark.skipif(labtool.WHY_NOT is not None, reason=str(labtool.WHY_NOT))
 
@@ -22,16 +21,6 @@ def make_lab(tmp_path):
     with Lab("kinds", tmp_path, tag="k") as lab:
         yield lab
     assert namespaces() == before, "namespaces were left behind"
-
-
-def unordered(states):
-    """Several subnets share a LAN here: in which order the kernel lists its addresses follows from who came last."""
-    for state in states.values():
-        links = json.loads(state[2])
-        for link in links:
-            link["addr_info"] = sorted(link.get("addr_info", []), key=json.dumps)
-        state[2] = json.dumps(links)
-    return states
 
 
 def outage(document, address):
