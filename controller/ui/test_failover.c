@@ -128,13 +128,23 @@ static int take_back(struct ui *ui, const char *difference)
     if (r == 0)
         r = ferry_txn_revert(journal, &config, &options, NULL, &record, &ui->err);
     ui_progress_flush(progress);
-    return r < 0 ? r : ui_record_exit(record);
+    return r < 0 ? ferry_error_prefix(&ui->err, -FERRY_EUNKNOWN, "the test runs still")
+                 : ui_record_exit(record);
+}
+
+/* NULL: production is as it was. */
+static char *difference_now(struct ui *ui, struct ui_production *p, struct ferry_fleet *fleet)
+{
+    return ui_production_read(ui, p, fleet, &p->after) < 0
+               ? ferry_asprintf("it cannot be read any more: %s", ui->err.text)
+               : ui_production_difference(p);
 }
 
 /* What came of it: the document of the transaction, where there is one. */
-static int report(struct ui *ui, const struct ui_production *p, int status, struct json_object *doc)
+static int report(struct ui *ui, struct ui_production *p, struct ferry_fleet *fleet, int status,
+                  struct json_object *doc)
 {
-    FERRY_AUTOFREE char *difference = status == UI_AWAITING ? ui_production_difference(p) : NULL;
+    FERRY_AUTOFREE char *difference = status == UI_AWAITING ? difference_now(ui, p, fleet) : NULL;
     bool compared = status == UI_AWAITING;
     if (difference)
         status = take_back(ui, difference);
@@ -172,10 +182,8 @@ static int begin(struct ui *ui, const struct test_options *o)
                          .confirm_within_s = o->seconds ? o->seconds : DEFAULT_S, /* 1 */
                          .document = &doc};
     int status = ui_run_plan(ui, fleet, plan, &how);
-    if (status == UI_AWAITING && (r = ui_production_read(ui, &p, fleet, &p.after)) < 0)
-        return r;
     if (status >= 0)
-        status = report(ui, &p, status, doc);
+        status = report(ui, &p, fleet, status, doc);
     if (ui->json && doc && status >= 0)
         ui_print_json(json_object_get(doc));
     return status;

@@ -201,6 +201,25 @@ def test_it_runs_and_is_cleaned_up(cli):
     cli.move("recovery")
 
 
+class Meanwhile(str):
+    """An answer that takes its time: something else happens before it is given."""
+    do = None
+
+    def encode(self, *args):
+        self.do()
+        return super().encode(*args)
+
+
+def test_it_ends_at_once_where_production_is_not_as_it_was(cli):
+    cli.move("recovery")
+    cli.move("primary")
+    answer = Meanwhile("yes")
+    answer.do = lambda: cli.sim_edit("tf-primary", lambda d: d.update(gateways=[]))
+    status, shown = cli.terminal("test-failover", "--move", "app=recovery", answer=[answer])
+    assert status == 5 and "production is not as it was before the test" in shown and "untouched" not in shown, shown
+    assert not copies(cli) and cli.json("test-failover")["tests"][0]["state"] == "undone"
+
+
 def test_a_rollback_ends_it_too(cli):
     begin(cli)
     assert cli.json("rollback", "--yes")["state"] == "undone"
