@@ -329,6 +329,23 @@ static bool is_at(const struct ferry_live *live, size_t column, uint32_t site)
     return at;
 }
 
+/* Whether a subnet that is attached nowhere one can see may be on a router that does not answer: one of `site` or, where `other`, of
+ * any but that. */
+static bool may_be_at(const struct ferry_live *live, size_t column, uint32_t site, bool other)
+{
+    const struct ferry_topology *t = live->topology;
+    const struct ferry_subnet *subnet = &t->subnets[live->subnets[column]];
+    bool silent = false;
+    for (size_t r = 0; r < t->n_routers; r++)
+        if (ferry_live_attached(live, r, column))
+            return false;
+    for (size_t i = 0; i < subnet->n_gateways; i++) {
+        uint32_t r = subnet->gateways[i].router;
+        silent |= live->unreachable[r] && (t->routers[r].site == site) != other;
+    }
+    return silent;
+}
+
 /* --evacuate and --failback look at where subnets are. */
 static int found_moves(struct ui *ui, const struct ui_selection *s, const struct ferry_live *live,
                        struct ui_moves *moves)
@@ -350,10 +367,11 @@ static int found_moves(struct ui *ui, const struct ui_selection *s, const struct
             return ferry_refuse(&ui->err, "two-sites",
                                 "%s is attached at two sites; see `ferry status`, and `ferry reconcile`",
                                 subnet->name);
-        if (s->evacuate && is_at(live, i, from))
-            ui_moves_add(moves, (struct ferry_move){live->subnets[i], to});
-        if (s->failback && at != subnet->home && at != FERRY_NONE)
-            ui_moves_add(moves, (struct ferry_move){live->subnets[i], subnet->home});
+        /* What may be there is taken for being there: if it cannot be moved so, the planner says why. */
+        bool leaves = (s->evacuate ? is_at(live, i, from) : at != subnet->home && at != FERRY_NONE) ||
+                      may_be_at(live, i, s->evacuate ? from : subnet->home, s->failback);
+        if (leaves)
+            ui_moves_add(moves, (struct ferry_move){live->subnets[i], s->evacuate ? to : subnet->home});
     }
     return 0;
 }

@@ -95,6 +95,17 @@ def test_two_sites_that_no_transaction_speaks_of(tmp_path):
     assert cli.error("reconcile", "--yes", rc=4)["rule"] == "two-sites"
 
 
+@pytest.mark.parametrize("more", [[], ["--unreachable", "edge-primary"]])
+def test_a_lost_site_is_evacuated(cli, more):
+    """Where its subnets are nobody can say: they are taken for being there, and never for being in their place."""
+    cli.lose("edge-primary")
+    assert cli.error("apply", "--evacuate", "primary", "--to", "recovery", "--yes", rc=4)["rule"] == "unreachable"
+    done = cli.json("apply", "--mode", "disaster", "--evacuate", "primary", "--to", "recovery", *more, "--yes")
+    assert done["state"] == "committed"
+    assert sorted(cli.debts()) == [("edge-primary", "app"), ("edge-primary", "db")]
+    assert cli.app()["active"] == "recovery"
+
+
 def test_needs_something_lost(cli):
     error = cli.error("plan", "--mode", "disaster", "--move", "app=recovery", rc=4)
     assert error["rule"] == "lost-site"
