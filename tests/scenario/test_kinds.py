@@ -387,6 +387,24 @@ def test_addresses_of_a_handmade_plan_are_those_of_the_topology(cli, change, wor
     assert not os.path.exists(cli.state_dir)
 
 
+@pytest.mark.parametrize("change, words", [
+    ({"router": "ns1", "group": "g1", "kind": "route", "metric": 20, "before": None, "after": {"type": "blackhole"}},
+     "changes app on ns1, which is a name server"),
+    ({"router": "kind-third", "group": "d1", "kind": "dns", "record": "A", "before": None,
+      "after": {"type": "dns", "record": "A", "ttl": 300, "data": ["172.16.1.10"]}}, "which has not its zone"),
+])
+def test_routes_are_of_routers_and_records_of_name_servers(cli, change, words):
+    cli.edit(lambda d: (machine(d, "db-1").update(dns="db.example.test"), d.update({"name-servers": [
+        {"name": "ns1", "site": "third", "address": "192.0.2.53", "key-file": "/nowhere", "zones": ["example.test"]}]})))
+    plan = cli.json("plan", *RETAINED, *CHANGED, "--offline")
+    plan.pop("id")
+    plan["stages"][0]["changes"].append(change)
+    with open(cli.path("plan"), "w", encoding="utf-8") as f:
+        json.dump(plan, f)
+    error = cli.error("apply", cli.path("plan"), "--yes", rc=4)
+    assert error["rule"] == "topology" and words in error["message"]
+
+
 def test_a_dry_run_refuses_what_the_journal_would(cli):
     cli.run("plan", *CHANGED, "--out", cli.path("plan"))
     cli.run("apply", cli.path("plan"), "--dry-run")
