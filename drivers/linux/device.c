@@ -87,6 +87,7 @@ static int look_at(struct ferry_linux *d, const char *name, struct link_facts *r
 struct count {
     struct ferry_linux *d;
     unsigned ifindex;
+    const struct ferry_addr *only; /* this one; NULL: all but link-local ones */
     size_t n;
 };
 
@@ -94,18 +95,23 @@ static void hear_address(void *ctx, struct nlmsghdr *h)
 {
     struct count *c = ctx;
     struct ferry_linux_address a;
-    if (ferry_linux_address_parse(c->d, h, &a) && a.ifindex == c->ifindex)
+    if (!ferry_linux_address_parse(c->d, h, &a) || a.ifindex != c->ifindex)
+        return;
+    if (c->only)
+        c->n += ferry_addr_equal(&a.local, c->only);
+    else
         c->n += a.family == AF_INET || a.local.bytes[0] != 0xfe || (a.local.bytes[1] & 0xc0) != 0x80;
 }
 
-/* D2. */
-static int addresses_left(struct ferry_linux *d, const char *name, size_t *ret, struct ferry_err *err)
+/* D2; `only` as in struct count. */
+static int addresses_left(struct ferry_linux *d, const char *name, const struct ferry_addr *only, size_t *ret,
+                          struct ferry_err *err)
 {
     struct {
         struct nlmsghdr h;
         struct ifaddrmsg ifa;
     } request = {.h = {.nlmsg_len = NLMSG_LENGTH(sizeof request.ifa), .nlmsg_type = RTM_GETADDR}};
-    struct count c = {.d = d, .ifindex = ferry_linux_ifindex(d, name)};
+    struct count c = {.d = d, .ifindex = ferry_linux_ifindex(d, name), .only = only};
     struct ferry_linux_dump dump = {.request = &request.h, .each = hear_address, .ctx = &c};
     int result = 1;
     for (int i = 0; i < 10 && result == 1; i++) {
@@ -225,7 +231,7 @@ int ferry_linux_device_possible(struct ferry_linux *d, const char *name, const s
             return EBUSY;
         }
         size_t addresses = 0;
-        result = device->kind == FERRY_DEVICE_BRIDGE ? addresses_left(d, below, &addresses, err) : 0;
+        result = device->kind == FERRY_DEVICE_BRIDGE ? addresses_left(d, below, NULL, &addresses, err) : 0;
         if (result < 0)
             return result;
         if (addresses) { /* packets that come to a port go to the bridge: they would be cut off */
@@ -362,7 +368,7 @@ static int take_interface_away(struct ferry_linux *d, const struct ferry_op *op,
     int result = look_at(d, op->interface, &facts, err);
     if (result || facts.group != FERRY_DEVICE_GROUP) /* D1 */
         return result;
-    result = addresses_left(d, op->interface, &left, err);
+    result = addresses_left(d, op->interface, NULL, &left, err);
     return result || left ? result : delete (d, op->interface, err);
 }
 
@@ -374,6 +380,15 @@ static int take_away(struct ferry_linux *d, const struct ferry_op *op, struct fe
     return result || !op->gateway->isolated ? result : isolation(d, op, false, err); /* D4 */
 }
 
+/* Whether an isolated gateway found something else there, and was not there already: its rules must not stay without it. */
+static bool strayed(struct ferry_linux *d, const struct ferry_op *op)
+{
+    struct ferry_err ignored;
+    size_t there = 0;
+    return op->gateway->isolated && !op->before && op->after && op->outcome == FERRY_STALE &&
+           addresses_left(d, op->interface, &op->gateway->address.addr, &there, &ignored) == 0 && !there;
+}
+
 void ferry_linux_devices_unmake(struct ferry_linux *d, const struct ferry_op *ops, size_t n)
 {
     bool asked = false;
@@ -382,7 +397,7 @@ void ferry_linux_devices_unmake(struct ferry_linux *d, const struct ferry_op *op
         struct ferry_err err;
         bool detached = op->before && !op->after && op->outcome == FERRY_DONE;
         bool failed = !op->before && op->after && op->outcome == FERRY_REFUSED;
-        if (!brings(op) || (!detached && !failed))
+        if (!brings(op) || (!detached && !failed && !strayed(d, op)))
             continue;
         int result = d->means && !asked ? d->means->refresh(d, &err) : 0;
         asked = true;

@@ -48,6 +48,7 @@ static void checked(const struct kernel *k, struct ferry_op *op, enum ferry_outc
 /* Production has the same prefix, and its way leads through this router. */
 static void serve_elsewhere(const struct kernel *k)
 {
+    kernel_exec(k, "sysctl -qw net.ipv4.ip_forward=1");
     kernel_ip(k, "route add " PREFIX " via 10.255.1.2 dev up0");
 }
 

@@ -139,7 +139,6 @@ def test_what_is_somebody_elses_is_refused(lab, made, unmade, words):
     ip("-n", recovery, *unmade)
 
 
-
 def test_beside_routers_of_other_kinds(tmp_path):
     """Production is read on all of them, also where a router has no such table; the test itself is netlink's."""
     with Lab("mixed", tmp_path, tag="tm") as lab:
@@ -150,7 +149,12 @@ def test_beside_routers_of_other_kinds(tmp_path):
         lab.document["subnets"][0]["test"] = {
             "table": 4201, "gateways": [{"router": recovery, "interface": "test0", "address": "192.168.1.1/24"}]}
         lab.save()
-        assert lab.json("status")["differences"] is False
+        ip("-n", recovery, "link", "add", "test0", "type", "veth", "peer", "name", "test0-peer")
+        for name in ("test0", "test0-peer"):
+            ip("-n", recovery, "link", "set", name, "up")
+        until("the carrier", lambda: "LOWER_UP" in ip("-n", recovery, "link", "show", "test0"))
+        until("FRR to have settled", lambda: not lab.json("status")["differences"], seconds=60)
+        until("addresses to be usable", lambda: "tentative" not in ip("-n", recovery, "address", "show"))
         before = lab.states()
         done = begin(lab, "--move", "app=recovery", "--yes")
         assert done["production"] == {"compared": 3, "unchanged": True, "difference": None}
