@@ -371,7 +371,7 @@ int ferry_frr_apply(struct ferry_driver *driver, struct ferry_op *ops, size_t n,
                 ferry_op_why(&ops[i], "%s", err->text);
     if (result < 0)
         return ferry_error_prefix(err, result, "%s", a.d->router);
-    if (!a.d->base.last && ferry_frr_warm(a.d, 1, &ignored) < 0)
+    if (!a.d->base.last && ferry_frr_warm(a.d, a.d->base.more ? 1 : FERRY_FRR_FILES, &ignored) < 0)
         ferry_log(a.d->env, FERRY_LOG_DEBUG, "%s: no vtysh waits: %s", a.d->router, ignored.text);
     return 0;
 }

@@ -6,7 +6,7 @@
  *  S2. An answer is what stands between two lines with a nonce that only this question has.  What does not begin and
  *      end so is no answer: the process is killed, and a new one is asked once.
  *  S3. Lines are sent to a writer once.  Whether it took them or not, they are never sent again here.
- *  S4. Writers are started ahead, enough for an outage and the stages around it, and again only where none is left and the plan
+ *  S4. Writers are started ahead, enough for an outage and the stages around it, and again only where fewer are left than a stage needs and the plan
  *      has more for this router (each costs it 75 ms of processor time): one that is started between detach and attach is not there in
  *      time, and takes the processor from those that work.
  *  S5. A question may be asked ahead, so that several travel together.  Its answer counts only within the slot that asked
