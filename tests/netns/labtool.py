@@ -25,6 +25,9 @@ def find_ferry():
     return built[-1] if built else None
 
 
+# Told to end, as `timeout` does, a test or a benchmark leaves its `with` blocks like one that is interrupted: labs go down.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+
 FERRY = find_ferry()
 WHY_NOT = ("needs root for network namespaces" if os.geteuid() != 0 else
            None if FERRY and os.path.exists(FERRY) else "the program ferry is not built")
@@ -40,9 +43,9 @@ def ip(*argv, check=True):
     return done.stdout
 
 
-def namespaces():
-    """Those of this process's labs: others may come and go beside it."""
-    return sorted(line.split()[0] for line in ip("netns", "list").splitlines() if f"{os.getpid()}-" in line)
+def namespaces(pid=None):
+    """Those of one process's labs, else of this one's: others may come and go beside it."""
+    return sorted(line.split()[0] for line in ip("netns", "list").splitlines() if f"{pid or os.getpid()}-" in line)
 
 
 def differences(before, after):
@@ -133,7 +136,11 @@ class Lab:
         return self.ferry("lab", "down", self.file)
 
     def __enter__(self):
-        self.up()
+        try:
+            self.up()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_):

@@ -4,6 +4,7 @@ import os
 import signal
 import stat
 import subprocess
+import sys
 
 import labtool
 import pytest
@@ -211,6 +212,19 @@ def test_every_failure_is_undone(tmp_path, clean):
         assert lab.json("lab", "status", lab.file)["baseline"]
     finally:
         lab.down()
+
+
+def test_whoever_holds_a_lab_takes_it_down_when_told_to_end(tmp_path):
+    """As `timeout` tells a benchmark."""
+    script = f"import labtool, time\nwith labtool.Lab('three-site', {str(tmp_path)!r}):\n    print('up', flush=True)\n    time.sleep(60)\n"
+    with subprocess.Popen([sys.executable, "-c", script], cwd=os.path.dirname(labtool.__file__), env=dict(os.environ, FERRY=FERRY),
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as holder:
+        up = holder.stdout.readline()
+        made = namespaces(holder.pid)
+        holder.terminate()
+        assert holder.wait(30) != 0
+    assert up == "up\n" and made
+    assert not namespaces(holder.pid), "namespaces were left behind"
 
 
 def test_killed_anywhere_is_cleaned_up(tmp_path, clean):
