@@ -20,9 +20,8 @@ for word in "$@"; do [ "$word" != -f ] || file=yes; done
 [ -n "${file-}" ] || exec $here/vtysh "$@"
 lines=$(mktemp $here/lines.XXXXXX)
 cat >"$lines"
-[ -s "$lines" ] || exit 0
-n=$(($(cat $here/writes) + 1))
-echo $n >$here/writes
+grep -qvx -e 'interface .*' -e exit "$lines" || exit 0 # a waiting one that was given nothing
+n=$(flock $here/count sh -c 'n=$(($(cat $0) + 1)) && echo $n >$0 && echo $n' $here/writes)
 real() { $here/vtysh -f "$lines"; }
 break_before() { :; }
 break_after() { :; }
@@ -182,6 +181,8 @@ def trial(lab, fault, router, at, verb=("apply", "--move", "app=recovery", "--ye
         out, err = process.communicate(timeout=180)
     done = subprocess.CompletedProcess(verb, process.returncode, out, err)
     seconds, broke = time.monotonic() - started, int(lab.read(router, "writes")) >= at
+    if not broke:
+        print(f"{fault} at {router}, file {at}, was never reached: {told(done)}", flush=True)
     attached = lab.attached()
     primary, recovery, _ = lab.routers
     assert attached in ([primary], [recovery], []), f"attached at {attached}: {told(done)}"
