@@ -4,8 +4,9 @@
  * address, a space and an interface.  Three changes in
  * turns, each way: add PREFIX by GATEWAY, swap it to OTHER, remove it.  The clock of `vtysh -f` ends when its process
  * has ended and the kernel has said that the route is as wanted; the clock of apply() when it returns, which is after
- * its own read-back, and the kernel must have said so before: an apply that returns earlier is a failure here.  Before each
- * change both ways rest: meanwhile the driver starts the vtysh that will wait for lines, as it does while a plan is checked.
+ * its own read-back, and the kernel must have said so before: an apply that returns earlier is a failure here.  Both ways
+ * rest before their clock begins: check() has started the vtysh that waits for lines, which is what it does while a plan is
+ * checked, and its start is not in the clock.
  * Prints one line of JSON, medians and worst in milliseconds.
  *
  * SPDX-License-Identifier: MIT */
@@ -56,7 +57,7 @@ __attribute__((noreturn)) static void fail(const char *what)
     exit(1);
 }
 
-/* Between two changes: neither way pays for what the one before left to FRR and to itself. */
+/* Before a change: neither way pays for what came before it. */
 static void rest(void)
 {
     usleep(REST_MS * 1000);
@@ -174,6 +175,7 @@ static double by_driver(const struct bench *b, enum change change, double *ret_g
                           .after = change == REMOVE ? NULL : &b->entry[change == ADD ? 0 : 1]};
     if (ferry_driver_frr.check(driver, &op, 1, &err) < 0 || op.outcome != FERRY_DONE)
         fail(op.why ? op.why : err.text);
+    rest();
     double start = now_ms();
     int r = ferry_driver_frr.apply(driver, &op, 1, &err);
     double ended = now_ms();
@@ -245,10 +247,8 @@ int main(int argc, char **argv)
             floor_times.done[c][round] = by_vtysh(&b, c, &floor_times.gone[c][round]);
         }
     for (int round = 0; round < rounds; round++)
-        for (enum change c = ADD; c < CHANGES; c++) {
-            rest();
+        for (enum change c = ADD; c < CHANGES; c++)
             driver_times.done[c][round] = by_driver(&b, c, &driver_times.gone[c][round]);
-        }
     ferry_driver_frr.close(driver);
     unlink(b.file);
     printf("{\"open\": %.1f, ", opened);

@@ -128,9 +128,9 @@ unsigned world_step(void)
     if (getenv("FERRY_TEST_FULL"))
         return 1;
 #ifdef FERRY_SANITIZED
-    return 5;
+    return 7;
 #else
-    return lab_owner ? 5 : 1;
+    return lab_owner ? 7 : 1;
 #endif
 }
 

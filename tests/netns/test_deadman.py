@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(labtool.WHY_NOT is not None, reason=str(labtool.
 
 SCRIPT = os.path.join(os.path.dirname(FERRY or ""), "..", "..", "drivers", "ferry-router")
 RECORDS = "/var/lib/ferry/deadman"
-RACES = 200 if os.environ.get("FERRY_TEST_FULL") else 80
+RACES = 200 if os.environ.get("FERRY_TEST_FULL") else 40
 
 
 # ---- The script alone, in a namespace of its own. ----

@@ -93,7 +93,8 @@ class Daemon:
     def start(self):
         seen = len(self.messages)
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(self.argv, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            env = dict(self.env, ASAN_OPTIONS="detect_leaks=1")  # it runs for months
+            self.process = subprocess.Popen(self.argv, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         until("READY=1", lambda: self.said("READY=1", seen) or self.process.poll() is not None)
         assert self.process.poll() is None, self.log()
         return self

@@ -20,7 +20,7 @@ from plan_checker import Topology, Unsafe, check, check_both
 if not os.environ.get("PLAN_TOOL"):
     pytest.skip("PLAN_TOOL does not say where plan-tool is", allow_module_level=True)
 TOOL = nets.Tool()
-QUICK = settings(max_examples=int(os.environ.get("FERRY_EXAMPLES", "150")), deadline=None, derandomize=True,
+QUICK = settings(max_examples=int(os.environ.get("FERRY_EXAMPLES", "60")), deadline=None, derandomize=True,
                  suppress_health_check=list(HealthCheck))
 
 
@@ -154,7 +154,7 @@ def live_state(draw, topology, plan):
 RULES = {"loop", "gateway-beaten", "no-metric"}
 
 
-@settings(QUICK, max_examples=int(os.environ.get("FERRY_EXAMPLES", "300")))
+@settings(QUICK, max_examples=int(os.environ.get("FERRY_EXAMPLES", "120")))
 @given(networks(), st.sampled_from([4, 6]), st.data())
 def test_random_live_states(network, family, data):
     n, edges, old, new, ecmp = network
