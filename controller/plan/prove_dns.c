@@ -1,8 +1,8 @@
 /* The prover and names: what a plan changes of name servers' records.  See prove_parts.h.
  *
- * Records forward nothing, so that no order of them can loop or lose a packet.  What is checked is what the engine relies on:
- * they are of names, and on name servers, alone; every change finds what the ones before it have left; and no stage changes
- * a record set twice, for within a stage there is no order.
+ * Records forward nothing, so that no order of them can loop or lose a packet.  What is checked is what the
+ * engine relies on: they are of names, and on name servers, alone; every change finds what the ones before it
+ * have left; and no stage changes a record set twice, for within a stage there is no order.
  *
  * SPDX-License-Identifier: MIT */
 #include "plan/prove_parts.h"

@@ -1,8 +1,9 @@
 /* The prover and routers that are not under control.  See prove_parts.h; docs/prover.md has the argument.
  *
- * A lost router holds nothing that the document could know, and may do anything.  So nothing is written to it, and where
- * it may be attached at another site than the one that a plan attaches, no live router may lead there once that can
- * have happened: by any entry that can be on top in some state, by what covers the prefix, or by a next hop that nobody knows.
+ * A lost router holds nothing that the document could know, and may do anything.  So nothing is written to
+ * it, and where it may be attached at another site than the one that a plan attaches, no live router may lead
+ * there once that can have happened: by any entry that can be on top in some state, by what covers the
+ * prefix, or by a next hop that nobody knows.
  *
  * SPDX-License-Identifier: MIT */
 #include "plan/prove_parts.h"

@@ -1,8 +1,12 @@
-/* The prover's parts, for the prover alone: prove.c (what is checked, in which order), prove_form.c (the
- * document against itself), prove_rows.c (what each router holds), prove_protocol.c (when BGP and OSPF may be
- * followed), prove_lost.c (routers that are not under control), prove_tunnel.c (policy-based VPNs), prove_dns.c (records of
- * names), prove_test.c (test failovers), prove_graph.c (all states of a stage as one graph), prove_walk.c (the same states one by one), prove_text.c (certificate and counterexample in
- * words).
+/* The prover's parts, for the prover alone:
+ *  - prove.c: the order in which all is checked, and the result;
+ *  - prove_form.c, prove_dns.c, prove_test.c: the document against itself, records of names, test failovers;
+ *  - prove_classes.c, prove_rows.c: which subnets see the same network, and what each router holds;
+ *  - prove_course.c: what the whole plan says about one class, and with it what must hold when;
+ *  - prove_stage.c: what is asked of a stage; prove_protocol.c (BGP and OSPF), prove_lost.c (routers that are
+ *    not under control) and prove_tunnel.c (policy-based VPNs) have the finer points;
+ *  - prove_graph.c, prove_walk.c: all states of a stage as one graph, and the same states one by one;
+ *  - prove_bad.c, prove_text.c: counterexamples, and everything in words.
  *
  * Nothing here may include a header of the planner: the two must not share a mistake.  docs/prover.md has the
  * theory.
@@ -71,12 +75,13 @@ struct prover {
     struct prove_row *rows; /* [router] */
     const bool *must;       /* [router]: has to be delivered throughout this stage; NULL: none has to */
     const bool *may_fall;   /* [router]: may hold nothing in this stage */
-    /* Of the class's group: the first and last stage that change what protocols know of it (first > last: none), and
-     * from which metric on a router's route could be beaten by a protocol's, or is one: FERRY_NONE: never. */
+    /* Of the class's group: the first and last stage that change what protocols know of it (first > last:
+     * none), and from which metric on a router's route could be beaten by a protocol's, or is one:
+     * FERRY_NONE: never. */
     uint32_t first_moving, last_moving;
     uint32_t *exposed_from; /* [router] */
-    /* Of the class's group: the stages in which no live router may lead to a lost one (first > last: none); whether it
-     * attaches or announces anything. */
+    /* Of the class's group: the stages in which no live router may lead to a lost one (first > last: none);
+     * whether it attaches or announces anything. */
     uint32_t fence_first, fence_last;
     bool attaches;
 
@@ -89,25 +94,48 @@ struct prover {
     size_t text_len, text_room;
 };
 
+static inline const char *prove_name(const struct prover *p, uint32_t router)
+{
+    return p->plan->routers[router].name;
+}
+
+/* Whether the class's group is at two sites on purpose. */
+static inline bool prove_stretched(const struct prover *p)
+{
+    return p->plan->groups[p->class->group].stretched;
+}
+
 /* ---- prove_form.c: the document against itself ---- */
 
 /* Sets p->refs and p->first and checks keys, prefixes, phases and every `before`.  False where something is
  * wrong (then p->bad says what). */
 bool prove_form(struct prover *p);
+/* Says that a change is at fault; false. */
+bool prove_wrong_change(struct prover *p, enum ferry_violation violation, uint32_t stage, uint32_t change,
+                        const char *what);
+/* The site of a gateway of the group.  A document that does not say counts gateways that are attached at
+ * first to `from`, all others to `to`.  Never NULL. */
+const char *prove_site(const struct ferry_plan *plan, uint32_t group, uint32_t router);
 
 /* ---- prove_test.c: test failovers ---- */
 
 /* Rule test-isolated; true where it is kept. */
 bool prove_test(struct prover *p);
-/* Says that a change is at fault; false. */
-bool prove_wrong_change(struct prover *p, enum ferry_violation violation, uint32_t stage, uint32_t change,
-                        const char *what);
+
+/* ---- prove_classes.c ---- */
+
+/* A prefix and the subnet whose it is. */
+struct prove_owned {
+    struct ferry_prefix prefix;
+    uint32_t group;
+    size_t subnet;
+};
+
+/* All prefixes of the plan, a covering one before those that it covers; the caller frees them. */
+struct prove_owned *prove_owned_sorted(const struct ferry_plan *plan, size_t *ret_n);
 /* Splits the groups into p->classes. */
 void prove_classes(struct prover *p);
 void prove_classes_free(struct prover *p);
-/* The site of a gateway of the group.  A document that does not say counts gateways that are attached at
- * first to `from`, all others to `to`.  Never NULL. */
-const char *prove_site(const struct ferry_plan *plan, uint32_t group, uint32_t router);
 
 /* ---- prove_dns.c ---- */
 
@@ -142,18 +170,19 @@ const struct prove_slot *prove_slot_of(const struct prover *p, uint32_t router, 
 
 /* Fills in first_moving, last_moving and exposed_from for p->class. */
 void prove_protocol_load(struct prover *p);
-/* Whether a router that forwards by this entry of its own follows a protocol, or could from now on, in a stage in which
- * what protocols know changes. */
+/* Whether a router that forwards by this entry of its own follows a protocol, or could from now on, in a
+ * stage in which what protocols know changes. */
 bool prove_exposed(const struct prover *p, uint32_t router, const struct ferry_entry *e);
 /* What is wrong with the announcements of a change, or with a protocol's route in it; NULL: nothing. */
 const char *prove_protocol_fault(const struct ferry_plan *plan, const struct ferry_change *c);
 
 /* ---- prove_tunnel.c ---- */
 
-/* Whether a slot is, or becomes, a selector that sends the prefix into a tunnel: a local network of that gateway. */
+/* Whether a slot is, or becomes, a selector that sends the prefix into a tunnel: a local network of that
+ * gateway. */
 bool prove_slot_remote(const struct prove_slot *slot);
-/* The pair that comes together after the fewest changes: a selector of that kind, and an attachment at the same site;
- * returns how many changes that takes, PROVE_NONE: never. */
+/* The pair that comes together after the fewest changes: a selector of that kind, and an attachment at the
+ * same site; returns how many changes that takes, PROVE_NONE: never. */
 uint32_t prove_local_network(const struct prover *p, const struct prove_slot **ret_selector,
                              uint32_t *ret_router, const struct prove_slot **ret_gateway,
                              uint32_t *ret_attached);
@@ -164,8 +193,8 @@ const char *prove_tunnel_fault(const struct ferry_change *c);
 
 /* Fills in fence_first, fence_last and attaches for p->class. */
 void prove_lost_load(struct prover *p);
-/* Whether a live router that forwards by this entry leads to a lost one, or nobody knows where, in a stage in which none
- * may. */
+/* Whether a live router that forwards by this entry leads to a lost one, or nobody knows where, in a stage in
+ * which none may. */
 bool prove_leads_astray(const struct prover *p, uint32_t router, const struct ferry_entry *e);
 /* Reconciling: whether what this router has attached does not belong there. */
 bool prove_stale(const struct prover *p, uint32_t router);
@@ -173,7 +202,8 @@ bool prove_stale(const struct prover *p, uint32_t router);
 bool prove_lost_serves(const struct prover *p);
 /* What is wrong with a change, as to lost routers; NULL: nothing. */
 const char *prove_lost_fault(const struct ferry_plan *plan, const struct ferry_change *c);
-/* Whether a lost router that may be attached has a neighbour of another site that is not under control, and nobody vouches. */
+/* Whether a lost router that may be attached has a neighbour of another site that is not under control, and
+ * nobody vouches. */
 bool prove_lost_open(const struct prover *p, uint32_t *ret_rival, uint32_t *ret_neighbour);
 
 /* ---- prove_graph.c ---- */
@@ -228,6 +258,51 @@ struct prove_verdict {
 /* Walks packets from every router in every state of the stage; the worst-first verdict with the fewest
  * events. */
 struct prove_verdict prove_walk(struct prover *p);
+
+/* ---- prove_stage.c ---- */
+
+/* Builds the graph of the stage that is in the rows, and offers whatever it says is wrong. */
+void prove_stage(struct prover *p, struct prove_graph *g);
+/* Before any stage: whether a fence can hold at all. */
+void prove_open(struct prover *p);
+
+/* ---- prove_course.c ---- */
+
+/* What the states between the stages say. */
+struct prove_course {
+    bool *at_first, *at_end;   /* [router]: packets from there are delivered, all of them */
+    bool *prepared, *attached; /* the same after the last prepare stage, before the first settle stage */
+    bool *dropped_at_end;      /* [router]: some packets end in a drop of Ferry's own at the end */
+    uint32_t *first_held, *last_held; /* [router]: boundaries; PROVE_NONE: never; 0 is the initial state */
+    bool *must_prepare, *must_settle, *may_fall;
+    bool *must_always; /* of a stretched subnet, in every stage */
+    bool announced_at_first;
+};
+
+struct prove_course prove_course_new(size_t n_routers);
+void prove_course_free(struct prove_course *c);
+/* Goes through all stages of p->class; leaves the rows as they are at the end. */
+void prove_rehearse(struct prover *p, struct prove_graph *g, struct prove_course *c);
+/* Takes a stage in hand: p->stage, p->must and p->may_fall. */
+void prove_ask(struct prover *p, const struct prove_course *c, uint32_t stage);
+/* What is left: attached and announced at the right site alone, and nobody cut off. */
+void prove_end(struct prover *p, const struct prove_course *c);
+
+/* ---- prove_bad.c ---- */
+
+/* Of the class and stage in hand, without routers, events and text. */
+struct ferry_counterexample prove_bad_new(const struct prover *p, enum ferry_violation violation);
+void prove_bad_clear(struct ferry_counterexample *bad);
+/* Appends to its text, which is cut where it is full. */
+void prove_bad_say(struct ferry_counterexample *c, const char *fmt, ...) FERRY_PRINTF(2, 3);
+void prove_bad_router(struct ferry_counterexample *c, uint32_t router);
+/* A change of the stage in hand. */
+void prove_bad_event(const struct prover *p, struct ferry_counterexample *c, uint32_t change);
+/* The events after which slot `top` (or, past the last one, nothing) of the router can be on top. */
+void prove_bad_events(const struct prover *p, struct ferry_counterexample *c, uint32_t router, uint32_t top,
+                      bool fired);
+/* Keeps the better one in p->bad; takes `c` over. */
+void prove_bad_offer(struct prover *p, struct ferry_counterexample *c);
 
 /* ---- prove_text.c ---- */
 

@@ -1,12 +1,15 @@
-/* Test failovers: a copy of a subnet is attached where nothing else can meet it (rule test-isolated).  See prove_parts.h.
+/* Test failovers: a copy of a subnet is attached where nothing else can meet it (rule test-isolated).  See
+ * prove_parts.h.
  *
- * A driver lets packets into an isolated gateway's table by that gateway's interface, and from its own address, alone, and drops
- * what finds no route there (ferry/device.h).  So production can meet a change of the plan only if one of these fails, each of
- * which is asked here of every change:
- *  1. It is in a table that the kernel does not look at by itself, and that no other group of the plan uses on that router.
+ * A driver lets packets into an isolated gateway's table by that gateway's interface, and from its own
+ * address, alone, and drops what finds no route there (ferry/device.h).  So production can meet a change of
+ * the plan only if one of these fails, each of which is asked here of every change:
+ *  1. It is in a table that the kernel does not look at by itself, and that no other group of the plan uses
+ *     on that router.
  *  2. It attaches an isolated gateway, on an interface that the plan uses for nothing else; or it drops.
  *  3. Before the test no router holds anything there.
- * What the plan cannot know, that nobody else uses table and interface, the topology's loader and the driver's precheck ask.
+ * What the plan cannot know, that nobody else uses table and interface, the topology's loader and the
+ * driver's precheck ask.
  *
  * SPDX-License-Identifier: MIT */
 #include "plan/prove_parts.h"
@@ -69,7 +72,8 @@ static bool tables_apart(struct prover *p, uint32_t stage, uint32_t change)
     return true;
 }
 
-/* Whether one of the plan's gateways is isolated: then all of it is held to the rule, whatever it calls itself. */
+/* Whether one of the plan's gateways is isolated: then all of it is held to the rule, whatever it calls
+ * itself. */
 static bool isolates(const struct ferry_plan *plan)
 {
     for (size_t g = 0; g < plan->n_groups; g++)

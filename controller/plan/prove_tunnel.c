@@ -1,8 +1,8 @@
-/* Policy-based VPNs: a tunnel of a site must not take a prefix away while it is attached there (rule local-network).
- * See prove_parts.h.
+/* Policy-based VPNs: a tunnel of a site must not take a prefix away while it is attached there (rule
+ * local-network).  See prove_parts.h.
  *
- * Like two sites, this is a matter of two slots: whichever order the changes of a stage take effect in, both can be there
- * at once exactly if each can.
+ * Like two sites, this is a matter of two slots: whichever order the changes of a stage take effect in, both
+ * can be there at once exactly if each can.
  *
  * SPDX-License-Identifier: MIT */
 #include "plan/prove_parts.h"

@@ -154,8 +154,8 @@ static const struct prove_slot *sent_away(const struct walk *w, uint64_t mask, u
     return NULL;
 }
 
-/* A tunnel at a site takes the prefix to another one while it is attached at the first.  Reconciling: what was so before
- * is another plan's business. */
+/* A tunnel at a site takes the prefix to another one while it is attached at the first.  Reconciling: what
+ * was so before is another plan's business. */
 static bool local_network(const struct walk *w, uint64_t mask)
 {
     for (uint32_t a = 0; a < w->n; a++) {
