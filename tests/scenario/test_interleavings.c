@@ -13,7 +13,7 @@
  * all orders. Neither the prover nor the planner's graphs are used for judging.
  *
  * SPDX-License-Identifier: MIT */
-#include "../unit/small_net.h"
+#include "small_net.h"
 
 #include "base/mem.h"
 
@@ -359,7 +359,7 @@ static void test_where_routers_speak(void **state)
  * twice. */
 static struct ferry_plan *unordered(const struct ferry_plan *p)
 {
-    struct ferry_plan *copy = brute_copy(p);
+    struct ferry_plan *copy = spoil_copy(p);
     size_t at = 0;
     while (copy->stages[at].phase != FERRY_DETACH)
         at++;
@@ -369,7 +369,7 @@ static struct ferry_plan *unordered(const struct ferry_plan *p)
         for (size_t k = 0; k < a->n_changes; k++)
             if (a->changes[k].router == c->router && a->changes[k].group == c->group &&
                 a->changes[k].kind == c->kind && a->changes[k].metric == c->metric) {
-                brute_copy_free(copy);
+                spoil_copy_free(copy);
                 return NULL;
             }
         a->changes[a->n_changes++] = *c;
@@ -395,7 +395,7 @@ static void test_unordered(void **state)
             assert_true(run_plan(bad, t, seed, true, &before, &after) > 0);
             found++;
             remove_states(p, directory);
-            brute_copy_free(bad);
+            spoil_copy_free(bad);
         }
         ferry_plan_free(p);
         ferry_topology_free(t);

@@ -7,7 +7,7 @@
 
 #include <ferry/plan.h>
 
-#include "prove_brute.h"
+#include "plan_spoil.h"
 
 /* A topology file's text; malloc'd. */
 char *small_net(struct dice *d);

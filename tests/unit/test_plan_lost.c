@@ -6,6 +6,8 @@
 
 #include "base/mem.h"
 
+#include <ferry/prove.h>
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>

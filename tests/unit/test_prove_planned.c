@@ -2,6 +2,7 @@
  * same after a round trip, and spoilt plans get the verdict that brute force gives.
  *
  * SPDX-License-Identifier: MIT */
+#include "prove_both.h"
 #include "small_net.h"
 
 #include "base/mem.h"
@@ -23,26 +24,10 @@ static uint64_t verdicts[FERRY_UNFINISHED + 1], states, mutants, plans;
 
 static bool agree(const struct ferry_plan *p, const char *how, unsigned seed, enum ferry_violation *ret)
 {
-    struct ferry_proof proof;
-    struct ferry_err err = {.text = ""};
-    struct brute brute = brute_prove(p);
-    int result = ferry_prove(p, seed % 3 ? 12 : 0, &proof, &err);
-    enum ferry_violation said = result ? proof.bad.violation : FERRY_SAFE;
-    said = said == FERRY_FOREIGN ? FERRY_MISMATCH : said;
-    bool same = said == brute.violation && (result == 0 || result == -FERRY_EREFUSED);
-    if (same && said && said != FERRY_MISMATCH)
-        same = proof.bad.stage == brute.stage && proof.bad.n_events == brute.n_events &&
-               brute_replay(p, &proof.bad);
-    if (!same)
-        print_error(
-            "seed %u, %s: prover %s (stage %u, %zu events), brute force %s (stage %u, %zu events)\n%s\n",
-            seed, how, ferry_violation_name(said), said ? proof.bad.stage + 1 : 0,
-            said ? proof.bad.n_events : 0, ferry_violation_name(brute.violation), brute.stage + 1,
-            brute.n_events, err.text);
-    states += brute.states;
-    *ret = said;
-    ferry_proof_clear(&proof);
-    return same;
+    struct proven proven = prove_both(p, seed, how);
+    states += proven.brute.states;
+    *ret = proven.said;
+    return proven.same;
 }
 
 static void expect_safe(const struct ferry_plan *p, const char *how, unsigned seed)
@@ -90,21 +75,21 @@ static void round_trip(const struct ferry_plan *p)
 static void spoil(const struct ferry_plan *p, struct dice *d, unsigned seed)
 {
     for (unsigned i = 0; i < SPOILT; i++) {
-        struct ferry_plan *copy = brute_copy(p);
+        struct ferry_plan *copy = spoil_copy(p);
         const char *how = NULL;
         enum ferry_violation said;
         for (unsigned n = 1 + dice_roll(d, 3); n; n--) {
-            const char *one = brute_spoil(copy, d);
+            const char *one = spoil_plan(copy, d);
             how = one ? one : how;
         }
         if (dice_roll(d, 4))
-            brute_mend(copy);
+            spoil_mend(copy);
         if (how) {
             assert_true(agree(copy, how, seed, &said));
             verdicts[said]++;
             mutants++;
         }
-        brute_copy_free(copy);
+        spoil_copy_free(copy);
     }
 }
 

@@ -5,7 +5,8 @@
  * made of random changes.
  *
  * SPDX-License-Identifier: MIT */
-#include "prove_brute.h"
+#include "plan_spoil.h"
+#include "prove_both.h"
 #include "prove_builder.h"
 
 #include "base/mem.h"
@@ -135,7 +136,7 @@ static void random_changes(struct ferry_plan *p, struct dice *d, const struct tr
                 c->after = NULL;
         }
     }
-    brute_mend(p);
+    spoil_mend(p);
 }
 
 /* Of a plan that is safe the undo is. */
@@ -160,43 +161,27 @@ static void undo_too(const struct ferry_plan *p, unsigned seed)
 
 static void compare(const struct ferry_plan *p, unsigned seed, const char *how)
 {
-    struct ferry_proof proof;
-    struct ferry_err err = {.text = ""};
-    struct brute brute = brute_prove(p);
-    int result = ferry_prove(p, seed % 3 ? 12 : 0, &proof, &err);
-    enum ferry_violation said = result ? proof.bad.violation : FERRY_SAFE;
-    said = said == FERRY_FOREIGN ? FERRY_MISMATCH : said;
+    struct proven proven = prove_both(p, seed, how);
     plans++;
-    states += brute.states;
-    verdicts[brute.violation]++;
-    bool same = said == brute.violation && (result == 0 || result == -FERRY_EREFUSED);
-    if (same && said && said != FERRY_MISMATCH)
-        same = proof.bad.stage == brute.stage && proof.bad.n_events == brute.n_events &&
-               brute_replay(p, &proof.bad);
-    if (!same)
-        print_error(
-            "seed %u, %s: prover %s (stage %u, %zu events), brute force %s (stage %u, %zu events)\n%s\n",
-            seed, how, ferry_violation_name(said), said ? proof.bad.stage + 1 : 0,
-            said ? proof.bad.n_events : 0, ferry_violation_name(brute.violation), brute.stage + 1,
-            brute.n_events, err.text);
-    assert_true(same);
-    ferry_proof_clear(&proof);
-    if (!said && strcmp(p->mode, "planned") == 0)
+    states += proven.brute.states;
+    verdicts[proven.brute.violation]++;
+    assert_true(proven.same);
+    if (!proven.said && strcmp(p->mode, "planned") == 0)
         undo_too(p, seed);
 }
 
 static void spoil_and_compare(const struct ferry_plan *p, struct dice *d, unsigned seed)
 {
-    struct ferry_plan *copy = brute_copy(p);
+    struct ferry_plan *copy = spoil_copy(p);
     const char *how = NULL;
     for (unsigned n = 1 + dice_roll(d, 3); n; n--) {
-        const char *one = brute_spoil(copy, d);
+        const char *one = spoil_plan(copy, d);
         how = one ? one : how;
     }
     if (dice_roll(d, 4))
-        brute_mend(copy);
+        spoil_mend(copy);
     compare(copy, seed, how ? how : "unspoilt");
-    brute_copy_free(copy);
+    spoil_copy_free(copy);
 }
 
 static void test_random(void **state)
