@@ -300,6 +300,49 @@ static void what_is_somebody_elses_is_not_sent_to(void **unused)
     world_clear(&w);
 }
 
+/* Each key that is not as it was is a hand of its own: who mends the first one only has not mended all. */
+static void stuck_names_every_difference(void **unused)
+{
+    static const char *const routers[] = {"edge-recovery", "edge-third"}; /* who have no gateway then */
+    (void)unused;
+    struct world w;
+    struct ferry_err err = {0};
+    struct ferry_fleet *fleet;
+    struct ferry_txn *txn;
+    enum ferry_txn_state state;
+    struct ferry_entry theirs = {
+        .type = FERRY_PROHIBIT, .table = FERRY_TABLE_MAIN, .metric = 5, .protocol = 4};
+    world_init(&w, "three-site.json", "sim");
+    struct ferry_plan *plan = world_plan(&w, "app", "recovery");
+    FERRY_AUTOFREE char *before = world_snapshot(&w);
+    begin(&w, plan, "drill", &fleet, &txn);
+    ferry_txn_hold(txn);
+    assert_int_equal(ferry_txn_run(txn, &err), 0);
+    struct ferry_op op = world_route("192.168.1.0/24", &theirs), away = ferry_op_swap(&op);
+    for (size_t i = 0; i < FERRY_COUNT(routers); i++)
+        world_meddle(&w, routers[i], &op);
+    assert_int_equal(ferry_txn_abort(txn, "the drill is over", &err), 0);
+    assert_int_equal(ferry_txn_run(txn, &err), 0);
+    assert_int_equal(ferry_txn_state(txn), FERRY_TXN_STUCK);
+    const struct ferry_txn_record *record = ferry_txn_record(txn);
+    for (size_t i = 0; i < FERRY_COUNT(routers); i++) {
+        unsigned n = 0;
+        for (size_t h = 0; h < record->n_hands; h++)
+            n += !strcmp(record->hands[h].router, routers[i]) && strstr(record->hands[h].key, "metric 5");
+        assert_int_equal(n, 1);
+    }
+    ferry_txn_free(txn);
+    ferry_fleet_free(fleet);
+    for (size_t i = 0; i < FERRY_COUNT(routers); i++)
+        world_meddle(&w, routers[i], &away);
+    assert_int_equal(world_recover(&w, &state, NULL, &err), 0);
+    assert_int_equal(state, FERRY_TXN_UNDONE);
+    FERRY_AUTOFREE char *now = world_snapshot(&w);
+    assert_string_equal(now, before);
+    ferry_plan_free(plan);
+    world_clear(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -310,6 +353,7 @@ int main(void)
         cmocka_unit_test(the_new_site_serves_while_the_way_back_is_silent),
         cmocka_unit_test(nothing_is_attached_again_while_the_new_site_is_silent),
         cmocka_unit_test(what_is_somebody_elses_is_not_sent_to),
+        cmocka_unit_test(stuck_names_every_difference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
