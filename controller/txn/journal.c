@@ -74,14 +74,20 @@ int ferry_journal_prepare(struct ferry_journal *journal, const char *sql, sqlite
 
 int ferry_journal_has_table(struct ferry_journal *journal, const char *name, struct ferry_err *err)
 {
-    FERRY_STATEMENT *s = NULL;
-    int r = ferry_journal_prepare(journal, "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?",
-                                  &s, err);
-    if (r < 0)
-        return r;
-    sqlite3_bind_text(s, 1, name, -1, SQLITE_STATIC);
-    r = sqlite3_step(s);
-    return r == SQLITE_ROW ? 1 : r == SQLITE_DONE ? 0 : ferry_journal_error(journal, "look for a table", err);
+    int r = 0;
+    sqlite3_mutex_enter(sqlite3_db_mutex(journal->db)); /* the statement is everybody's */
+    if (!journal->has_table)
+        r = ferry_journal_prepare(journal, "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?",
+                                  &journal->has_table, err);
+    if (!r) {
+        sqlite3_bind_text(journal->has_table, 1, name, -1, SQLITE_STATIC);
+        int step = sqlite3_step(journal->has_table);
+        r = step == SQLITE_ROW || step == SQLITE_DONE ? step == SQLITE_ROW
+                                                      : ferry_journal_error(journal, "look for a table", err);
+        sqlite3_reset(journal->has_table);
+    }
+    sqlite3_mutex_leave(sqlite3_db_mutex(journal->db));
+    return r;
 }
 
 static int execute(struct ferry_journal *journal, const char *sql, const char *doing, struct ferry_err *err)
@@ -249,6 +255,7 @@ void ferry_journal_close(struct ferry_journal *journal)
     if (!journal)
         return;
     ferry_journal_unlock(journal);
+    sqlite3_finalize(journal->has_table);
     sqlite3_close(journal->db);
     free(journal->state_dir);
     free(journal->actor);

@@ -12,6 +12,7 @@ struct ferry_journal {
     const struct ferry_env *env;
     char *state_dir;
     sqlite3 *db;
+    sqlite3_stmt *has_table;   /* kept: it is asked before most others */
     int lock_fd;               /* -1: not ours */
     struct ferry_actor *actor; /* on whose behalf it is written; NULL: of this process */
     char audit_head[96];       /* "SEQ:HASH" of the newest entry that was added; "": none */
