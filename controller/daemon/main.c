@@ -4,6 +4,7 @@
 #include "base/duration.h"
 #include "base/mem.h"
 #include "base/secret.h"
+#include "base/std.h"
 #include "watch/wire.h"
 #include <argp.h>
 #include <errno.h>
@@ -200,6 +201,7 @@ int main(int argc, char **argv)
                     .reconcile = true,
                     .find = ferry_driver_find},
     };
+    ferry_std_keep();
     ferry_no_core(); /* what is read from routers may be secret */
     setlocale(LC_ALL, "");
     setenv("ARGP_HELP_FMT", "no-dup-args-note,rmargin=100", 0);

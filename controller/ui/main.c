@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/secret.h"
+#include "base/std.h"
 #include <errno.h>
 #include <locale.h>
 #include <signal.h>
@@ -120,6 +121,7 @@ static void log_to_stderr(void *ctx, enum ferry_log_level level, const char *fmt
 
 int main(int argc, char **argv)
 {
+    ferry_std_keep();
     ferry_no_core();
     setlocale(LC_ALL, "");
     signal(SIGPIPE, SIG_IGN); /* a closed pipe must not end a transaction half way */

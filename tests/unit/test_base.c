@@ -8,9 +8,14 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/std.h"
+#include <fcntl.h>
 #include <ferry/addr.h>
 #include <ferry/env.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static struct ferry_prefix prefix(const char *text)
 {
@@ -136,6 +141,35 @@ static void the_clock_moves_forward(void **state)
     assert_true(ferry_env_real.random(NULL) != ferry_env_real.random(NULL));
 }
 
+/* What a program sees that was started with `closed` (a bit each) of its streams closed; 0 where all is well. */
+static int with_closed(unsigned closed)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (closed & 1U << fd)
+            close(fd);
+    ferry_std_keep();
+    if (socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) <= 2)
+        return 1; /* a router's would be as good as stdout */
+    for (int fd = 1; fd <= 2; fd++)
+        if (closed & 1U << fd && write(fd, "x", 1) >= 0)
+            return 2; /* nobody would hear that the output is lost */
+    return 0;
+}
+
+static void closed_streams_give_their_numbers_to_nobody(void **state)
+{
+    (void)state;
+    for (unsigned closed = 0; closed < 8; closed++) {
+        int status = -1;
+        pid_t child = fork();
+        if (child == 0)
+            _exit(with_closed(closed));
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -146,6 +180,7 @@ int main(void)
         cmocka_unit_test(hashes_and_hex),
         cmocka_unit_test(vectors_grow_by_doubling),
         cmocka_unit_test(the_clock_moves_forward),
+        cmocka_unit_test(closed_streams_give_their_numbers_to_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
