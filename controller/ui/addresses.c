@@ -295,6 +295,7 @@ static int reserve(struct ui *ui, const struct addresses_options *o, const struc
         r = ui_journal_open(ui, &journal);
     if (r == 0)
         r = ferry_journal_reserve(journal, a->t->name, list, count, &ui->err);
+    ui->wrote = r == 0;
     if (r == 0)
         ui_note(ui, "reserved: %zu addresses", count);
     return r;
@@ -318,6 +319,7 @@ static int release(struct ui *ui, const struct addresses_options *o, const struc
         r = ferry_journal_release(journal, a->t->name, o->machines.n ? o->machines.v[i] : NULL, &n, &ui->err);
         total += r == 0 ? n : 0;
     }
+    ui->wrote = r == 0;
     if (r == 0)
         ui_note(ui, "released: %zu addresses", total);
     return r;

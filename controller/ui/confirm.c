@@ -130,6 +130,7 @@ static void undone_text(const struct ui *ui, const struct ferry_txn_record *r, c
 static int outcome(struct ui *ui, const struct ferry_txn_record *r, struct json_object *doc, const char *verb)
 {
     bool recover = !strcmp(verb, "recover");
+    ui->wrote = true;
     if (ui->json) {
         if (recover)
             json_object_object_add(doc, "recovered",

@@ -34,8 +34,9 @@ static void progress(void *ctx, const char *line)
     ui_note(ctx, "%s", line);
 }
 
-static void print_done(const struct ui *ui, const struct ferry_topology *t, const char *state, bool changed)
+static void print_done(struct ui *ui, const struct ferry_topology *t, const char *state, bool changed)
 {
+    ui->wrote = true;
     if (!ui->json) {
         printf("lab %s: %s%s\n", t->name, state, changed ? "" : " (was so already)");
         return;

@@ -137,8 +137,9 @@ int main(int argc, char **argv)
     json_object_put(ui.details);
     /* A reader that has seen enough (`| head`) is no failure. */
     if ((fflush(stdout) != 0 || ferror(stdout)) && errno != EPIPE) {
-        fprintf(stderr, "ferry: cannot write the output: %s\n", strerror(errno));
-        return r ? r : UI_ERROR;
+        fprintf(stderr, "ferry: cannot write the output: %s%s\n", strerror(errno),
+                ui.wrote ? "; what was done is done: `ferry show last`" : "");
+        return r || ui.wrote ? r : UI_ERROR; /* 1 would say that nothing was written */
     }
     return r;
 }

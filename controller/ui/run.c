@@ -214,6 +214,7 @@ int ui_run_begin(struct ui *ui, struct ferry_journal *journal, struct ferry_flee
     if (r < 0)
         r = show_drift(ui, drift, n, r);
     ferry_hands_free(drift, n);
+    ui->wrote = ui->wrote || r == 0;
     return r;
 }
 
@@ -506,6 +507,7 @@ int ui_run_paused(struct ui *ui, struct ferry_journal *journal, const char *id, 
     ferry_hands_free(drift, n);
     if (r < 0)
         return r;
+    ui->wrote = true;
     const struct ferry_txn_record *record = ferry_txn_record(txn);
     ui_progress_plan(progress, record->plan);
     struct ui_run how = {.kind = record->kind, .undoes = record->undoes, .yes = yes};

@@ -54,6 +54,7 @@ struct ui {
     bool utf8;                 /* arrows and dashes may be printed */
     bool help, version;        /* --help, --version seen */
     const char *verb;          /* its name; NULL until it is known */
+    bool wrote; /* a router or the journal: from then on the exit status says what became of it */
     struct ferry_env env;
     struct ferry_err err;        /* what a failing verb has to say */
     struct json_object *details; /* further members of the error's JSON document, or NULL */

@@ -218,6 +218,20 @@ def test_refusals_are_named_and_write_nothing(cli):
     assert cli.active() == "primary" and cli.json("history")["transactions"] == []
 
 
+def test_a_lost_report_does_not_say_that_nothing_was_written(cli):
+    """1 would: the move has happened, and what is printed about it goes nowhere."""
+    def lost(*argv):
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            return subprocess.run([FERRY, *argv], env=cli.env, cwd=cli.directory, stdin=subprocess.DEVNULL, stdout=full,
+                                  stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    for argv in (["apply", *MOVE, "--yes"], ["--json", "rollback", "--yes"]):
+        done = lost(*argv)
+        assert done.returncode == 0 and "cannot write the output" in done.stderr and "ferry show last" in done.stderr
+        assert cli.active() == ("recovery" if argv[0] == "apply" else "primary")
+    for argv in (["status"], ["--json", "history"], ["plan", *MOVE]):
+        assert lost(*argv).returncode == 1
+
+
 # ---- Asking ----
 
 def test_nobody_to_ask(cli):
