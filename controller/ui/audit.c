@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include <string.h>
+#include <time.h>
 
 enum { KEY_TX = 0x7000, KEY_SINCE, KEY_ANCHOR };
 
@@ -39,11 +40,25 @@ static bool looks_like_time(const char *text)
     return true;
 }
 
+/* Whether the calendar has it, as far as it goes: a day that does not exist would select from somewhere else. */
+static bool is_time(const char *text)
+{
+    char whole[] = "0000-01-01T00:00:00";
+    struct tm asked = {0}, found;
+    memcpy(whole, text, strcspn(text, "Z") < sizeof whole - 1 ? strcspn(text, "Z") : sizeof whole - 1);
+    if (!strptime(whole, "%Y-%m-%dT%H:%M:%S", &asked))
+        return false;
+    found = asked;
+    return timegm(&found) != -1 && found.tm_mday == asked.tm_mday;
+}
+
 static error_t since(struct audit_options *o, const char *arg)
 {
     struct ferry_err ignored;
     uint64_t us = 0;
     if (looks_like_time(arg)) {
+        if (!is_time(arg))
+            return ui_usage(o->ui, "--since: there is no such time as '%s'", arg);
         snprintf(o->since, sizeof o->since, "%s", arg);
         o->since[strcspn(o->since, "Z")] = '\0';
         return 0;

@@ -98,7 +98,7 @@ def test_filters(moved):
     assert moved.json("audit", "--since", "2100-01-01T00:00Z")["entries"] == []
     moved.error("audit", "--tx", "2", rc=64)
     moved.error("audit", "--tx", "nothing", rc=64)
-    for argv in (["--since", "yesterday"], ["sideways"], ["verify", "verify"], ["--anchor", "1:2"], ["verify", "--anchor", "1:2"],
+    for argv in (["--since", "yesterday"], ["--since", "2026-13-01"], ["--since", "2026-02-30T10:00"], ["--since", "2026-11-28T25:00"], ["sideways"], ["verify", "verify"], ["--anchor", "1:2"], ["verify", "--anchor", "1:2"],
                  ["--anchor", "1:" + "a" * 64], ["verify", "--tx", "last"], ["head", "--since", "1h"]):
         moved.error("audit", *argv, rc=64)
 
