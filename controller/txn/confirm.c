@@ -86,7 +86,11 @@ static int extend(struct ferry_txn *txn, unsigned seconds, struct ferry_err *err
     struct ferry_deadman_look look;
     ferry_txn_deadman_look(txn, &look);
     if (look.n[FERRY_DEADMAN_FIRED] || look.n[FERRY_DEADMAN_NONE])
-        return ferry_txn_turn_back(txn, "a router had rolled back before it was extended", err); /* K2 */
+        return ferry_txn_turn_back(txn,
+                                   ferry_test_is(&txn->record)
+                                       ? FERRY_TEST_EXPIRED
+                                       : "a router had rolled back before it was extended",
+                                   err); /* K2 */
     if (look.n_silent) {
         *err = look.why;
         return ferry_error_prefix(err, -FERRY_EIO, "the deadline stays as it is");

@@ -96,12 +96,42 @@ static const struct ferry_txn_record *find(const struct ferry_records *list)
     return newest;
 }
 
-static int note(struct ui *ui, const struct test_options *o, struct ferry_journal *journal, const char *tx)
+static const struct ferry_test_result *result_of(const struct ferry_test_result *all, size_t n,
+                                                 const char *tx)
 {
-    struct ferry_test_result result = {
-        .passed = !o->failed, .note = (char *)o->note, .user = (char *)ui_user_name()};
-    snprintf(result.tx, sizeof result.tx, "%s", tx);
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(all[i].tx, tx))
+            return &all[i];
+    return NULL;
+}
+
+/* What the options say, beside what was said before: of two people the one tells the result, the other the reason. */
+static int note_beside(struct ui *ui, const struct test_options *o, struct ferry_journal *journal,
+                       const struct ferry_txn_record *test, const struct ferry_test_result *earlier)
+{
+    struct ferry_test_result result = {.user = (char *)ui_user_name()};
+    bool whole = o->cleanup || ferry_test_ended_well(test);
+    if (!o->said && !o->cleanup && !earlier)
+        return ferry_error(&ui->err, FERRY_EUSAGE, "--note: nobody has said yet how %s went: --result",
+                           test->id);
+    if (o->said && !o->failed && !whole)
+        return ferry_refuse(&ui->err, "test-broken", "%s was never whole: it cannot have passed", test->id);
+    result.passed = o->said || !earlier ? !o->failed : earlier->passed;
+    result.note = o->note ? (char *)o->note : earlier ? earlier->note : NULL;
+    snprintf(result.tx, sizeof result.tx, "%s", test->id);
     return ferry_journal_test_note(journal, &result, &ui->err);
+}
+
+static int note(struct ui *ui, const struct test_options *o, struct ferry_journal *journal,
+                const struct ferry_txn_record *test)
+{
+    struct ferry_test_result *results = NULL;
+    size_t n = 0;
+    int r = ferry_journal_test_results(journal, &results, &n, &ui->err);
+    if (r == 0)
+        r = note_beside(ui, o, journal, test, result_of(results, n, test->id));
+    ferry_test_results_free(results, n);
+    return r;
 }
 
 /* ---- The beginning. ---- */
@@ -201,6 +231,12 @@ static int nothing(const struct ui *ui)
     return UI_OK;
 }
 
+static int no_test(struct ui *ui)
+{
+    return ferry_error(&ui->err, FERRY_EUSAGE,
+                       "--result and --note: of what? there was no test failover yet");
+}
+
 static int clean_up(struct ui *ui, const struct test_options *o, struct ferry_journal *journal,
                     const struct ferry_txn_record *test)
 {
@@ -218,7 +254,7 @@ static int clean_up(struct ui *ui, const struct test_options *o, struct ferry_jo
         r = ferry_txn_revert(journal, &config, &how, test->id, &record, &ui->err);
     ui_progress_flush(progress);
     if (r == 0 && record->state == FERRY_TXN_UNDONE)
-        r = note(ui, o, journal, test->id);
+        r = note(ui, o, journal, test);
     if (r < 0)
         return r;
     int status = ui_outcome(ui, record, "cleanup");
@@ -231,19 +267,25 @@ static int end(struct ui *ui, const struct test_options *o)
     FERRY_CLEANUP(ferry_records_clear) struct ferry_records list = {0};
     int r = ui_journal_look(ui, &look); /* none is made for a look */
     if (r < 0 || !look)
-        return r < 0 ? r : nothing(ui);
+        return r < 0 ? r : o->cleanup ? nothing(ui) : no_test(ui);
     r = ui_journal_open(ui, &journal); /* what is written is this process's and this verb's deed */
     if (r == 0)
         r = ferry_journal_list(journal, 0, &list.v, &list.n, &ui->err);
     if (r < 0)
         return r;
     const struct ferry_txn_record *test = find(&list);
+    if (!test && !o->cleanup)
+        return no_test(ui);
+    if (test && test->state == FERRY_TXN_AWAITING_CONFIRM && !o->cleanup)
+        return ferry_refuse(&ui->err, "test-running",
+                            "the test failover %s runs: --cleanup ends it, with --result and --note",
+                            test->id);
     if (test && test->state == FERRY_TXN_AWAITING_CONFIRM)
         return clean_up(ui, o, journal, test);
     if (test && !ferry_txn_state_ended(test->state))
         return ferry_refuse(&ui->err, "unfinished", "the test failover %s is %s: run `ferry recover`",
                             test->id, ferry_txn_state_name(test->state));
-    if (test && (o->said || o->note) && (r = note(ui, o, journal, test->id)) < 0)
+    if (test && (o->said || o->note) && (r = note(ui, o, journal, test)) < 0)
         return r;
     if (test && (o->said || o->note) && !ui->json)
         printf("noted: transaction %s\n", test->id);
@@ -251,15 +293,6 @@ static int end(struct ui *ui, const struct test_options *o)
 }
 
 /* ---- What there was. ---- */
-
-static const struct ferry_test_result *result_of(const struct ferry_test_result *all, size_t n,
-                                                 const char *tx)
-{
-    for (size_t i = 0; i < n; i++)
-        if (!strcmp(all[i].tx, tx))
-            return &all[i];
-    return NULL;
-}
 
 /* "running", "passed", "failed", "over": nobody has said which; "broken": it was never whole. */
 static const char *word(const struct ferry_txn_record *r, const struct ferry_test_result *result)

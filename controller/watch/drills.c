@@ -49,8 +49,12 @@ static void take(const struct ferry_txn_record *record, struct ferry_readiness *
     }
 }
 
-static bool passed(const struct ferry_txn_record *r)
+/* Nobody has said of a test that it failed. */
+static bool passed(const struct ferry_txn_record *r, const struct ferry_test_result *results, size_t n)
 {
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(results[i].tx, r->id) && !results[i].passed)
+            return false;
     if (ferry_test_is(r))
         return ferry_test_ended_well(r);
     return !strcmp(r->kind, "drill") && r->state == FERRY_TXN_UNDONE && r->reason &&
@@ -61,16 +65,20 @@ int ferry_readiness_drills(struct ferry_journal *journal, struct ferry_readiness
                            struct ferry_err *err)
 {
     FERRY_CLEANUP(ferry_records_clear) struct ferry_records list = {0};
-    size_t read = 0;
+    struct ferry_test_result *results = NULL;
+    size_t read = 0, n_results = 0;
     int r = ferry_journal_list(journal, 0, &list.v, &list.n, err);
+    if (r == 0)
+        r = ferry_journal_test_results(journal, &results, &n_results, err);
     for (size_t i = 0; r == 0 && i < list.n && read < DRILLS_MOST; i++) {
         FERRY_CLEANUP(record_cleanup) struct ferry_txn_record *full = NULL;
-        if (!passed(list.v[i]))
+        if (!passed(list.v[i], results, n_results))
             continue;
         read++;
         r = ferry_journal_get(journal, list.v[i]->id, &full, err);
         if (r == 0)
             take(full, readiness);
     }
+    ferry_test_results_free(results, n_results);
     return r;
 }

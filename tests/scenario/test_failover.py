@@ -1,7 +1,10 @@
 """Test failovers at the command line, on simulated routers: what is planned, proven and refused, what status, history and
 readiness say, and how a test ends.  On real kernels: test_failover_lab.py."""
+import datetime
 import json
 import os
+import sqlite3
+import time
 
 import pytest
 
@@ -233,8 +236,43 @@ def test_it_ends_by_itself(cli):
     assert not copies(cli) and production(cli) == before
     (test,) = cli.json("test-failover")["tests"]
     assert test["result"] == "over" and cli.json("show", test["id"])["reason"] == "the test's time was over"
+    assert "--result" in cli.error("test-failover", "--note", "who knows", rc=64)["message"]
     cli.run("test-failover", "--result", "passed", "--note", "said later")
     assert cli.json("test-failover")["tests"][0]["result"] == "passed"
+
+
+def test_what_is_said_later_goes_beside_what_was_said_before(cli):
+    def said():
+        test = cli.json("test-failover")["tests"][0]
+        return test["result"], test["note"]
+    begin(cli)
+    for words in (["--result", "passed"], ["--note", "slow"]):
+        assert cli.error("test-failover", *words, "--yes", rc=4)["rule"] == "test-running"
+    assert said() == ("running", None) and copies(cli)
+    cli.run("test-failover", "--cleanup", "--result", "failed", "--yes")
+    cli.run("test-failover", "--note", "no licence")
+    assert said() == ("failed", "no licence"), "a note is no praise"
+    assert all(m["last_test"] is None for s in cli.json("status", "--readiness")["readiness"]["subnets"] for m in s["moves"])
+    cli.run("test-failover", "--result", "passed")
+    assert said() == ("passed", "no licence")
+
+
+def test_extended_too_late_it_is_over_not_broken(cli):
+    test = begin(cli, window="5s")
+    end = datetime.datetime.fromisoformat(test["deadline"].replace("Z", "+00:00")).timestamp()
+    until("the routers' clocks", lambda: time.time() > end + 2)
+    cli.run("extend", test["id"], "1h", rc=5)
+    assert cli.json("test-failover")["tests"][0]["result"] == "over"
+
+
+def test_what_was_never_whole_has_not_passed(cli):
+    begin(cli)
+    cli.run("rollback", "--yes")
+    with sqlite3.connect(os.path.join(cli.state_dir, "journal.db")) as journal:
+        journal.execute("UPDATE txn SET reason = 'SIGINT'")
+    assert cli.json("test-failover")["tests"][0]["result"] == "broken"
+    assert cli.error("test-failover", "--result", "passed", rc=4)["rule"] == "test-broken"
+    cli.run("test-failover", "--result", "failed")
 
 
 def test_readiness_knows_the_last_test(cli):
@@ -253,6 +291,7 @@ def test_without_a_journal(cli):
     assert cli.json("test-failover") == {"tests": []}
     assert "No test failovers yet" in cli.run("test-failover").stdout
     assert cli.json("test-failover", "--cleanup", "--yes")["nothing_to_do"] is True
+    assert "no test failover yet" in cli.error("test-failover", "--result", "passed", rc=64)["message"]
     assert not os.path.exists(cli.state_dir)
 
 
