@@ -1,7 +1,7 @@
 """apply --confirm-within and what follows it, at the command line: exit statuses, what is printed, status and history.
 
 On simulated routers; what really happens on routers is in tests/netns/test_deadman.py, faults and deaths are in
-tests/unit/test_deadman.c.
+tests/unit/test_deadman_crash.c.
 """
 import pytest
 

@@ -1,7 +1,7 @@
 /* Deadlines that come late, or are heard of late: the routers of test_deadman.c, behind a wire on which the test holds things up.
  *
  * SPDX-License-Identifier: MIT */
-#include "world.h"
+#include "story.h"
 
 #include "base/mem.h"
 
@@ -16,25 +16,6 @@
 
 #define WINDOW_S 60u
 #define ARMED_S  (WINDOW_S + 20) /* MARGIN_S of txn_deadman.c */
-
-static uint64_t clock_us;
-
-static uint64_t read_clock(void *ctx)
-{
-    (void)ctx;
-    return clock_us;
-}
-
-static void sleep_clock(void *ctx, uint64_t us)
-{
-    (void)ctx;
-    clock_us += us;
-}
-
-static void pass(unsigned seconds)
-{
-    clock_us += 1000000ull * seconds;
-}
 
 /* ---- The wire. ---- */
 
@@ -106,13 +87,14 @@ static int wire_deadman(struct ferry_driver *driver, enum ferry_deadman_verb ver
     }
     int r = ferry_driver_find("sim")->deadman(driver, verb, deadman, ret, ret_left_s, err);
     if (now == SLOW)
-        pass(9); /* the answer is on its way */
+        story_pass(9); /* the answer is on its way */
     return r;
 }
 
 static int wire_apply(struct ferry_driver *driver, struct ferry_op *ops, size_t n, struct ferry_err *err)
 {
-    wire.mixed |= clock_us >= wire.forbidden_us && clock_us < wire.end_us; /* on a worker: no assert */
+    wire.mixed |=
+        story_clock_us >= wire.forbidden_us && story_clock_us < wire.end_us; /* on a worker: no assert */
     int r = ferry_driver_find("sim")->apply(driver, ops, n, err);
     if (wire.fatal)
         _exit(0);
@@ -142,12 +124,7 @@ static void deliver(struct world *w, const char *router, const char *id)
 
 /* ---- A story. ---- */
 
-struct story {
-    struct world w;
-    struct ferry_plan *plan;
-    char *pre;
-    char id[24];
-};
+static char applied[24]; /* the transaction of apply() */
 
 static void prepare(struct story *s)
 {
@@ -157,14 +134,8 @@ static void prepare(struct story *s)
     wire_ops.close = wire_close;
     wire_ops.deadman = wire_deadman;
     wire_ops.apply = wire_apply;
-    clock_us = 1790000000ull * 1000000;
-    world_init(&s->w, "three-site.json", "sim");
-    s->w.env.realtime_us = s->w.env.monotonic_us = read_clock;
-    s->w.env.sleep_us = sleep_clock;
-    s->w.config.workers = 1;
+    story_init_clocked(s);
     s->w.config.find = wire_find;
-    s->plan = world_plan(&s->w, "app", "recovery");
-    s->pre = world_snapshot(&s->w);
 }
 
 static enum ferry_txn_state apply(struct story *s)
@@ -175,7 +146,7 @@ static enum ferry_txn_state apply(struct story *s)
     enum ferry_txn_state state;
     if (world_apply(&s->w, s->plan, &options, &state, &record, &err) < 0)
         fail_msg("%s", err.text);
-    memcpy(s->id, record->id, sizeof s->id);
+    memcpy(applied, record->id, sizeof applied);
     ferry_txn_record_free(record);
     return state;
 }
@@ -186,13 +157,6 @@ static void begin(struct story *s)
     assert_int_equal(apply(s), FERRY_TXN_AWAITING_CONFIRM);
 }
 
-static void end(struct story *s)
-{
-    free(s->pre);
-    ferry_plan_free(s->plan);
-    world_clear(&s->w);
-}
-
 static int extend(struct story *s, unsigned seconds, struct ferry_err *err)
 {
     struct ferry_txn_record *record = NULL;
@@ -200,15 +164,6 @@ static int extend(struct story *s, unsigned seconds, struct ferry_err *err)
     int r = ferry_txn_extend(s->w.journal, &s->w.config, &options, NULL, seconds, &record, err);
     ferry_txn_record_free(record);
     return r;
-}
-
-static unsigned attached(struct story *s)
-{
-    FERRY_AUTOFREE char *now = world_snapshot(&s->w);
-    unsigned n = 0;
-    for (const char *p = now; (p = strstr(p, " app gateway")); p++)
-        n++;
-    return n;
 }
 
 /* ---- What must hold. ---- */
@@ -230,13 +185,12 @@ static void a_deadline_that_is_heard_of_late_is_none(void **unused)
         wire.router = NULL;
         for (unsigned at = 0; at < 200; at++) { /* nobody but the routers is at work */
             if (at == 50)
-                deliver(&s.w, routers[i], s.id);
-            assert_true(attached(&s) <= 1);
-            pass(1);
+                deliver(&s.w, routers[i], applied);
+            assert_true(story_attached(&s) <= 1);
+            story_pass(1);
         }
-        FERRY_AUTOFREE char *now = world_snapshot(&s.w);
-        assert_string_equal(now, s.pre);
-        end(&s);
+        story_holds(&s, s.before);
+        story_clear(&s);
     }
 }
 
@@ -247,19 +201,18 @@ static void one_answer_that_is_lost_matters_to_nobody(void **unused)
     struct story s;
     struct ferry_err err;
     begin(&s);
-    pass(10);
+    story_pass(10);
     wire.router = "edge-recovery";
     wire.verb = FERRY_DEADMAN_EXTEND;
     wire.script[0] = HELD;
     assert_int_equal(extend(&s, 70, &err), 0);
     wire.router = NULL;
-    deliver(&s.w, "edge-recovery", s.id);
-    pass(65);
-    assert_int_equal(attached(&s), 1);
-    pass(100);
-    FERRY_AUTOFREE char *now = world_snapshot(&s.w);
-    assert_string_equal(now, s.pre);
-    end(&s);
+    deliver(&s.w, "edge-recovery", applied);
+    story_pass(65);
+    assert_int_equal(story_attached(&s), 1);
+    story_pass(100);
+    story_holds(&s, s.before);
+    story_clear(&s);
 }
 
 /* Who is silent keeps everybody's deadline where it is. */
@@ -272,13 +225,12 @@ static void one_silent_router_moves_nobody(void **unused)
     wire.router = "edge-third";
     wire.verb = FERRY_DEADMAN_LOOK;
     memcpy(wire.script, (enum what[]){FINE, SILENT, SILENT, SILENT}, 4 * sizeof *wire.script);
-    pass(10);
+    story_pass(10);
     assert_true(extend(&s, 500, &err) < 0);
     wire.router = NULL;
-    pass(WINDOW_S); /* less than any new deadline */
-    FERRY_AUTOFREE char *now = world_snapshot(&s.w);
-    assert_string_equal(now, s.pre);
-    end(&s);
+    story_pass(WINDOW_S); /* less than any new deadline */
+    story_holds(&s, s.before);
+    story_clear(&s);
 }
 
 /* An answer is as old as the slowest one of the same question: eight seconds were left when it was given, none when it was heard.  The
@@ -305,16 +257,15 @@ static void an_old_answer_is_not_believed(void **unused)
     wire.router = "edge-third";
     wire.verb = FERRY_DEADMAN_LOOK;
     memcpy(wire.script, script, sizeof script);
-    wire.forbidden_us = clock_us + 1000000ull * ARMED_S;
+    wire.forbidden_us = story_clock_us + 1000000ull * ARMED_S;
     wire.end_us = wire.forbidden_us + 6000000; /* the routers are at it */
-    pass(ARMED_S - 8);
+    story_pass(ARMED_S - 8);
     assert_int_equal(world_recover(&s.w, &state, NULL, &err), 0);
     assert_int_equal(state, FERRY_TXN_UNDONE);
     assert_true(wire.at >= FERRY_COUNT(script)); /* it came to that */
     assert_false(wire.mixed);
-    FERRY_AUTOFREE char *now = world_snapshot(&s.w);
-    assert_string_equal(now, s.pre);
-    end(&s);
+    story_holds(&s, s.before);
+    story_clear(&s);
 }
 
 int main(void)
