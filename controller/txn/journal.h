@@ -45,8 +45,8 @@ bool ferry_journal_is_paused(struct ferry_journal *journal, const char *id);
 int ferry_journal_check_undoable(struct ferry_journal *journal, const char *id,
                                  struct ferry_err *err) FERRY_MUST_CHECK;
 
-/* Shows what is committed, whole and newest first, as long as `visit` wants more; `after`: only what came after that
- * transaction (NULL: all). */
+/* Shows what is committed, whole and newest first, as long as `visit` wants more; `after`: only what came
+ * after that transaction (NULL: all). */
 int ferry_journal_committed(struct ferry_journal *journal, const char *after,
                             bool (*visit)(void *ctx, const struct ferry_txn_record *record), void *ctx,
                             struct ferry_err *err) FERRY_MUST_CHECK;
@@ -62,8 +62,8 @@ int ferry_journal_save(struct ferry_journal *journal, const struct ferry_txn_rec
 /* Which addresses it gives, within the SQLite transaction of begin (journal_assignment.c). */
 int ferry_journal_put_assignments(struct ferry_journal *journal, const struct ferry_txn_record *record,
                                   int64_t seq, struct ferry_err *err) FERRY_MUST_CHECK;
-/* -FERRY_EDRIFT where a machine is not at the address that the plan finds; -FERRY_EREFUSED (rule reserved) where somebody else
- * has one that it gives.  With the lock. */
+/* -FERRY_EDRIFT where a machine is not at the address that the plan finds; -FERRY_EREFUSED (rule reserved)
+ * where somebody else has one that it gives.  With the lock. */
 int ferry_journal_refuse_addresses(struct ferry_journal *journal, const struct ferry_plan *plan,
                                    struct ferry_err *err) FERRY_MUST_CHECK;
 /* What the plan's lost routers owe, likewise (journal_debt.c). */
@@ -88,11 +88,18 @@ int ferry_journal_get_hooks(struct ferry_journal *journal, sqlite3_int64 seq, st
 /* What ferry_txn_record_free frees of them. */
 void ferry_txn_hooks_free(struct ferry_txn_record *r);
 
-/* ---- Shared by journal.c and journal_read.c. ---- */
+/* ---- SQLite (journal_open.c). ---- */
 
 int ferry_journal_error(struct ferry_journal *journal, const char *doing, struct ferry_err *err);
 int ferry_journal_prepare(struct ferry_journal *journal, const char *sql, sqlite3_stmt **ret,
                           struct ferry_err *err);
+/* Statements without values or rows. */
+int ferry_journal_execute(struct ferry_journal *journal, const char *sql, const char *doing,
+                          struct ferry_err *err) FERRY_MUST_CHECK;
+/* Ends an SQLite transaction: commits, and tells of the audit log's new head, where `r` is 0; else what was
+ * written is as if it never was.  `r`, or what became of the commit. */
+int ferry_journal_end(struct ferry_journal *journal, int r, const char *doing,
+                      struct ferry_err *err) FERRY_MUST_CHECK;
 /* 1 where there is such a table: some are made with their first row. */
 int ferry_journal_has_table(struct ferry_journal *journal, const char *name,
                             struct ferry_err *err) FERRY_MUST_CHECK;

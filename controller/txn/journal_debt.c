@@ -147,16 +147,9 @@ static int deliver(struct ferry_journal *journal, const struct ferry_debt *debt,
 
 int ferry_journal_deliver(struct ferry_journal *journal, const struct ferry_debt *debt, struct ferry_err *err)
 {
-    if (sqlite3_exec(journal->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
-        return ferry_journal_error(journal, "begin", err);
-    int r = deliver(journal, debt, err);
-    if (r == 0 && sqlite3_exec(journal->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
-        r = ferry_journal_error(journal, "mark a debt as delivered", err);
-    if (r < 0 && !sqlite3_get_autocommit(journal->db))
-        sqlite3_exec(journal->db, "ROLLBACK", NULL, NULL, NULL);
-    if (r == 0)
-        ferry_audit_tell(journal);
-    return r;
+    int r = ferry_journal_execute(journal, "BEGIN IMMEDIATE", "begin", err);
+    return r < 0 ? r
+                 : ferry_journal_end(journal, deliver(journal, debt, err), "mark a debt as delivered", err);
 }
 
 /* ---- Reading. ---- */

@@ -24,9 +24,7 @@ int ferry_journal_hooks_set_up(struct ferry_journal *journal, struct ferry_err *
     int r = ferry_journal_has_table(journal, "override", err); /* the last one that is made */
     if (r || sqlite3_db_readonly(journal->db, "main") == 1)
         return r < 0 ? r : 0; /* only to be looked at: then there are none */
-    if (sqlite3_exec(journal->db, schema, NULL, NULL, NULL) != SQLITE_OK)
-        return ferry_journal_error(journal, "create the tables of hooks", err);
-    return 0;
+    return ferry_journal_execute(journal, schema, "create the tables of hooks", err);
 }
 
 /* ---- Writing. ---- */

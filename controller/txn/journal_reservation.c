@@ -78,32 +78,20 @@ int ferry_journal_reservations(struct ferry_journal *journal, const char *topolo
 
 /* ---- Writing. ---- */
 
-static int execute(struct ferry_journal *journal, const char *sql, const char *doing, struct ferry_err *err)
-{
-    return sqlite3_exec(journal->db, sql, NULL, NULL, NULL) == SQLITE_OK
-               ? 0
-               : ferry_journal_error(journal, doing, err);
-}
-
 /* With the lock: the SQLite transaction, the log's beginning, the table. */
 static int begin(struct ferry_journal *journal, struct ferry_err *err)
 {
-    int r = execute(journal, "BEGIN IMMEDIATE", "begin", err);
+    int r = ferry_journal_execute(journal, "BEGIN IMMEDIATE", "begin", err);
     if (r < 0)
         return r;
     r = ferry_audit_start(journal, err);
-    return r < 0 ? r : execute(journal, schema, "make the table of reservations", err);
+    return r < 0 ? r : ferry_journal_execute(journal, schema, "make the table of reservations", err);
 }
 
-/* Commits where `r` is 0; else what was written is as if it never was.  Lets the lock go. */
+/* ferry_journal_end, and lets the lock go. */
 static int end(struct ferry_journal *journal, int r, struct ferry_err *err)
 {
-    if (r == 0)
-        r = execute(journal, "COMMIT", "commit reservations", err);
-    if (r < 0 && !sqlite3_get_autocommit(journal->db))
-        sqlite3_exec(journal->db, "ROLLBACK", NULL, NULL, NULL);
-    else if (r == 0)
-        ferry_audit_tell(journal);
+    r = ferry_journal_end(journal, r, "commit reservations", err);
     ferry_journal_unlock(journal);
     return r;
 }

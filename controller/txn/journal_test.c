@@ -66,12 +66,7 @@ int ferry_journal_test_results(struct ferry_journal *journal, struct ferry_test_
     return 0;
 }
 
-static int execute(struct ferry_journal *journal, const char *sql, struct ferry_err *err)
-{
-    return sqlite3_exec(journal->db, sql, NULL, NULL, NULL) == SQLITE_OK
-               ? 0
-               : ferry_journal_error(journal, "note the result of a test", err);
-}
+#define DOING "note the result of a test"
 
 static int put(struct ferry_journal *journal, const struct ferry_test_result *it, struct ferry_err *err)
 {
@@ -101,19 +96,14 @@ int ferry_journal_test_note(struct ferry_journal *journal, const struct ferry_te
     int r = ferry_journal_lock(journal, err);
     if (r < 0)
         return r;
-    r = execute(journal, "BEGIN IMMEDIATE", err);
+    r = ferry_journal_execute(journal, "BEGIN IMMEDIATE", DOING, err);
     if (r == 0)
         r = ferry_audit_start(journal, err);
     if (r == 0)
-        r = execute(journal, schema, err);
+        r = ferry_journal_execute(journal, schema, DOING, err);
     if (r == 0)
         r = put(journal, result, err);
-    if (r == 0)
-        r = execute(journal, "COMMIT", err);
-    if (r < 0 && !sqlite3_get_autocommit(journal->db))
-        sqlite3_exec(journal->db, "ROLLBACK", NULL, NULL, NULL);
-    else if (r == 0)
-        ferry_audit_tell(journal);
+    r = ferry_journal_end(journal, r, DOING, err);
     ferry_journal_unlock(journal);
     return r;
 }

@@ -202,8 +202,8 @@ MUTATIONS = [
     ("drill-stays", "a drill that was cut off goes back",
      [(TXN + "recover.c", 'if (finished && strcmp(txn->record.kind, "drill") != 0 &&', "if (finished &&")], "sim"),
     # The journal.
-    ("no-sync", "J1: synchronous=EXTRA", [(TXN + "journal.c", "PRAGMA synchronous=EXTRA", "PRAGMA synchronous=OFF")], "sim"),
-    ("no-rollback-journal", "J1: journal_mode=DELETE", [(TXN + "journal.c", "PRAGMA journal_mode=DELETE", "PRAGMA journal_mode=OFF")], "sim"),
+    ("no-sync", "J1: synchronous=EXTRA", [(TXN + "journal_open.c", "PRAGMA synchronous=EXTRA", "PRAGMA synchronous=OFF")], "sim"),
+    ("no-rollback-journal", "J1: journal_mode=DELETE", [(TXN + "journal_open.c", "PRAGMA journal_mode=DELETE", "PRAGMA journal_mode=OFF")], "sim"),
     ("commit-unsaved", "no success is said that is not durable",
      [(TXN + "txn.c", "        txn->record.state = before; /* not durable: not so */\n        txn->record.ended_us = 0;\n        return r;",
        "        (void)before;\n        txn->ended = true;\n        return 0;")], "sim"),
