@@ -2,6 +2,7 @@
  * 0.1 s.  The whole program moves into a mount namespace of its own, where /etc/frr and /run/frr are empty.
  * SPDX-License-Identifier: MIT */
 #include "frr.h"
+#include "shell.h"
 
 #include <sched.h>
 #include <setjmp.h>
@@ -12,18 +13,6 @@
 #include <sys/mount.h>
 
 #include <cmocka.h>
-
-static void shell(const char *fmt, ...) FERRY_PRINTF(1, 2);
-static void shell(const char *fmt, ...)
-{
-    char command[1024];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(command, sizeof command, fmt, args);
-    va_end(args);
-    if (system(command) != 0)
-        fail_msg("failed: %s", command);
-}
 
 int contract_frr_available(void)
 {

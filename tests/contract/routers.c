@@ -1,6 +1,7 @@
 /* The routers on which the contract suite runs; see contract.h.  SPDX-License-Identifier: MIT */
 #include "contract.h"
 #include "frr.h"
+#include "shell.h"
 #include "ssh.h"
 
 #include "fault/fault.h"
@@ -13,18 +14,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-static void shell(const char *fmt, ...) FERRY_PRINTF(1, 2);
-static void shell(const char *fmt, ...)
-{
-    char command[512];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(command, sizeof command, fmt, args);
-    va_end(args);
-    if (system(command) != 0)
-        fail_msg("failed: %s", command);
-}
 
 static void state_dir_up(struct contract_router *router)
 {

@@ -1,6 +1,8 @@
 /* See frr_triangle.h.  SPDX-License-Identifier: MIT */
 #include "frr_triangle.h"
 
+#include "contract/shell.h"
+
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -14,32 +16,6 @@ struct ferry_frr routers[ALL];
 const char *const names[ALL] = {"r1", "r2", "r3", "r3"};
 
 /* ---- Around. ---- */
-
-static void FERRY_PRINTF(1, 2) sh(const char *fmt, ...)
-{
-    char command[4096];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(command, sizeof command, fmt, args);
-    va_end(args);
-    if (system(command) != 0)
-        fail_msg("failed: %s", command);
-}
-
-char *triangle_say(const char *fmt, ...)
-{
-    char command[1024];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(command, sizeof command, fmt, args);
-    va_end(args);
-    FILE *pipe = popen(command, "r");
-    assert_non_null(pipe);
-    char *text = ferry_calloc(1, 1 << 18);
-    text[fread(text, 1, (1 << 18) - 1, pipe)] = 0;
-    pclose(pipe);
-    return text;
-}
 
 uint64_t triangle_now_us(void)
 {
@@ -99,32 +75,33 @@ void triangle_conf(int router, const char *fmt, ...)
 
 static void daemon_start(const char *ns, const char *daemon)
 {
-    sh("ip netns exec %s /usr/lib/frr/%s -N %s -d -A 127.0.0.1%s 2>/dev/null", ns, daemon, ns,
-       strcmp(daemon, "zebra") == 0 ? " -s 90000000" : "");
+    shell("ip netns exec %s /usr/lib/frr/%s -N %s -d -A 127.0.0.1%s 2>/dev/null", ns, daemon, ns,
+          strcmp(daemon, "zebra") == 0 ? " -s 90000000" : "");
 }
 
 static void router_start(int i, const char *config)
 {
     const char *ns = names[i];
-    sh("install -d -o frr -g frrvty /etc/frr/%s && install -d -o frr -g frrvty -m 755 /run/frr/%s", ns, ns);
+    shell("install -d -o frr -g frrvty /etc/frr/%s && install -d -o frr -g frrvty -m 755 /run/frr/%s", ns,
+          ns);
     FERRY_AUTOFREE char *path = ferry_asprintf("/etc/frr/%s/frr.conf", ns);
     FILE *f = fopen(path, "w");
     assert_non_null(f);
     fputs(config, f);
     fclose(f);
-    sh("echo 'service integrated-vtysh-config' > /etc/frr/%s/vtysh.conf", ns);
-    sh("chown frr:frrvty /etc/frr/%s/*", ns);
+    shell("echo 'service integrated-vtysh-config' > /etc/frr/%s/vtysh.conf", ns);
+    shell("chown frr:frrvty /etc/frr/%s/*", ns);
     static const char *const daemons[] = {"zebra", "staticd", "bgpd", "ospfd"};
     for (size_t k = 0; k < FERRY_COUNT(daemons); k++)
         daemon_start(ns, daemons[k]);
-    sh("ip netns exec %s vtysh -N %s -b >/dev/null 2>&1", ns, ns);
+    shell("ip netns exec %s vtysh -N %s -b >/dev/null 2>&1", ns, ns);
 }
 
 static void link_up(const char *a, const char *b, const char *net)
 {
-    sh("ip -n %s link add to-%s type veth peer name to-%s netns %s", a, b, a, b);
-    sh("ip -n %s link set to-%s up && ip -n %s addr add %s.1/30 dev to-%s", a, b, a, net, b);
-    sh("ip -n %s link set to-%s up && ip -n %s addr add %s.2/30 dev to-%s", b, a, b, net, a);
+    shell("ip -n %s link add to-%s type veth peer name to-%s netns %s", a, b, a, b);
+    shell("ip -n %s link set to-%s up && ip -n %s addr add %s.1/30 dev to-%s", a, b, a, net, b);
+    shell("ip -n %s link set to-%s up && ip -n %s addr add %s.2/30 dev to-%s", b, a, b, net, a);
 }
 
 static void configure(int i)
@@ -168,7 +145,7 @@ static void bird_start(void)
           " neighbor 10.0.39.1 as 65003; connect retry time 1; ipv4 { import all; export none; }; }\n",
           f);
     fclose(f);
-    sh("ip netns exec bird bird -c /run/frr/bird.conf -s /run/frr/bird.ctl -P /run/frr/bird.pid");
+    shell("ip netns exec bird bird -c /run/frr/bird.conf -s /run/frr/bird.ctl -P /run/frr/bird.pid");
 }
 
 static int open_routers(void)
@@ -196,16 +173,17 @@ int triangle_up(void **state)
     static const char *const spaces[] = {"r1", "r2", "r3", "bird", "lan"};
     (void)state;
     for (size_t i = 0; i < FERRY_COUNT(spaces); i++)
-        sh("ip netns add %s && ip -n %s link set lo up && ip netns exec %s sysctl -qw net.ipv4.ip_forward=1",
-           spaces[i], spaces[i], spaces[i]);
+        shell(
+            "ip netns add %s && ip -n %s link set lo up && ip netns exec %s sysctl -qw net.ipv4.ip_forward=1",
+            spaces[i], spaces[i], spaces[i]);
     link_up("r1", "r2", "10.0.12");
     link_up("r1", "r3", "10.0.13");
     link_up("r2", "r3", "10.0.23");
     link_up("r3", "bird", "10.0.39");
     for (int i = R1; i <= R2; i++)
-        sh("ip -n %s link add lan0 type veth peer name %s netns lan && ip -n %s link set lan0 up && "
-           "ip -n lan link set %s up",
-           names[i], names[i], names[i], names[i]);
+        shell("ip -n %s link add lan0 type veth peer name %s netns lan && ip -n %s link set lan0 up && "
+              "ip -n lan link set %s up",
+              names[i], names[i], names[i], names[i]);
     for (int i = 0; i < ROUTERS; i++)
         configure(i);
     bird_start();
@@ -232,7 +210,7 @@ static int inside(int (*run)(void))
         if (mount("tmpfs", own[i], "tmpfs", 0, "mode=755"))
             return 1;
     }
-    sh("chown frr:frrvty /run/frr /etc/frr && chown frr:frr /var/log/frr");
+    shell("chown frr:frrvty /run/frr /etc/frr && chown frr:frr /var/log/frr");
     return run();
 }
 

@@ -31,8 +31,6 @@ int triangle_alone(int (*run)(void));
 int triangle_up(void **state);
 
 uint64_t triangle_now_us(void);
-/* What a command of this machine prints; freed by the caller. */
-char *triangle_say(const char *fmt, ...) FERRY_PRINTF(1, 2);
 /* vtysh's answer to a command with one "%s" in it; freed by the caller. */
 char *triangle_show(struct ferry_frr *d, const char *fmt, const char *arg);
 /* Waits at most `seconds` until the answer holds (or no longer holds) a text. */

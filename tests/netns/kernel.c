@@ -65,6 +65,14 @@ char *kernel_text(const struct kernel *k, const char *fmt, ...)
     return text;
 }
 
+bool kernel_says(const struct kernel *k, const char *command, const char *words)
+{
+    char *text = kernel_text(k, "%s", command);
+    bool found = strstr(text, words) != NULL;
+    free(text);
+    return found;
+}
+
 char *kernel_snapshot(const struct kernel *k)
 {
     static const char *const looks[] = {"-d -j -4 route show table all", "-d -j -6 route show table all",
@@ -248,6 +256,16 @@ struct ferry_op kernel_swap(const struct ferry_op *op)
     swapped.after = op->before;
     swapped.why = NULL;
     return swapped;
+}
+
+void kernel_check(const struct kernel *k, struct ferry_op *op, enum ferry_outcome outcome, const char *words)
+{
+    struct ferry_err err;
+    if (k->ops->check(k->driver, op, 1, &err) < 0)
+        fail_msg("%s", err.text);
+    if (op->outcome != outcome || (words && (!op->why || !strstr(op->why, words))))
+        fail_msg("outcome %d: %s", op->outcome, op->why ? op->why : "no word");
+    ferry_op_clear(op);
 }
 
 const char *kernel_apply(const struct kernel *k, struct ferry_op *op, enum ferry_outcome outcome)

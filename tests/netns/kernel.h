@@ -47,6 +47,8 @@ bool kernel_try(const struct kernel *k, const char *fmt, ...) FERRY_PRINTF(2, 3)
 void kernel_exec(const struct kernel *k, const char *fmt, ...) FERRY_PRINTF(2, 3);
 /* What it prints; freed by the caller. */
 char *kernel_text(const struct kernel *k, const char *fmt, ...) FERRY_PRINTF(2, 3);
+/* Whether `ip -n NETNS COMMAND` prints these words. */
+bool kernel_says(const struct kernel *k, const char *command, const char *words);
 /* Everything that must come back byte for byte: routes of both families in all tables, addresses, rules,
  * nexthops. */
 char *kernel_snapshot(const struct kernel *k);
@@ -70,8 +72,10 @@ struct ferry_op kernel_route(const char *prefix, const struct ferry_entry *befor
 struct ferry_op kernel_gateway(const char *prefix, const struct ferry_gateway *gateway, const char *interface,
                                const struct ferry_entry *before, const struct ferry_entry *after);
 struct ferry_op kernel_swap(const struct ferry_op *op);
-/* Applies, and fails where the outcome is another one. */
-/* Returns what the driver says about it, until the next call. */
+/* Asks the slot `check`; fails where the outcome is another one, or its reason lacks these words (NULL: any). */
+void kernel_check(const struct kernel *k, struct ferry_op *op, enum ferry_outcome outcome, const char *words);
+/* Applies, and fails where the outcome is another one.  Returns what the driver says about it, until the next
+ * call. */
 const char *kernel_apply(const struct kernel *k, struct ferry_op *op, enum ferry_outcome outcome);
 
 #endif

@@ -4,6 +4,7 @@
  * Works on the contract suite's router: zebra and staticd in a namespace of their own.
  *
  * SPDX-License-Identifier: MIT */
+#include "contract/shell.h"
 #include "contract/words.h"
 
 #include <signal.h>
@@ -12,32 +13,6 @@
 
 #define P "192.168.1.0/24"
 
-static void FERRY_PRINTF(1, 2) sh(const char *fmt, ...)
-{
-    char command[1024];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(command, sizeof command, fmt, args);
-    va_end(args);
-    if (system(command) != 0)
-        fail_msg("failed: %s", command);
-}
-
-static char *FERRY_PRINTF(1, 2) say(const char *fmt, ...)
-{
-    char command[1024];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(command, sizeof command, fmt, args);
-    va_end(args);
-    FILE *pipe = popen(command, "r");
-    assert_non_null(pipe);
-    char *text = ferry_calloc(1, 1 << 18);
-    text[fread(text, 1, (1 << 18) - 1, pipe)] = 0;
-    pclose(pipe);
-    return text;
-}
-
 static double now_ms(void)
 {
     return (double)ferry_env_real.monotonic_us(NULL) / 1000;
@@ -45,22 +20,22 @@ static double now_ms(void)
 
 static void by_hand(struct contract_router *r, const char *lines)
 {
-    sh("printf '%s\\n' | vtysh -N %s -f /dev/stdin", lines, r->netns);
+    shell("printf '%s\\n' | vtysh -N %s -f /dev/stdin", lines, r->netns);
 }
 
 /* All that must come back: configuration, and the kernel without FRR's own numbers of nexthop objects. */
 static char *whole(struct contract_router *r)
 {
-    return say("vtysh -N %s -c 'show running-config'; ip -n %s route show table all | grep -v "
-               "'fe80:\\|^ff00\\|local "
-               "fe80\\|multicast' | sed 's/nhid [0-9]* //' | sort",
-               r->netns, r->netns);
+    return shell_text("vtysh -N %s -c 'show running-config'; ip -n %s route show table all | grep -v "
+                      "'fe80:\\|^ff00\\|local "
+                      "fe80\\|multicast' | sed 's/nhid [0-9]* //' | sort",
+                      r->netns, r->netns);
 }
 
 static void until_kernel_has(struct contract_router *r, const char *what)
 {
     for (int i = 0; i < 400; i++, usleep(10000)) {
-        FERRY_AUTOFREE char *routes = say("ip -n %s route show table all", r->netns);
+        FERRY_AUTOFREE char *routes = shell_text("ip -n %s route show table all", r->netns);
         if (strstr(routes, what))
             return;
     }
@@ -77,10 +52,10 @@ static void test_no_swap_deletes_the_route(void **state)
                              *drop = DROP(FERRY_BLACKHOLE, MAIN, 254),
                              *at_once = DROP(FERRY_BLACKHOLE, MAIN, 1), *foreign = ROUTE(MAIN, 1, 4, VIA1);
     done(r, op_route(P, MAIN, 1, NULL, one));
-    sh("ip -n %s monitor route >%s/events & echo $! >%s/pid", r->netns, r->state_dir, r->state_dir);
+    shell("ip -n %s monitor route >%s/events & echo $! >%s/pid", r->netns, r->state_dir, r->state_dir);
     for (int i = 0; i < 200; i++, usleep(10000)) { /* until it listens */
-        sh("ip -n %s route replace 203.0.113.0/24 dev up0", r->netns);
-        FERRY_AUTOFREE char *heard = say("cat %s/events", r->state_dir);
+        shell("ip -n %s route replace 203.0.113.0/24 dev up0", r->netns);
+        FERRY_AUTOFREE char *heard = shell_text("cat %s/events", r->state_dir);
         if (strstr(heard, "203.0.113.0/24"))
             break;
     }
@@ -94,7 +69,7 @@ static void test_no_swap_deletes_the_route(void **state)
     done(r, op_route(P, MAIN, 254, NULL, drop));
     done(r, op_route(P, MAIN, 1, both, NULL)); /* detach: falls to the blackhole */
     done(r, op_route(P, MAIN, 1, NULL, two));  /* attach */
-    FERRY_AUTOFREE char *events = say("kill $(cat %s/pid); cat %s/events", r->state_dir, r->state_dir);
+    FERRY_AUTOFREE char *events = shell_text("kill $(cat %s/pid); cat %s/events", r->state_dir, r->state_dir);
     assert_non_null(strstr(events, "blackhole " P));
     if (strstr(events, "Deleted " P) || strstr(events, "Deleted blackhole " P))
         fail_msg("the route was deleted:\n%s", events);
@@ -103,10 +78,11 @@ static void test_no_swap_deletes_the_route(void **state)
 /* Where packets for an address go, asked of the kernel without a pause, in the background. */
 static void watch_lookups(struct contract_router *r, const char *family, const char *address)
 {
-    sh("(yes 'route get %s' | timeout 20 ip -n %s -%s -force -batch - >%s/gets%s 2>&1) & echo $! >%s/pid%s",
-       address, r->netns, family, r->state_dir, family, r->state_dir, family);
+    shell(
+        "(yes 'route get %s' | timeout 20 ip -n %s -%s -force -batch - >%s/gets%s 2>&1) & echo $! >%s/pid%s",
+        address, r->netns, family, r->state_dir, family, r->state_dir, family);
     for (int i = 0; i < 400; i++, usleep(10000)) {
-        FERRY_AUTOFREE char *seen = say("head -c 100 %s/gets%s", r->state_dir, family);
+        FERRY_AUTOFREE char *seen = shell_text("head -c 100 %s/gets%s", r->state_dir, family);
         if (*seen)
             return;
     }
@@ -117,10 +93,10 @@ static void watch_lookups(struct contract_router *r, const char *family, const c
 static void lookups(struct contract_router *r, const char *family, const char *wrong, unsigned *ret_wrong,
                     unsigned *ret_dropped)
 {
-    sh("pkill -P $(cat %s/pid%s); while pgrep -P $(cat %s/pid%s) >/dev/null; do sleep 0.05; done; true",
-       r->state_dir, family, r->state_dir, family);
-    FERRY_AUTOFREE char *went = say("grep -c 'dev %s' %s/gets%s", wrong, r->state_dir, family);
-    FERRY_AUTOFREE char *dropped = say("grep -c 'Invalid argument' %s/gets%s", r->state_dir, family);
+    shell("pkill -P $(cat %s/pid%s); while pgrep -P $(cat %s/pid%s) >/dev/null; do sleep 0.05; done; true",
+          r->state_dir, family, r->state_dir, family);
+    FERRY_AUTOFREE char *went = shell_text("grep -c 'dev %s' %s/gets%s", wrong, r->state_dir, family);
+    FERRY_AUTOFREE char *dropped = shell_text("grep -c 'Invalid argument' %s/gets%s", r->state_dir, family);
     *ret_wrong = (unsigned)strtoul(went, NULL, 10);
     *ret_dropped = (unsigned)strtoul(dropped, NULL, 10);
 }
@@ -138,7 +114,7 @@ static void reopen(struct contract_router *r)
 static void no_rule_stays(struct contract_router *r)
 {
     for (int i = 0; i < 400; i++, usleep(10000)) {
-        FERRY_AUTOFREE char *rules = say("ip -n %s rule; ip -n %s -6 rule", r->netns, r->netns);
+        FERRY_AUTOFREE char *rules = shell_text("ip -n %s rule; ip -n %s -6 rule", r->netns, r->netns);
         if (!strstr(rules, "proto 210") && !strstr(rules, "proto ferry"))
             return;
     }
@@ -206,7 +182,7 @@ static void test_no_rule_stays_behind_a_driver(void **state)
     done(r, op_route(P, MAIN, 254, NULL, DROP(FERRY_BLACKHOLE, MAIN, 254)));
     ((struct ferry_driver_base *)r->driver)->more = true;
     apply(r, &detach, 1);
-    FERRY_AUTOFREE char *rules = say("ip -n %s rule", r->netns);
+    FERRY_AUTOFREE char *rules = shell_text("ip -n %s rule", r->netns);
     assert_non_null(strstr(rules, "blackhole"));
     reopen(r);
     no_rule_stays(r);
@@ -223,16 +199,16 @@ static void test_rules_that_were_left_go(void **state)
         "ip -n %s rule add pref 32765 to " P " blackhole proto 210;"
         "ip -n %s rule add pref 32765 to 192.168.7.0/24 blackhole proto 210;"
         "ip -n %s rule add pref 32765 to " P " blackhole proto 211";
-    sh(left, r->netns, r->netns, r->netns, r->netns);
+    shell(left, r->netns, r->netns, r->netns, r->netns);
     assert_int_equal(r->ops->check(r->driver, &op, 1, &err), 0);
-    FERRY_AUTOFREE char *rules = say("ip -N -n %s rule show pref 32765", r->netns);
+    FERRY_AUTOFREE char *rules = shell_text("ip -N -n %s rule show pref 32765", r->netns);
     assert_null(strstr(rules, "192.168.1.0/24 6 proto 210"));
     assert_null(strstr(rules, "suppress_prefixlength"));
     assert_non_null(strstr(rules, "192.168.7.0/24 6 proto 210"));
     assert_non_null(strstr(rules, "192.168.1.0/24 6 proto 211"));
-    sh("ip -n %s rule del pref 32765 to 192.168.7.0/24 blackhole; ip -n %s rule del pref 32765 to " P
-       " blackhole",
-       r->netns, r->netns);
+    shell("ip -n %s rule del pref 32765 to 192.168.7.0/24 blackhole; ip -n %s rule del pref 32765 to " P
+          " blackhole",
+          r->netns, r->netns);
 }
 
 /* ---- What comes back. ---- */
@@ -265,7 +241,7 @@ static void away_and_back(struct contract_router *r, const char *prefix, uint32_
             fputs(i ? after : before, files[i]);
             fclose(files[i]);
         }
-        FERRY_AUTOFREE char *differs = say("cd %s && diff 0 1", r->state_dir);
+        FERRY_AUTOFREE char *differs = shell_text("cd %s && diff 0 1", r->state_dir);
         fail_msg("%s:\n%s", prefix, differs);
     }
     ferry_fib_clear(&fib);
@@ -372,7 +348,7 @@ static void test_a_refused_line_takes_no_other_along(void **state)
 
 static void signal_daemon(struct contract_router *r, const char *daemon, const char *signal)
 {
-    sh("kill -%s $(cat /run/frr/%s/%s.pid)", signal, r->netns, daemon);
+    shell("kill -%s $(cat /run/frr/%s/%s.pid)", signal, r->netns, daemon);
 }
 
 static void test_a_stopped_daemon_is_not_waited_for(void **state)
@@ -419,17 +395,19 @@ static void test_a_daemon_that_died_is_missed_and_found_again(void **state)
     assert_non_null(strstr(err.text, "staticd"));
     assert_true(r->ops->persist(r->driver, &err) < 0); /* it would save without staticd's part */
     /* As watchfrr does, while a connection is kept. */
-    sh("ip netns exec %s /usr/lib/frr/staticd -d -A 127.0.0.1 -N %s", r->netns, r->netns);
-    sh("for i in $(seq 100); do vtysh -N %s -c 'show daemons' | grep -q staticd && exit 0; sleep 0.05; done; "
-       "exit 1",
-       r->netns);
+    shell("ip netns exec %s /usr/lib/frr/staticd -d -A 127.0.0.1 -N %s", r->netns, r->netns);
+    shell("for i in $(seq 100); do vtysh -N %s -c 'show daemons' | grep -q staticd && exit 0; sleep 0.05; "
+          "done; "
+          "exit 1",
+          r->netns);
     done(r, op_route(P, MAIN, 1, NULL, one));
     HOLDS(r, P, MAIN, one);
     signal_daemon(r, "staticd", "KILL");
-    sh("ip netns exec %s /usr/lib/frr/staticd -d -A 127.0.0.1 -N %s", r->netns, r->netns);
-    sh("for i in $(seq 100); do vtysh -N %s -c 'show daemons' | grep -q staticd && exit 0; sleep 0.05; done; "
-       "exit 1",
-       r->netns);
+    shell("ip netns exec %s /usr/lib/frr/staticd -d -A 127.0.0.1 -N %s", r->netns, r->netns);
+    shell("for i in $(seq 100); do vtysh -N %s -c 'show daemons' | grep -q staticd && exit 0; sleep 0.05; "
+          "done; "
+          "exit 1",
+          r->netns);
     /* A vtysh that starts beside a daemon that starts may miss it without a word: refused then, and nothing is written. */
     op = op_route("192.168.9.0/24", MAIN, 1, NULL, one);
     for (int i = 0; i < 5 && op.outcome != FERRY_DONE; i++)
@@ -465,27 +443,29 @@ static void test_saving_is_looked_at(void **state)
     assert_int_equal(warned, 1); /* somebody's lines are not saved */
     if (r->ops->persist(r->driver, &err) < 0)
         fail_msg("%s", err.text);
-    sh("grep -q '^ip route " P " 10.255.1.2 up0 tag 2100$' /etc/frr/%s/frr.conf", r->netns);
-    sh("test -f /etc/frr/%s/frr.conf.ferry", r->netns);
+    shell("grep -q '^ip route " P " 10.255.1.2 up0 tag 2100$' /etc/frr/%s/frr.conf", r->netns);
+    shell("test -f /etc/frr/%s/frr.conf.ferry", r->netns);
     assert_int_equal(r->ops->check(r->driver, &op, 1, &err), 0);
     assert_int_equal(warned, 1);
     /* A full disk: what was saved stays. */
-    FERRY_AUTOFREE char *saved = say("cat /etc/frr/%s/frr.conf", r->netns);
+    FERRY_AUTOFREE char *saved = shell_text("cat /etc/frr/%s/frr.conf", r->netns);
     done(r, op);
-    sh("cd /etc/frr/%s && cp -a . %s/frr && mount -t tmpfs -o size=64k tmpfs /etc/frr/%s && cp -a %s/frr/. "
-       "/etc/frr/%s && head -c 100000 /dev/zero >/etc/frr/%s/full 2>/dev/null || :",
-       r->netns, r->state_dir, r->netns, r->state_dir, r->netns, r->netns);
+    shell(
+        "cd /etc/frr/%s && cp -a . %s/frr && mount -t tmpfs -o size=64k tmpfs /etc/frr/%s && cp -a %s/frr/. "
+        "/etc/frr/%s && head -c 100000 /dev/zero >/etc/frr/%s/full 2>/dev/null || :",
+        r->netns, r->state_dir, r->netns, r->state_dir, r->netns, r->netns);
     assert_true(r->ops->persist(r->driver, &err) < 0);
-    FERRY_AUTOFREE char *still = say("cat /etc/frr/%s/frr.conf", r->netns);
+    FERRY_AUTOFREE char *still = shell_text("cat /etc/frr/%s/frr.conf", r->netns);
     assert_string_equal(saved, still);
-    sh("umount /etc/frr/%s", r->netns);
+    shell("umount /etc/frr/%s", r->netns);
     /* A file for each daemon, beside what only vtysh knows. */
-    sh("cd /etc/frr/%s && rm frr.conf && printf 'no service integrated-vtysh-config\\nbanner motd line a# b"
-       "\\nusername root nopassword\\n' >vtysh.conf",
-       r->netns);
+    shell(
+        "cd /etc/frr/%s && rm frr.conf && printf 'no service integrated-vtysh-config\\nbanner motd line a# b"
+        "\\nusername root nopassword\\n' >vtysh.conf",
+        r->netns);
     reopen(r);
     assert_int_equal(r->ops->persist(r->driver, &err), 0);
-    sh("cd /etc/frr/%s && test ! -e frr.conf && grep -q '^ip route " P "' staticd.conf", r->netns);
+    shell("cd /etc/frr/%s && test ! -e frr.conf && grep -q '^ip route " P "' staticd.conf", r->netns);
 }
 
 int main(void)

@@ -4,6 +4,8 @@
  * SPDX-License-Identifier: MIT */
 #include "frr_triangle.h"
 
+#include "contract/shell.h"
+
 #include <json-c/json.h>
 #include <linux/rtnetlink.h>
 #include <pthread.h>
@@ -146,7 +148,7 @@ static void bird_knows(const char *as)
 {
     uint64_t end = triangle_now_us() + 5000000;
     for (;;) {
-        FERRY_AUTOFREE char *text = triangle_say("birdc -s /run/frr/bird.ctl show route " BGP_P " all");
+        FERRY_AUTOFREE char *text = shell_text("birdc -s /run/frr/bird.ctl show route " BGP_P " all");
         char *path = strstr(text, "BGP.as_path:");
         if (as ? path && strncmp(path + 13, as, strlen(as)) == 0 : !path)
             return;

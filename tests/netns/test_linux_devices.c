@@ -48,41 +48,21 @@ static bool there(const struct kernel *k, const char *dev)
     return kernel_try(k, "link show dev %s >/dev/null", dev);
 }
 
-static bool says(const struct kernel *k, const char *command, const char *words)
-{
-    char *text = kernel_text(k, "%s", command);
-    bool found = strstr(text, words) != NULL;
-    free(text);
-    return found;
-}
-
-static void checked(const struct kernel *k, struct ferry_op *op, enum ferry_outcome outcome,
-                    const char *words)
-{
-    struct ferry_err err;
-    if (k->ops->check(k->driver, op, 1, &err) < 0)
-        fail_msg("%s", err.text);
-    assert_int_equal(op->outcome, outcome);
-    if (words && (!op->why || !strstr(op->why, words)))
-        fail_msg("%s", op->why ? op->why : "no word");
-    ferry_op_clear(op);
-}
-
 static void test_a_bridge_comes_and_goes_with_its_gateway(void **state)
 {
     struct kernel *k = *state;
     struct ferry_gateway g = with(A4, "bridge lan0");
     char *was = kernel_snapshot(k), *links_were = links(k);
     struct ferry_op on = attach_to(P4, &g, "br101"), off = kernel_swap(&on);
-    checked(k, &on, FERRY_DONE, NULL);
+    kernel_check(k, &on, FERRY_DONE, NULL);
     kernel_same(k, was); /* a check leaves no trace */
     links_same(k, links_were);
     for (int i = 0; i < 2; i++) {
         kernel_apply(k, &on, FERRY_DONE);
-        assert_true(says(k, "link show dev lan0", "master br101"));
-        assert_true(says(k, "-d link show dev br101", "group 210"));
-        assert_true(says(k, "addr show dev br101", "inet " A4));
-        assert_true(says(k, "link show dev br101", ",UP"));
+        assert_true(kernel_says(k, "link show dev lan0", "master br101"));
+        assert_true(kernel_says(k, "-d link show dev br101", "group 210"));
+        assert_true(kernel_says(k, "addr show dev br101", "inet " A4));
+        assert_true(kernel_says(k, "link show dev br101", ",UP"));
         struct ferry_fib fib = kernel_read(k, P4, 254, &g, "br101");
         assert_int_equal(kernel_only(&fib)->type, FERRY_GATEWAY);
         ferry_fib_clear(&fib);
@@ -106,7 +86,7 @@ static void test_the_last_gateway_takes_a_shared_bridge_away(void **state)
     kernel_apply(k, &on6, FERRY_DONE);
     kernel_apply(k, &off4, FERRY_DONE);
     assert_true(there(k, "br101"));
-    assert_true(says(k, "addr show dev br101", "inet6 " A6));
+    assert_true(kernel_says(k, "addr show dev br101", "inet6 " A6));
     kernel_apply(k, &off6, FERRY_DONE);
     assert_false(there(k, "br101"));
     kernel_same(k, was);
@@ -142,8 +122,8 @@ static void test_a_bridge_with_an_address_of_somebody_elses_stays(void **state)
     kernel_apply(k, &on, FERRY_DONE);
     kernel_ip(k, "addr add 10.99.0.1/24 dev br101");
     kernel_apply(k, &off, FERRY_DONE);
-    assert_true(says(k, "addr show dev br101", "inet 10.99.0.1/24"));
-    assert_true(says(k, "link show dev lan0", "master br101"));
+    assert_true(kernel_says(k, "addr show dev br101", "inet 10.99.0.1/24"));
+    assert_true(kernel_says(k, "link show dev lan0", "master br101"));
 }
 
 static void test_a_port_that_is_down_missing_or_taken_is_refused(void **state)
@@ -152,26 +132,26 @@ static void test_a_port_that_is_down_missing_or_taken_is_refused(void **state)
     struct ferry_gateway none = with(A4, "bridge lan7"), g = with(A4, "bridge lan0");
     struct ferry_op on = attach_to(P4, &none, "br101");
     char *was = kernel_snapshot(k);
-    checked(k, &on, FERRY_REFUSED, "there is no interface lan7");
+    kernel_check(k, &on, FERRY_REFUSED, "there is no interface lan7");
     if (!strstr(kernel_apply(k, &on, FERRY_REFUSED), "there is no interface lan7"))
         fail_msg("no reason");
     on = attach_to(P4, &g, "br101");
     kernel_ip(k, "link add other type bridge");
     kernel_ip(k, "link set lan0 master other");
-    checked(k, &on, FERRY_REFUSED, "lan0 is in another bridge");
+    kernel_check(k, &on, FERRY_REFUSED, "lan0 is in another bridge");
     kernel_apply(k, &on, FERRY_REFUSED);
-    assert_true(says(k, "link show dev lan0", "master other"));
+    assert_true(kernel_says(k, "link show dev lan0", "master other"));
     kernel_ip(k, "link del other");
     assert_false(there(k, "br101"));
     kernel_same(k, was);
     kernel_ip(k, "addr add 10.98.0.1/24 dev lan0");
-    checked(k, &on, FERRY_REFUSED, "lan0 has addresses of its own");
+    kernel_check(k, &on, FERRY_REFUSED, "lan0 has addresses of its own");
     kernel_apply(k, &on, FERRY_REFUSED);
     assert_false(there(k, "br101"));
     kernel_ip(k, "addr del 10.98.0.1/24 dev lan0");
     kernel_same(k, was);
     kernel_ip(k, "link set lan0 down");
-    checked(k, &on, FERRY_REFUSED, "this interface is down: lan0");
+    kernel_check(k, &on, FERRY_REFUSED, "this interface is down: lan0");
     assert_false(there(k, "br101"));
     free(was);
 }
@@ -188,7 +168,7 @@ static void test_a_vlan_comes_and_goes_or_is_refused_without_a_trace(void **stat
     struct ferry_op on = attach_to(P4, &g, "lan0.101"), off = kernel_swap(&on);
     kernel_apply(k, &on, can ? FERRY_DONE : FERRY_REFUSED);
     if (can) {
-        assert_true(says(k, "-d link show dev lan0.101", "id 101"));
+        assert_true(kernel_says(k, "-d link show dev lan0.101", "id 101"));
         kernel_apply(k, &off, FERRY_DONE);
     } else {
         print_message("SKIPPED in part: this kernel has no VLAN devices; the refusal was tested\n");
@@ -213,10 +193,10 @@ static void test_rules_come_and_go_with_a_gateway_in_a_table_of_its_own(void **s
     struct ferry_op off = kernel_swap(&on);
     for (int i = 0; i < 2; i++) {
         kernel_apply(k, &on, FERRY_DONE);
-        assert_true(says(k, "rule show", "from " P4 " iif br101 lookup 100 proto 210"));
-        assert_true(says(k, "rule show", "from all to " P4 " lookup 100 proto 210"));
-        assert_true(says(k, "route show table 100", P4 " dev br101"));
-        assert_true(says(k, "route get 192.168.1.10", "dev br101"));
+        assert_true(kernel_says(k, "rule show", "from " P4 " iif br101 lookup 100 proto 210"));
+        assert_true(kernel_says(k, "rule show", "from all to " P4 " lookup 100 proto 210"));
+        assert_true(kernel_says(k, "route show table 100", P4 " dev br101"));
+        assert_true(kernel_says(k, "route get 192.168.1.10", "dev br101"));
         kernel_apply(k, &off, FERRY_DONE);
         kernel_same(k, was);
         links_same(k, links_were);
@@ -237,9 +217,9 @@ static void test_gateways_that_share_an_interface_have_their_own_rules(void **st
     kernel_apply(k, &on1, FERRY_DONE);
     kernel_apply(k, &on2, FERRY_DONE);
     kernel_apply(k, &off1, FERRY_DONE);
-    assert_true(says(k, "rule show", "from 192.168.2.0/24 iif br101 lookup 100 proto 210"));
-    assert_true(says(k, "rule show", "from all to 192.168.2.0/24 lookup 100 proto 210"));
-    assert_false(says(k, "rule show", P4));
+    assert_true(kernel_says(k, "rule show", "from 192.168.2.0/24 iif br101 lookup 100 proto 210"));
+    assert_true(kernel_says(k, "rule show", "from all to 192.168.2.0/24 lookup 100 proto 210"));
+    assert_false(kernel_says(k, "rule show", P4));
     kernel_apply(k, &off2, FERRY_DONE);
     kernel_same(k, was);
     links_same(k, links_were);
@@ -257,14 +237,14 @@ static void test_ipv6_rules(void **state)
     on.table = 100;
     struct ferry_op off = kernel_swap(&on);
     if (KERNEL_IPROUTE) { /* a batch of ip has no words for them */
-        checked(k, &on, FERRY_REFUSED, "no words for IPv6 rules");
+        kernel_check(k, &on, FERRY_REFUSED, "no words for IPv6 rules");
         kernel_apply(k, &on, FERRY_REFUSED); /* nobody has asked: still no gateway without its rules */
         kernel_same(k, was);
         free(was);
         return;
     }
     kernel_apply(k, &on, FERRY_DONE);
-    assert_true(says(k, "-6 rule show", "from all to " P6 " lookup 100 proto 210"));
+    assert_true(kernel_says(k, "-6 rule show", "from all to " P6 " lookup 100 proto 210"));
     kernel_apply(k, &off, FERRY_DONE);
     kernel_same(k, was);
     free(was);

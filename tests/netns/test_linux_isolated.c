@@ -26,25 +26,6 @@ static struct ferry_op attach_to(const struct ferry_gateway *g, const char *inte
     return op;
 }
 
-static bool says(const struct kernel *k, const char *command, const char *words)
-{
-    char *text = kernel_text(k, "%s", command);
-    bool found = strstr(text, words) != NULL;
-    free(text);
-    return found;
-}
-
-static void checked(const struct kernel *k, struct ferry_op *op, enum ferry_outcome outcome,
-                    const char *words)
-{
-    struct ferry_err err;
-    if (k->ops->check(k->driver, op, 1, &err) < 0)
-        fail_msg("%s", err.text);
-    if (op->outcome != outcome || (words && (!op->why || !strstr(op->why, words))))
-        fail_msg("outcome %d: %s", op->outcome, op->why ? op->why : "no word");
-    ferry_op_clear(op);
-}
-
 /* Production has the same prefix, and its way leads through this router. */
 static void serve_elsewhere(const struct kernel *k)
 {
@@ -55,14 +36,14 @@ static void serve_elsewhere(const struct kernel *k)
 static void assert_isolated(const struct kernel *k, const char *interface)
 {
     char word[64];
-    assert_true(says(k, "route get 192.168.1.10", "via 10.255.1.2 dev up0"));
-    assert_true(says(k, "route get 192.168.1.1", "via 10.255.1.2 dev up0")); /* not local */
-    assert_true(says(k, "route get 192.168.1.255", "via 10.255.1.2 dev up0"));
-    assert_false(says(k, "route show table local", "192.168.1."));
+    assert_true(kernel_says(k, "route get 192.168.1.10", "via 10.255.1.2 dev up0"));
+    assert_true(kernel_says(k, "route get 192.168.1.1", "via 10.255.1.2 dev up0")); /* not local */
+    assert_true(kernel_says(k, "route get 192.168.1.255", "via 10.255.1.2 dev up0"));
+    assert_false(kernel_says(k, "route show table local", "192.168.1."));
     snprintf(word, sizeof word, "route get 192.168.1.10 from 192.168.1.20 iif %s", interface);
-    assert_true(says(k, word, interface));
+    assert_true(kernel_says(k, word, interface));
     snprintf(word, sizeof word, "dev %s", interface);
-    assert_true(says(k, "route get 192.168.1.10 from 192.168.1.1", word));
+    assert_true(kernel_says(k, "route get 192.168.1.10 from 192.168.1.1", word));
     assert_false(kernel_try(k, "route get 10.255.2.2 from 192.168.1.20 iif %s >/dev/null 2>&1", interface));
 }
 
@@ -74,7 +55,7 @@ static void test_it_comes_and_goes_beside_production(void **state)
     char *was = kernel_snapshot(k);
     struct ferry_op on = attach_to(&g, "lan0"), off = kernel_swap(&on);
     for (int i = 0; i < 2; i++) {
-        checked(k, &on, FERRY_DONE, NULL);
+        kernel_check(k, &on, FERRY_DONE, NULL);
         kernel_same(k, was); /* a check leaves no trace */
         kernel_apply(k, &on, FERRY_DONE);
         assert_isolated(k, "lan0");
@@ -98,10 +79,10 @@ static void test_its_bridge_comes_and_goes_with_it(void **state)
     serve_elsewhere(k);
     char *was = kernel_snapshot(k);
     struct ferry_op on = attach_to(&g, "br-test"), off = kernel_swap(&on);
-    checked(k, &on, FERRY_DONE, NULL);
+    kernel_check(k, &on, FERRY_DONE, NULL);
     kernel_apply(k, &on, FERRY_DONE);
     assert_isolated(k, "br-test");
-    assert_true(says(k, "-d link show dev br-test", "group 210"));
+    assert_true(kernel_says(k, "-d link show dev br-test", "group 210"));
     kernel_apply(k, &off, FERRY_DONE);
     assert_false(kernel_try(k, "link show dev br-test >/dev/null 2>&1"));
     kernel_same(k, was);
@@ -117,9 +98,9 @@ static void test_it_goes_where_somebody_put_an_address_beside_it(void **state)
     kernel_apply(k, &on, FERRY_DONE);
     kernel_ip(k, "addr add 10.99.0.1/24 dev lan0");
     kernel_apply(k, &off, FERRY_DONE);
-    assert_false(says(k, "rule show", "lan0"));
-    assert_false(says(k, "route show table all", "192.168.1."));
-    assert_true(says(k, "addr show dev lan0", "inet 10.99.0.1/24"));
+    assert_false(kernel_says(k, "rule show", "lan0"));
+    assert_false(kernel_says(k, "route show table all", "192.168.1."));
+    assert_true(kernel_says(k, "addr show dev lan0", "inet 10.99.0.1/24"));
 }
 
 /* Killed between its rules and its address, and once more after that. */
@@ -131,7 +112,7 @@ static void test_what_a_crash_left_is_used_and_taken_away(void **state)
     kernel_ip(k, "rule add iif lan0 blackhole priority 2 protocol 210");
     kernel_ip(k, "rule add iif lan0 lookup 4242 priority 1 protocol 210");
     struct ferry_op on = attach_to(&g, "lan0"), off = kernel_swap(&on);
-    checked(k, &on, FERRY_DONE, NULL);
+    kernel_check(k, &on, FERRY_DONE, NULL);
     kernel_apply(k, &on, FERRY_DONE);
     kernel_apply(k, &off, FERRY_DONE);
     kernel_same(k, was);
@@ -170,12 +151,12 @@ static void test_it_is_alone_or_refused(void **state)
     struct ferry_op on = attach_to(&g, "lan0");
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         kernel_ip(k, "%s", others[i].made);
-        checked(k, &on, FERRY_REFUSED, others[i].words);
+        kernel_check(k, &on, FERRY_REFUSED, others[i].words);
         kernel_ip(k, "%s", others[i].unmade);
-        checked(k, &on, FERRY_DONE, NULL);
+        kernel_check(k, &on, FERRY_DONE, NULL);
     }
     kernel_ip(k, "addr add 192.168.1.1/32 dev up0");
-    checked(k, &on, FERRY_REFUSED, "the router has 192.168.1.1 already");
+    kernel_check(k, &on, FERRY_REFUSED, "the router has 192.168.1.1 already");
 }
 
 static void test_the_commands_do_what_the_driver_does(void **state)
