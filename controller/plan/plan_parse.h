@@ -1,5 +1,6 @@
-/* What the parts of the plan document's reader share: plan_parse.c (the document), plan_parse_group.c
- * (groups), plan_parse_dns.c (names and their records) and plan_parse_entry.c (entries and names).
+/* What the parts of the plan document's reader share: plan_parse.c (the document), plan_parse_router.c
+ * (routers), plan_parse_group.c (groups), plan_parse_stage.c (changes), plan_parse_dns.c (names and their
+ * records) and plan_parse_entry.c (entries and names).
  *
  * SPDX-License-Identifier: MIT */
 #ifndef FERRY_PLAN_PARSE_H
@@ -42,6 +43,14 @@ int parse_native(struct parsing *p, uint32_t v, uint8_t **ret, uint32_t *ret_len
 /* An entry object, or null where `key` (a change's) allows it; interned. */
 int parse_entry(struct parsing *p, uint32_t v, const struct parse_key *key, const struct ferry_entry **ret,
                 struct ferry_err *err) FERRY_MUST_CHECK;
+/* "routers" and "lost" of the document, in this order (plan_parse_router.c). */
+int parse_routers(struct parsing *p, struct ferry_err *err) FERRY_MUST_CHECK;
+int parse_lost(struct parsing *p, struct ferry_err *err) FERRY_MUST_CHECK;
+/* "stages" and "debts" of the document; routers, groups and names are known (plan_parse_stage.c). */
+int parse_stages(struct parsing *p, struct ferry_err *err) FERRY_MUST_CHECK;
+int parse_debts(struct parsing *p, struct ferry_err *err) FERRY_MUST_CHECK;
+/* A gateway or announcement without a table: it is that of the group's routes on that router, or main. */
+void parse_tables(struct ferry_plan *plan);
 /* "groups" of the document; the routers are known (plan_parse_group.c). */
 int parse_groups(struct parsing *p, struct ferry_err *err) FERRY_MUST_CHECK;
 /* "addresses" of the document (plan_address.c). */

@@ -1,4 +1,5 @@
-/* Names of the plan document whose records change, and their record sets; see plan_parse.h.  SPDX-License-Identifier: MIT */
+/* Names of the plan document whose records change, and their record sets; see plan_parse.h.
+ * SPDX-License-Identifier: MIT */
 #include "plan/plan_parse.h"
 
 #include <ferry/dns.h>
