@@ -110,9 +110,9 @@ MUTATIONS = [
     ("prove-tunnel", "prover: a tunnel that takes it away from its own site",
      [(PLAN + "prove_stage.c", "    check_local_network(p);", "    (void)check_local_network;")], "test-plan-tunnels"),
     ("prove-test", "prover: a test failover that packets of others can meet",
-     [(PLAN + "prove_form.c", "    return prove_test(p);", "    return true;")], "tests/scenario/test_failover.py"),
+     [(PLAN + "prove_form.c", "    return prove_test(p);", "    return true;")], "tests/scenario/test_failover.py::test_the_prover_refuses"),
     ("test-as-move", "a plan of a test failover is not applied as a move",
-     [(PLAN + "plan_topology.c", '    if (!strcmp(plan->mode, "test"))', "    if (0)")], "tests/scenario/test_failover.py"),
+     [(PLAN + "plan_topology.c", '    if (!strcmp(plan->mode, "test"))', "    if (0)")], "tests/scenario/test_failover.py::test_a_plan_of_a_test_is_no_move"),
     ("prove-end", "prover: what is left at the end", [(PLAN + "prove.c", "    prove_end(p, c);", "    (void)prove_end;")], "test-prove"),
     # Before anything is written.
     ("no-intent", "J2: the plan is durable before the first write",
@@ -170,7 +170,7 @@ MUTATIONS = [
     ("shorter", "a deadline is only ever put off",
      [(TXN + "confirm.c", "    if (look.least_left_s > seconds)", "    if (0)")], "tests/scenario/test_confirm.py::test_it_is_put_off"),
     ("test-kept", "K4: a test failover is never kept",
-     [(TXN + "confirm.c", "    if (ferry_test_is(record) && verb == CONFIRM) /* K4 */", "    if (0)")], "tests/scenario/test_failover.py"),
+     [(TXN + "confirm.c", "    if (ferry_test_is(record) && verb == CONFIRM) /* K4 */", "    if (0)")], "tests/scenario/test_failover.py::test_it_runs_and_is_cleaned_up"),
     # Backward.
     ("twice-back", "what was rolled back is not rolled back again",
      [(TXN + "txn.c", "        r = ferry_journal_check_undoable(journal, undoes, err);", "        r = 0;")], "test-txn"),

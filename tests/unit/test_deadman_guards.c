@@ -330,37 +330,11 @@ static void a_confirm_that_is_cut_off_leads_to_where_the_plan_has_been(void **un
 
 /* ---- D2, L1: a deadline that came through in part. ---- */
 
-/* What recovery takes up of the one it lets go of the other: at the undo it attaches `db` and detaches `app`. */
-static const char handed_on[] =
-    "{\"ferry\": 1, \"name\": \"handed-on\",\n"
-    " \"sites\": [{\"name\": \"one\"}, {\"name\": \"two\"}, {\"name\": \"three\"}],\n"
-    " \"routers\": [\n"
-    "  {\"name\": \"r1\", \"site\": \"one\", \"driver\": {\"type\": \"sim\"}, \"interfaces\": [\n"
-    "   {\"name\": \"b\", \"addresses\": [\"10.0.12.1/30\"]}, {\"name\": \"c\", \"addresses\": "
-    "[\"10.0.13.1/30\"]}, {\"name\": \"lan0\"}]},\n"
-    "  {\"name\": \"r2\", \"site\": \"two\", \"driver\": {\"type\": \"sim\"}, \"interfaces\": [\n"
-    "   {\"name\": \"a\", \"addresses\": [\"10.0.12.2/30\"]}, {\"name\": \"c\", \"addresses\": "
-    "[\"10.0.23.1/30\"]}, {\"name\": \"lan0\"}]},\n"
-    "  {\"name\": \"r3\", \"site\": \"three\", \"driver\": {\"type\": \"sim\"}, \"interfaces\": [\n"
-    "   {\"name\": \"a\", \"addresses\": [\"10.0.13.2/30\"]}, {\"name\": \"b\", \"addresses\": "
-    "[\"10.0.23.2/30\"]}, {\"name\": \"lan0\"}]}],\n"
-    " \"links\": [{\"endpoints\": [\"r1:b\", \"r2:a\"]}, {\"endpoints\": [\"r1:c\", \"r3:a\"]}, "
-    "{\"endpoints\": [\"r2:c\", \"r3:b\"]}],\n"
-    " \"subnets\": [\n"
-    "  {\"name\": \"app\", \"prefix\": \"192.168.1.0/24\", \"home\": \"one\", \"gateways\": [\n"
-    "   {\"router\": \"r1\", \"interface\": \"lan0\", \"address\": \"192.168.1.1/24\"},\n"
-    "   {\"router\": \"r2\", \"interface\": \"lan0\", \"address\": \"192.168.1.1/24\"}]},\n"
-    "  {\"name\": \"db\", \"prefix\": \"192.168.2.0/24\", \"home\": \"two\", \"gateways\": [\n"
-    "   {\"router\": \"r2\", \"interface\": \"lan0\", \"address\": \"192.168.2.1/24\"},\n"
-    "   {\"router\": \"r3\", \"interface\": \"lan0\", \"address\": \"192.168.2.1/24\"}]}]}\n";
-
+/* r2 is the new gateway of `app` and the old one of `db`: at the undo it does both. */
 static void prepare_handed_on(struct story *s)
 {
     struct ferry_err err;
-    world_init(&s->w, "three-site.json", "sim");
-    ferry_topology_free(s->w.topology);
-    if (ferry_topology_parse("handed-on", handed_on, strlen(handed_on), &s->w.topology, NULL, &err) < 0)
-        fail_msg("%s", err.text);
+    world_init(&s->w, "../tests/fixtures/txn/handed-on.json", "sim");
     use_wire(&s->w);
     struct ferry_pool *pool = ferry_pool_new();
     struct ferry_live *live = ferry_live_new(s->w.topology, pool, (uint32_t[]){0, 1}, 2);
