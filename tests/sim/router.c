@@ -141,8 +141,14 @@ static void serve_deadman(struct world *w, struct message *m)
     bool armed = mine && d->state == FERRY_DEADMAN_ARMED;
     if (armed && verb == FERRY_DEADMAN_ARM)
         d->deadline_us = now_us() + 1000000ull * asked->seconds;
-    if (armed && verb == FERRY_DEADMAN_EXTEND)
+    if (armed && verb == FERRY_DEADMAN_EXTEND) {
         ferry_sim_deadman_extend(d, asked, now_us());
+        w->told.by = w->running;
+        w->told.process = w->counts->processes;
+        w->told.died = false;
+        trace(w, "%s: deadline in %u s", w->topology->routers[m->router].name,
+              (unsigned)((d->deadline_us - now_us()) / 1000000));
+    }
     if (armed && (verb == FERRY_DEADMAN_ARM || verb == FERRY_DEADMAN_EXTEND))
         deadman_fire_at(w, m->router);
     if (armed && verb == FERRY_DEADMAN_LIMIT)
