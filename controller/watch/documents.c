@@ -1,4 +1,4 @@
-/* Records of transactions as documents (contract §4); see documents.h.  SPDX-License-Identifier: MIT */
+/* Records of transactions as documents (docs/contract.md); see documents.h.  SPDX-License-Identifier: MIT */
 #include "watch/documents.h"
 
 #include "base/mem.h"

@@ -1,4 +1,4 @@
-/* A plan: which changes, in which stages, from which state (contract §3).
+/* A plan: which changes, in which stages, from which state (docs/plan-document.md).
  *
  * A plan stands alone: proving, applying, undoing and recovering need no topology file.
  *

@@ -1,4 +1,4 @@
-/* The topology file (contract §1), loaded and checked.  Every reference is an index.
+/* The topology file (docs/topology-file.md), loaded and checked.  Every reference is an index.
  * SPDX-License-Identifier: MIT */
 #ifndef FERRY_TOPOLOGY_H
 #define FERRY_TOPOLOGY_H

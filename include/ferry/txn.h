@@ -82,7 +82,7 @@ int ferry_fleet_read_live(struct ferry_fleet *fleet, struct ferry_live *live,
 int ferry_fleet_read_row(struct ferry_fleet *fleet, struct ferry_live *live, uint32_t router,
                          struct ferry_err *err) FERRY_MUST_CHECK;
 
-/* ---- Records: what the journal knows of a transaction (contract §4). ---- */
+/* ---- Records: what the journal knows of a transaction (docs/contract.md, "Transaction document"). ---- */
 
 enum ferry_txn_state {
     FERRY_TXN_READY,
