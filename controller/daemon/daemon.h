@@ -2,8 +2,8 @@
  *
  * Invariants
  *  D1. The loop's thread owns everything here; what blocks (routers, journal) is a job of a worker (worker.h).
- *  D2. Nothing is locked while nothing is done: the journal's lock is taken by ferry_txn_recover, _confirm, _extend and by a
- *      reconciliation, and is gone when they return.
+ *  D2. Nothing is locked while nothing is done: the journal's lock is taken by ferry_txn_recover, _confirm,
+ *      _extend and by a reconciliation, and is gone when they return.
  *  D3. What the daemon knows it has read; what it was told (by the kernel, by inotify) is only a reason to read.
  *  D4. Nothing here decides what is safe: transactions are the engine's, drift is watch/paths.c's.
  *
@@ -114,8 +114,8 @@ struct ferryd {
 };
 
 /* ---- log.c ---- */
-/* One line for people: to the journal where stderr leads there (with FERRY_TX= where `tx` is given), else to stderr.  From any
- * thread. */
+/* One line for people: to the journal where stderr leads there (with FERRY_TX= where `tx` is given), else to
+ * stderr.  From any thread. */
 void ferryd_log(int priority, const char *tx, const char *fmt, ...) FERRY_PRINTF(3, 4);
 void ferryd_env_log(void *ctx, enum ferry_log_level level, const char *fmt, va_list args);
 

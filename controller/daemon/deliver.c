@@ -1,10 +1,10 @@
 /* Debts, and subnets that came back at a second site: brought in line by what `ferry reconcile` does, at first contact.
  *
- *  C1. It begins when a look shows that there is work: a router that owes answers, or a subnet is at two sites.  Rule "debt"
- *      keeps everybody else from that router meanwhile.
+ *  C1. It begins when a look shows that there is work: a router that owes answers, or a subnet is at two
+ *      sites.  Rule "debt" keeps everybody else from that router meanwhile.
  *  C2. Nothing else may be unfinished: that is settled first, and the look after it comes here again.
- *  C3. What was refused, or found nothing to do, waits for the next poll, and is said once.  After transactions that failed more
- *      and more polls are left out (rest.h).
+ *  C3. What was refused, or found nothing to do, waits for the next poll, and is said once.  After
+ *      transactions that failed more and more polls are left out (rest.h).
  *  C4. A debt of a router that this topology does not know is no work: it may be another topology's.
  *
  * SPDX-License-Identifier: MIT */

@@ -1,11 +1,13 @@
 /* When something is read, and what.
  *
- * Reasons to read come from the kernels of netlink routers (drivers' `watch`), from the journal's file (inotify), and from a
- * clock that trusts neither.  They are gathered for a moment, and then one job of the looker reads what they name.
+ * Reasons to read come from the kernels of netlink routers (drivers' `watch`), from the journal's file
+ * (inotify), and from a clock that trusts neither.  They are gathered for a moment, and then one job of the
+ * looker reads what they name.
  *
- *  L1. Between two looks there is a pause that grows with what a look costs: a router whose routes never rest takes at most a
- *      quarter of the looker's time.
- *  L2. While a transaction is under way its routers are left alone: its journal is looked at, and everything once it is over.
+ *  L1. Between two looks there is a pause that grows with what a look costs: a router whose routes never rest
+ *      takes at most a quarter of the looker's time.
+ *  L2. While a transaction is under way its routers are left alone: its journal is looked at, and everything
+ *      once it is over.
  *  L3. What was read counts only where the journal said the same before and after: else a move of ours would be drift.
  *
  * SPDX-License-Identifier: MIT */
@@ -73,8 +75,8 @@ static void take_journal(struct ferryd_sight *sight, const struct ferry_unfinish
     sight->newest_state = u->newest_state;
 }
 
-/* Whether a router that answers owes something; what was deferred waits for a person, and what another topology left for that one
- * (C4 of deliver.c). */
+/* Whether a router that answers owes something; what was deferred waits for a person, and what another
+ * topology left for that one (C4 of deliver.c). */
 static bool owing(const struct ferry_debts *debts, const struct ferry_status *s)
 {
     for (size_t i = 0; i < debts->n; i++) {

@@ -16,7 +16,8 @@
 
 /* ---- One daemon a state directory. ---- */
 
-/* The directory is made by the journal's opening, which also finds a journal that nobody can use before anything else is done. */
+/* The directory is made by the journal's opening, which also finds a journal that nobody can use before
+ * anything else is done. */
 static int take_state_dir(struct ferryd *d, struct ferry_err *err)
 {
     struct ferry_journal *journal = NULL;

@@ -1,5 +1,5 @@
-/* Readiness: from time to time every move is tried, without writing, so that the day it is needed is not the day on which
- * somebody learns that it would not work.  SPDX-License-Identifier: MIT */
+/* Readiness: from time to time every move is tried, without writing, so that the day it is needed is not the
+ * day on which somebody learns that it would not work.  SPDX-License-Identifier: MIT */
 #include "daemon/daemon.h"
 
 #include "base/mem.h"

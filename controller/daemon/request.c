@@ -1,7 +1,7 @@
 /* What clients ask for.  See server.h.
  *
- * `status` and `readiness` read the routers when they are asked: nobody is answered from memory.  What was noticed, and when,
- * is `watch`.
+ * `status` and `readiness` read the routers when they are asked: nobody is answered from memory.  What was
+ * noticed, and when, is `watch`.
  *
  * SPDX-License-Identifier: MIT */
 #include "daemon/server.h"

@@ -1,5 +1,6 @@
-/* How long the daemon leaves alone what has failed: one poll, then two, four, … up to 64, for each try is work for routers and a page
- * of the journal; and never for good.  Counted in polls, so that who polls seldom tries seldom.
+/* How long the daemon leaves alone what has failed: one poll, then two, four, … up to 64, for each try is
+ * work for routers and a page of the journal; and never for good.  Counted in polls, so that who polls seldom
+ * tries seldom.
  *
  * SPDX-License-Identifier: MIT */
 #ifndef FERRY_DAEMON_REST_H

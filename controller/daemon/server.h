@@ -1,8 +1,9 @@
 /* The control socket: its listener (server.c), its clients (client.c), what they ask for (request.c).
  *
- *  C1. Who a client is, the kernel says (SO_PEERCRED, SO_PEERGROUPS), at the moment of its connect; nothing that it sends.
- *  C2. Everything of a client is bounded: how many there are, the length of a line, how long it may be silent, how long it may
- *      leave an answer unread.  Some places are kept for root.
+ *  C1. Who a client is, the kernel says (SO_PEERCRED, SO_PEERGROUPS), at the moment of its connect; nothing
+ *      that it sends.
+ *  C2. Everything of a client is bounded: how many there are, the length of a line, how long it may be
+ *      silent, how long it may leave an answer unread.  Some places are kept for root.
  *  C3. One request of a client at a time: while it is worked on nothing is read from it.
  *  C4. A request that writes and was begun goes on when its client is gone.
  *

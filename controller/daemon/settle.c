@@ -1,10 +1,12 @@
 /* Deadlines and recovery: what has not ended is finished or undone, by the same call as `ferry recover`.
  *
- *  S1. A transaction with a controller that lives is left alone: ferry_txn_recover needs the journal's lock, which that one has.
- *  S2. One that is stuck is tried again at the daemon's start, at once when a router came back, and else after more and more polls
- *      (rest.h): a reply may have been lost though its router was there all the while, and a person may have put back what a hand
- *      names.  Trying changes nothing where it must not: keys that hold neither value are never touched.
- *      --no-recover leaves all that to people; a deadline that has passed is no crash, and is settled all the same.
+ *  S1. A transaction with a controller that lives is left alone: ferry_txn_recover needs the journal's lock,
+ *      which that one has.
+ *  S2. One that is stuck is tried again at the daemon's start, at once when a router came back, and else
+ *      after more and more polls (rest.h): a reply may have been lost though its router was there all the
+ *      while, and a person may have put back what a hand names.  Trying changes nothing where it must not:
+ *      keys that hold neither value are never touched.  --no-recover leaves all that to people; a deadline
+ *      that has passed is no crash, and is settled all the same.
  *  S3. What failed for another reason waits for the next poll.
  *
  * SPDX-License-Identifier: MIT */

@@ -1,4 +1,5 @@
-/* Interfaces that a gateway brings along: their texts and commands; see ferry/device.h.  SPDX-License-Identifier: MIT */
+/* Interfaces that a gateway brings along: their texts and commands; see ferry/device.h.
+ * SPDX-License-Identifier: MIT */
 #include <ferry/device.h>
 
 #include <stdarg.h>

@@ -9,8 +9,8 @@
 uint8_t ferry_routing_protocol(enum ferry_routing routing);
 /* FERRY_DISTANCE_BGP, FERRY_DISTANCE_OSPF; UINT32_MAX of a static router: nothing comes by itself. */
 uint32_t ferry_routing_distance(enum ferry_routing routing);
-/* Whether `metric` is an administrative distance, 1 to 254, on such a router: FRR's, and simulated ones that speak BGP or
- * OSPF. */
+/* Whether `metric` is an administrative distance, 1 to 254, on such a router: FRR's, and simulated ones that
+ * speak BGP or OSPF. */
 bool ferry_driver_has_distances(const struct ferry_driver_config *config);
 /* What a router holds where `way` (of shortest paths; NULL: none) is its way and gateways that speak `spoken`
  * (by enum ferry_routing) originate the subnet.  Interned in live->pool. */

@@ -1,5 +1,5 @@
-/* Loads how interfaces are made that a gateway brings along: "vlan", "bridge" of an interface, and gateways on PARENT.ID;
- * see load.h, ferry/device.h.
+/* Loads how interfaces are made that a gateway brings along: "vlan", "bridge" of an interface, and gateways
+ * on PARENT.ID; see load.h, ferry/device.h.
  *
  * SPDX-License-Identifier: MIT */
 #include "model/load.h"

@@ -1,5 +1,5 @@
-/* Loads what a topology says of networks: "servers", "logical-networks", "clouds", "vm-networks", "mappings"; and has the
- * machines loaded (load_workloads.c).  See load.h and ferry/networks.h.
+/* Loads what a topology says of networks: "servers", "logical-networks", "clouds", "vm-networks", "mappings";
+ * and has the machines loaded (load_workloads.c).  See load.h and ferry/networks.h.
  *
  * A topology without any of these sections has no networks at all (NULL).
  *

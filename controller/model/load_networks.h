@@ -12,7 +12,8 @@ struct ferry_network_loader {
     struct ferry_map servers, logical, clouds, networks, workloads; /* by name */
 };
 
-/* Every value under `one` (a value) or `many` (an array of them), which exclude each other; malloc'd, NULL where there are none. */
+/* Every value under `one` (a value) or `many` (an array of them), which exclude each other; malloc'd, NULL
+ * where there are none. */
 uint32_t *ferry_load_one_or_many(struct ferry_loader *l, uint32_t object, const char *one, const char *many,
                                  size_t *ret_n);
 /* The name of the next thing of a section, noted in its map; "?" after a finding. */

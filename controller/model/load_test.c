@@ -1,9 +1,10 @@
 /* Loads where a subnet is tried out: "test" of a subnet; see load.h, docs/test-failover.md.
  *
- * What makes the test unreachable for everybody else is held against the whole file here (rule test-isolated), so that it is
- * refused before there is a plan:
+ * What makes the test unreachable for everybody else is held against the whole file here (rule
+ * test-isolated), so that it is refused before there is a plan:
  *  1. Its table is no router's, no subnet's and no other test's, and none that the kernel looks at by itself.
- *  2. Its interface carries nothing else: no link, no address, no gateway, no other test; nor do the ports of its bridge.
+ *  2. Its interface carries nothing else: no link, no address, no gateway, no other test; nor do the ports of
+ *     its bridge.
  *  3. A shadow prefix overlaps no subnet, and no other shadow.
  *
  * SPDX-License-Identifier: MIT */

@@ -118,7 +118,8 @@ static void load_replica(struct ferry_network_loader *nl, uint32_t object, struc
     nic->replica.network = ferry_load_reference(nl->l, object, "replica", &nl->networks, "VM network");
 }
 
-/* A protected machine's network is one of its cloud's: of its server, and where the cloud says any, of its logical networks. */
+/* A protected machine's network is one of its cloud's: of its server, and where the cloud says any, of its
+ * logical networks. */
 static void check_cloud(struct ferry_network_loader *nl, uint32_t object, uint32_t index,
                         const struct ferry_nic *nic)
 {

@@ -2,8 +2,8 @@
  *
  * Invariants
  *  1. What can be kept is kept: no address is handed out before every machine that can keep its own has it.
- *  2. No address of a network is given to two NICs, nor one that a machine or a router of the site has there, nor one that is
- *     reserved for somebody else.
+ *  2. No address of a network is given to two NICs, nor one that a machine or a router of the site has there,
+ *     nor one that is reserved for somebody else.
  *  3. The same topology and reservations give the same rows.
  *
  * SPDX-License-Identifier: MIT */
@@ -297,7 +297,8 @@ static void keep(struct assigner *as, struct ferry_address_row *row)
     }
 }
 
-/* The first free address of the pool, in its order.  What was passed once is taken for good, so the cursor only goes on. */
+/* The first free address of the pool, in its order.  What was passed once is taken for good, so the cursor
+ * only goes on. */
 static void hand_out(struct assigner *as, struct ferry_address_row *row)
 {
     const struct ferry_vm_network *network = &as->n->networks[row->network];

@@ -1,4 +1,5 @@
-/* Ops: the kinds of their keys, the names of outcomes (docs/contract.md), and the text of what became of one.  SPDX-License-Identifier: MIT */
+/* Ops: the kinds of their keys, the names of outcomes (docs/contract.md), and the text of what became of one.
+ * SPDX-License-Identifier: MIT */
 #include <ferry/driver.h>
 
 #include "base/mem.h"

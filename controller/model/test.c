@@ -1,5 +1,5 @@
-/* The topology of a test failover: what the planner, the prover and the engine are given in place of the real one, so that
- * nothing of them need know of tests.
+/* The topology of a test failover: what the planner, the prover and the engine are given in place of the real
+ * one, so that nothing of them need know of tests.
  *
  *  1. Routers keep their numbers: a fleet of the real topology serves the test's.
  *  2. There are no links.  No route can follow from the test, on no router: what is not there cannot be planned.

@@ -100,8 +100,8 @@ static int native_wireguard(const struct ferry_tunnel *t, const char *prefix, bo
         add ? "\" }" : "");
 }
 
-/* A list is a file of one line that swanctl.conf includes (docs/topology-file.md); strongSwan reads all of it again, and
- * the child comes up with the new list. */
+/* A list is a file of one line that swanctl.conf includes (docs/topology-file.md); strongSwan reads all of it
+ * again, and the child comes up with the new list. */
 static int native_strongswan(const struct ferry_tunnel *t, uint8_t side, const char *prefix, bool add,
                              char *buf, size_t size)
 {

@@ -1,9 +1,10 @@
 /* Records that follow machines to other addresses, as changes of a plan; see ferry/dns.h, docs/dns.md.
  *
- *  N1. A record set is changed, not replaced: of its records those of the machines that move, its TTL only where that is what
- *      was asked for.  What else is in it stays.
+ *  N1. A record set is changed, not replaced: of its records those of the machines that move, its TTL only
+ *      where that is what was asked for.  What else is in it stays.
  *  N2. A name that leads neither to a machine's old address nor to its new one is somebody else's: refused.
- *  N3. A reverse record goes along where there was one; it is made only where the old address has no zone here to look into.
+ *  N3. A reverse record goes along where there was one; it is made only where the old address has no zone
+ *      here to look into.
  *
  * Pure: what servers hold was read before, for the questions that ferry_dns_ask has asked.
  *

@@ -1,5 +1,5 @@
-/* The machines of a subnet that moves: whoever has an address in it moves along, wanted or not; who is not ready to, refuses
- * the plan (rule not-ready).  Used by make.c and obey.c; docs/site-recovery.md.
+/* The machines of a subnet that moves: whoever has an address in it moves along, wanted or not; who is not
+ * ready to, refuses the plan (rule not-ready).  Used by make.c and obey.c; docs/site-recovery.md.
  *
  * A stretched subnet's machines move one by one: there is nothing to say of them here.
  *

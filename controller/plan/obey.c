@@ -1,6 +1,7 @@
 /* The rules that look at a whole plan: what it takes away, and what it overwrites (docs/rules.md).
  *
- * Asked when a plan is made and again before it is applied, so that a document that somebody wrote by hand obeys them too.
+ * Asked when a plan is made and again before it is applied, so that a document that somebody wrote by hand
+ * obeys them too.
  *
  * SPDX-License-Identifier: MIT */
 #include "plan/planner.h"

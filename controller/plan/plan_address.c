@@ -1,5 +1,6 @@
-/* The addresses of machines in a plan: copied, reversed, read from a document, held against a topology.  Which ones they are is
- * found by the rules of ferry/networks.h; what they mean for the journal says ferry/reservation.h.
+/* The addresses of machines in a plan: copied, reversed, read from a document, held against a topology.
+ * Which ones they are is found by the rules of ferry/networks.h; what they mean for the journal says
+ * ferry/reservation.h.
  *
  * SPDX-License-Identifier: MIT */
 #include "plan/plan_parse.h"

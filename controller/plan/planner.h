@@ -72,7 +72,8 @@ int ferry_goals_get(struct ferry_goals *goals, const bool *gateways, uint8_t fam
 
 struct ferry_node {
     const struct ferry_stack *held; /* what it holds: the plan's initial state */
-    /* The same without announcements and traffic selectors, and with the pin on top: what the rest of the planner works on. */
+    /* The same without announcements and traffic selectors, and with the pin on top: what the rest of the
+     * planner works on. */
     const struct ferry_stack *stack;
     const struct ferry_entry *announced; /* the announcement that it makes now, or NULL */
     const struct ferry_entry *learnt;    /* the protocol's route that forwards now, or NULL */

@@ -128,8 +128,8 @@ static bool is_beaten(const struct ferry_node *node, const struct ferry_entry *f
     return false;
 }
 
-/* A router that has its route from a protocol, had nothing or has been a gateway learns it again, if a new gateway speaks
- * the same. */
+/* A router that has its route from a protocol, had nothing or has been a gateway learns it again, if a new
+ * gateway speaks the same. */
 static const struct ferry_entry *foretell(const struct ferry_work *work, uint32_t v, const bool spoken[3])
 {
     const struct ferry_node *node = &work->nodes[v];

@@ -1,4 +1,5 @@
-/* Subnets that live at several sites at once: the new site is attached before the old one is left, and nothing is dropped.
+/* Subnets that live at several sites at once: the new site is attached before the old one is left, and
+ * nothing is dropped.
  *
  * With p the gateways that are left and q those of the new site:
  *   prepare  under each gateway of p its new route is laid; at q what would beat the attachment makes room
@@ -9,8 +10,8 @@
  *
  * Invariants
  *  1. A router that holds something holds something that forwards, in every state.
- *  2. At a gateway no route stronger than the attachment coexists with it: what would be is laid once more beneath, and goes,
- *     before the gateway comes.
+ *  2. At a gateway no route stronger than the attachment coexists with it: what would be is laid once more
+ *     beneath, and goes, before the gateway comes.
  *  3. q is attached in an earlier stage than the first round, p lets go in a later one than the last.
  *
  * SPDX-License-Identifier: MIT */
@@ -95,8 +96,8 @@ static const struct ferry_entry *route(const struct stretch *s, const struct fer
     return ferry_pool_entry(s->work->pool, &e);
 }
 
-/* A metric above `floor` that nothing in entries [from, n) has, and before the first of them that is no blackhole of Ferry's:
- * the usual one, or the nearest; 0: there is none. */
+/* A metric above `floor` that nothing in entries [from, n) has, and before the first of them that is no
+ * blackhole of Ferry's: the usual one, or the nearest; 0: there is none. */
 static uint32_t free_metric(const struct stretch *s, uint32_t floor, uint32_t from, uint32_t usual,
                             uint32_t most)
 {

@@ -1,10 +1,11 @@
 /* Policy-based VPNs: what their tunnels carry follows the subnet.
  *
- * A router that will forward into a tunnel needs the prefix there first: as a remote selector at its end, as a local one at
- * the other end where the tunnel has such.  What nobody forwards into any more is taken away last.  So there is always
- * enough, and the order of the routes (order.c) stays as it is.  Two moments are bound by rule local-network: while the
- * subnet is attached at a site no tunnel of that site takes it away; so at the old site it is added when the new gateway
- * attaches, and at the new site it is removed when the old one detaches.
+ * A router that will forward into a tunnel needs the prefix there first: as a remote selector at its end, as
+ * a local one at the other end where the tunnel has such.  What nobody forwards into any more is taken away
+ * last.  So there is always enough, and the order of the routes (order.c) stays as it is.  Two moments are
+ * bound by rule local-network: while the subnet is attached at a site no tunnel of that site takes it away;
+ * so at the old site it is added when the new gateway attaches, and at the new site it is removed when the
+ * old one detaches.
  *
  * Used by make.c, after diff.c.  docs/planner.md has the table.
  *

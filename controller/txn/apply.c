@@ -317,7 +317,8 @@ static void add_hands(struct ferry_txn *txn, struct ferry_hands *hands)
     free(hands->v);
 }
 
-/* A daemon that died since the verification came back with what was saved before the move: what is saved now is looked at. */
+/* A daemon that died since the verification came back with what was saved before the move: what is saved now
+ * is looked at. */
 static void look_at_saved(struct ferry_txn *txn, const bool *saved)
 {
     FERRY_AUTOFREE const struct ferry_stack **states = ferry_states_initial(txn->plan);

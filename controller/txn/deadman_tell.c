@@ -1,9 +1,11 @@
 /* Asking routers of their dead-man, and telling them deadlines.  See txn_deadman.c, whose part this is.
  *
- *  L1. Whatever part of the routers has heard of a new deadline, one that attaches a subnet at the undo has a later one than
- *      those that detach it (D2).  So before these hear of any deadline, it has been heard of that one that it is LEAP_S later.
- *  L2. A router counts a deadline from when it hears of it, which may be late: it was frozen, or the message was under way.  What
- *      comes more than FERRY_DEADMAN_LATE_S late changes nothing there (`seen_s`), and LEAP_S is more.
+ *  L1. Whatever part of the routers has heard of a new deadline, one that attaches a subnet at the undo has a
+ *      later one than those that detach it (D2).  So before these hear of any deadline, it has been heard of
+ *      that one that it is LEAP_S later.
+ *  L2. A router counts a deadline from when it hears of it, which may be late: it was frozen, or the message
+ *      was under way.  What comes more than FERRY_DEADMAN_LATE_S late changes nothing there (`seen_s`), and
+ *      LEAP_S is more.
  *  L3. Before a deadline is moved all have answered: who is silent keeps the others where it is itself.
  *
  * SPDX-License-Identifier: MIT */
@@ -182,8 +184,8 @@ static int lead(struct ferry_txn *txn, uint64_t until_us, struct ferry_err *err)
     return r;
 }
 
-/* All but those that attach, with deadlines as equal as D3 asks for; how long that took, or UINT64_MAX: not done.  When they are
- * armed nobody is behind them yet. */
+/* All but those that attach, with deadlines as equal as D3 asks for; how long that took, or UINT64_MAX: not
+ * done.  When they are armed nobody is behind them yet. */
 static int tell_others(struct ferry_txn *txn, struct ferry_deadman_question q, unsigned seconds,
                        uint64_t *ret_took_us, struct ferry_err *err)
 {
@@ -239,7 +241,8 @@ static int tell_once(struct ferry_txn *txn, enum ferry_deadman_verb verb, unsign
     return r;
 }
 
-/* D3: once more where an answer was so late that a router which attaches one subnet, and carries packets of another, would undo its part
+/* D3: once more where an answer was so late that a router which attaches one subnet, and carries packets of
+ *     another, would undo its part
  * of that one after its turn.  Whoever is slow each time is let be: its order (D2) holds. */
 int ferry_deadman_tell(struct ferry_txn *txn, enum ferry_deadman_verb verb, unsigned seconds,
                        const struct ferry_deadman_undo *undos, struct ferry_err *err)

@@ -1,9 +1,10 @@
 /* Hooks: what runs between the stages, forward and backward (docs/hooks.md).
  *
- *  H1. Before a program runs, the journal says durably that it does; after a crash, one that the journal calls running may have
- *      done its work, or not.
- *  H2. On the way back every program that ran, or may have, is followed by its `undo`, newest first, each before the stage
- *      that lies before it is undone.  So that `undo` must bear being run once more, and after half a `run`.
+ *  H1. Before a program runs, the journal says durably that it does; after a crash, one that the journal
+ *      calls running may have done its work, or not.
+ *  H2. On the way back every program that ran, or may have, is followed by its `undo`, newest first, each
+ *      before the stage that lies before it is undone.  So that `undo` must bear being run once more, and
+ *      after half a `run`.
  *  H3. What could not be taken back is a hand (STUCK): the routers go back all the same.
  *  H4. A pause says so durably before anybody is asked; nothing is under way on any router then.
  *

@@ -1,11 +1,12 @@
 /* The journal's assignments: the addresses that transactions give to machines.  See ferry/reservation.h.
  *
- *  B1. They are written in the SQLite transaction that makes their plan durable (J2 of journal.c), and never again: what they
- *      mean follows from the state of their transaction, so that commit, rollback, crash and recovery need no write of theirs.
- *  B2. A machine's address is the `after` of the latest transaction about it that is not undone; a rollback is a transaction
- *      of its own and says the opposite.
- *  B3. A transaction begins only if every machine has the address that its plan finds, and nobody else has, or has reserved,
- *      one that it gives.
+ *  B1. They are written in the SQLite transaction that makes their plan durable (J2 of journal.c), and never
+ *      again: what they mean follows from the state of their transaction, so that commit, rollback, crash and
+ *      recovery need no write of theirs.
+ *  B2. A machine's address is the `after` of the latest transaction about it that is not undone; a rollback
+ *      is a transaction of its own and says the opposite.
+ *  B3. A transaction begins only if every machine has the address that its plan finds, and nobody else has,
+ *      or has reserved, one that it gives.
  *
  * The table is made with the first of them.
  *

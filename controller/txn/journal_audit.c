@@ -9,7 +9,8 @@
  *  A5. The newest entry of a transaction carries the digest of its rows, the newest one that reserves or releases the
  *      digest of all reservations.
  *
- * journal_audit_read.c and journal_audit_tables.c have the digests, journal_audit_verify.c the proof, docs/audit.md what it is worth.
+ * journal_audit_read.c and journal_audit_tables.c have the digests, journal_audit_verify.c the proof,
+ * docs/audit.md what it is worth.
  *
  * SPDX-License-Identifier: MIT */
 #include "txn/journal_audit.h"

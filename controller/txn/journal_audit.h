@@ -25,7 +25,8 @@ struct ferry_audit_entry {
 
 /* Adds an entry.  Call it inside the SQLite transaction that makes what it describes durable, after what that writes:
  * the entry carries the digest of the transaction's rows as they then are, and `audit verify` holds the newest one of a
- * transaction against them.  So whoever writes to txn, stage, hand, or a table of journal_audit_tables.c adds an entry. */
+ * transaction against them.  So whoever writes to txn, stage, hand, or a table of journal_audit_tables.c adds an
+ * entry. */
 int ferry_audit_add(struct ferry_journal *journal, const struct ferry_audit_entry *entry,
                     struct ferry_err *err) FERRY_MUST_CHECK;
 /* Begins the log where there is none yet, with what the journal holds already: call it in the SQLite transaction
@@ -38,15 +39,16 @@ void ferry_audit_tell(struct ferry_journal *journal);
 
 /* ---- Shared by journal_audit*.c. ---- */
 
-/* SHA-256 over the rows of a transaction, but for its plan (docs/audit.md).  1: there is none of that id.  `ret_state` has
- * its state, `ret_kind` and `ret_plan` (may be NULL) are malloc'd. */
+/* SHA-256 over the rows of a transaction, but for its plan (docs/audit.md).  1: there is none of that id.
+ * `ret_state` has its state, `ret_kind` and `ret_plan` (may be NULL) are malloc'd. */
 int ferry_audit_digest(struct ferry_journal *journal, const char *id, char ret[static 65],
                        char ret_state[static 24], char **ret_kind, char **ret_plan,
                        struct ferry_err *err) FERRY_MUST_CHECK;
 /* SHA-256 of its plan document, as it is stored. */
 int ferry_audit_plan_digest(struct ferry_journal *journal, const char *id, char ret[static 65],
                             struct ferry_err *err) FERRY_MUST_CHECK;
-/* SHA-256 over the rows of a transaction in the tables that came later: debts, hooks, overrides (journal_audit_tables.c). */
+/* SHA-256 over the rows of a transaction in the tables that came later: debts, hooks, overrides
+ * (journal_audit_tables.c). */
 int ferry_audit_tables_digest(struct ferry_journal *journal, const char *id, char ret[static 65],
                               struct ferry_err *err) FERRY_MUST_CHECK;
 /* SHA-256 over all reservations of addresses, which belong to no transaction. */

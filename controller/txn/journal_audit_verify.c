@@ -2,8 +2,8 @@
  *
  *  V1. Each entry is judged against the stored hash of the one before it, so that what was changed is named, and not
  *      all that follows.
- *  V2. Log and rows are read in one SQLite transaction, and it ends before anything is recomputed: a reader holds back a
- *      writer's COMMIT.
+ *  V2. Log and rows are read in one SQLite transaction, and it ends before anything is recomputed: a reader
+ *      holds back a writer's COMMIT.
  *
  * journal_audit.c has the invariants A1 to A5 that are held here.
  *

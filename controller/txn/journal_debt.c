@@ -3,7 +3,8 @@
  *  D1. Debts are written in the SQLite transaction that makes their plan durable (J2 of journal.c).
  *  D2. A debt counts until it is delivered, unless its transaction was undone: nobody has to take it back.
  *  D3. What is delivered is a debt as it was read, with the older ones behind it; one that came since is another.
- *  D4. A delivery adds an entry to the audit log for each transaction whose debt it pays, in the same SQLite transaction.
+ *  D4. A delivery adds an entry to the audit log for each transaction whose debt it pays, in the same SQLite
+ *      transaction.
  *
  * The table is made with the first debt.
  *
@@ -262,7 +263,8 @@ int ferry_journal_refuse_reconciled(struct ferry_journal *journal, const struct 
     return r == 0 && w.router ? refuse_reconciled(w.router, undoes, err) : r;
 }
 
-/* Whether a disaster move brings to the debtor's own site what it owes to let go of: the new decision stands for the old one. */
+/* Whether a disaster move brings to the debtor's own site what it owes to let go of: the new decision stands
+ * for the old one. */
 static bool supersedes(const struct ferry_plan *plan, size_t router, const struct ferry_debt *debt)
 {
     char prefix[FERRY_PREFIX_STRLEN];

@@ -267,7 +267,8 @@ static int rested(struct ferry_journal *journal, const struct ferry_plan *plan, 
 {
     FERRY_STATEMENT *s = NULL;
     uint64_t now = journal->env->realtime_us(journal->env->ctx), hold = 1000000ull * hold_down_s;
-    /* A clock that was set back makes the past look like the future: it rests then too.  Who reconciles moves nothing. */
+    /* A clock that was set back makes the past look like the future: it rests then too.  Who reconciles moves
+     * nothing. */
     int rc = ferry_journal_prepare(journal,
                                    "SELECT id, ended_us FROM txn WHERE state = 'committed' AND kind <> "
                                    "'reconcile' AND ended_us > ? ORDER BY seq DESC",

@@ -1,5 +1,5 @@
-/* The journal's lock: one transaction at a time, of all processes (J3 of journal.c).  flock(2), so that it ends with whoever
- * holds it.  SPDX-License-Identifier: MIT */
+/* The journal's lock: one transaction at a time, of all processes (J3 of journal.c).  flock(2), so that it
+ * ends with whoever holds it.  SPDX-License-Identifier: MIT */
 #include "txn/journal.h"
 
 #include "base/mem.h"
@@ -15,8 +15,8 @@
 #define LOCK_TRIES    4
 #define LOCK_PAUSE_US 10000 /* between two tries for the lock */
 
-/* Who only looks whether the lock is held (ferry_journal_running) has it for some microseconds: that is no transaction, so
- * it is tried for a little while. */
+/* Who only looks whether the lock is held (ferry_journal_running) has it for some microseconds: that is no
+ * transaction, so it is tried for a little while. */
 static int take_lock(struct ferry_journal *journal, int fd)
 {
     const struct ferry_env *env = journal->env;

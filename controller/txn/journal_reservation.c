@@ -1,7 +1,8 @@
 /* The journal's reservations of addresses.  See ferry/reservation.h.
  *
  *  A1. An address of a network is reserved for one NIC at most; a NIC has at most one for each of its own addresses.
- *  A2. They are written with the journal's lock held (J3), with an entry in the audit log in the same SQLite transaction.
+ *  A2. They are written with the journal's lock held (J3), with an entry in the audit log in the same SQLite
+ *      transaction.
  *
  * The table is made with the first reservation.
  *

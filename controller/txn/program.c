@@ -1,8 +1,9 @@
 /* Running a hook's program: no shell, an environment of its own, a process group of its own, a time limit.
  *
- *  G1. The program gets its argument vector as it stands, the three standard descriptors, default signals, and nothing else of
- *      ours.
- *  G2. It has ended when its first process has; what that leaves behind in the background goes on, and keeps nobody waiting.
+ *  G1. The program gets its argument vector as it stands, the three standard descriptors, default signals,
+ *      and nothing else of ours.
+ *  G2. It has ended when its first process has; what that leaves behind in the background goes on, and keeps
+ *      nobody waiting.
  *  G3. Late, or no longer wanted: the whole group gets SIGTERM, and SIGKILL two seconds later.
  *
  * SPDX-License-Identifier: MIT */

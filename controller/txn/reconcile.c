@@ -3,7 +3,8 @@
  *
  *  R1. Where a subnet belongs is what the newest committed transaction says of it, else its debt.
  *  R2. First everybody who holds it elsewhere lets go, one router a plan; only then are routes touched.
- *  R3. A debt is delivered when its router was read as needing nothing more.  What another topology left is not ours to judge.
+ *  R3. A debt is delivered when its router was read as needing nothing more.  What another topology left is
+ *      not ours to judge.
  *
  * SPDX-License-Identifier: MIT */
 #include "txn/journal.h"

@@ -250,8 +250,8 @@ int ferry_txn_look(struct ferry_journal *journal, struct ferry_err *err)
     return -FERRY_ELOCKED;
 }
 
-/* No route was written: where a router cannot be armed, the transaction has ended before it began; unless one may be armed all the
- * same, for `recover` to disarm. */
+/* No route was written: where a router cannot be armed, the transaction has ended before it began; unless one
+ * may be armed all the same, for `recover` to disarm. */
 static int arm(struct ferry_txn *txn, struct ferry_err *err)
 {
     struct ferry_err ignored;

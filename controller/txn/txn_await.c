@@ -1,8 +1,8 @@
 /* Waiting for routing protocols: before a stage, forward or backward, leaves a router to BGP or OSPF, the
  * protocol's own route there must forward as the plan says.
  *
- *  W1. A router is left to its protocol only when the protocol's route was read, beneath what is pinned, as going the way
- *      that the stage's end state says.  A protocol that has not converged is never followed.
+ *  W1. A router is left to its protocol only when the protocol's route was read, beneath what is pinned, as
+ *      going the way that the stage's end state says.  A protocol that has not converged is never followed.
  *
  * SPDX-License-Identifier: MIT */
 #include "txn/txn_engine.h"

@@ -260,7 +260,8 @@ void ferry_batch_free(struct ferry_batch *batch)
 
 /* ---- Views of everything. ---- */
 
-/* A name server has nothing but the names of its zones (the planner gives a group to those alone), a router none of them. */
+/* A name server has nothing but the names of its zones (the planner gives a group to those alone), a router
+ * none of them. */
 static bool may_hold(const struct ferry_plan *plan, uint32_t router, uint32_t group)
 {
     bool server = ferry_plan_is_name_server(plan, router);

@@ -1,21 +1,23 @@
 /* The dead-man: an undo on every router that the plan changes, which needs nobody once it is armed.
  *
  *  D1. Before the first write it is armed on all of them, and each has answered that it is.
- *  D2. Deadlines are set so that a router which attaches the subnet at the undo never comes to it before one that
- *      detaches it, whatever part of them has heard of a new one, and however late (deadman_tell.c).  Routers that exchange
- *      subnets have no such order: refused.  A confirm goes through the stages of the plan once more, forward: all routers give up
- *      what undoes the first of them, then the second, ….  Who is cut off in the middle of it has left an undo that
- *      leads back to a state in which the plan has been.
+ *  D2. Deadlines are set so that a router which attaches the subnet at the undo never comes to it before one
+ *      that detaches it, whatever part of them has heard of a new one, and however late (deadman_tell.c).
+ *      Routers that exchange subnets have no such order: refused.  A confirm goes through the stages of the
+ *      plan once more, forward: all routers give up what undoes the first of them, then the second, ….  Who
+ *      is cut off in the middle of it has left an undo that leads back to a state in which the plan has been.
  *  D3. Stages of the undo are `guard_s` apart, which is more than deadlines of two routers differ.
  *  D4. No stage begins with less than LOW_S left: what it sends has arrived before an undo begins.
- *  D5. A transaction has not ended while a router that was told to arm has not answered that it is disarmed: its undo would fall
- *      into a later one.
- *  D6. The engine's undo and a router's own do not mix: between its stages the latter goes through states that never were.  Where
- *      one has begun its end is awaited, everything is read again, and where the routers are is found anew.  How near an undo is
- *      is counted from when a router said so, not from when the last of them has answered.
- *  D7. A name server has none.  Its records go back when Ferry settles the transaction: after the routers, as any undo of theirs.
- *  D8. What undoes a stage is run only while the stage stands, done or begun, where it would lay routes that are not there
- *      otherwise: pins of routing protocols.
+ *  D5. A transaction has not ended while a router that was told to arm has not answered that it is disarmed:
+ *      its undo would fall into a later one.
+ *  D6. The engine's undo and a router's own do not mix: between its stages the latter goes through states
+ *      that never were.  Where one has begun its end is awaited, everything is read again, and where the
+ *      routers are is found anew.  How near an undo is is counted from when a router said so, not from when
+ *      the last of them has answered.
+ *  D7. A name server has none.  Its records go back when Ferry settles the transaction: after the routers, as
+ *      any undo of theirs.
+ *  D8. What undoes a stage is run only while the stage stands, done or begun, where it would lay routes that
+ *      are not there otherwise: pins of routing protocols.
  *
  * docs/confirm.md tells the whole story.
  *
@@ -103,7 +105,8 @@ static int refuse_without(const struct ferry_txn *txn, struct ferry_err *err)
     return 0;
 }
 
-/* A router that takes a subnet up in its undo, or one that lets it go (`back` false), and does the other to another subnet. */
+/* A router that takes a subnet up in its undo, or one that lets it go (`back` false), and does the other to
+ * another subnet. */
 static uint32_t crossing(const struct ferry_txn *txn, uint32_t group, bool back)
 {
     const struct ferry_plan *plan = txn->plan;
@@ -221,8 +224,8 @@ void ferry_txn_deadman_look(struct ferry_txn *txn, struct ferry_deadman_look *re
     tally(txn, ret);
 }
 
-/* Whether a router is at its undo, or about to begin.  One that cannot be asked is where others are: until theirs are over, counted
- * from when this process first saw one. */
+/* Whether a router is at its undo, or about to begin.  One that cannot be asked is where others are: until
+ * theirs are over, counted from when this process first saw one. */
 static bool is_undoing(struct ferry_txn *txn, const struct ferry_deadman_look *look, uint64_t lasts)
 {
     uint64_t now = txn->env->monotonic_us(txn->env->ctx);
@@ -247,7 +250,8 @@ static void let_finish(struct ferry_txn *txn, struct ferry_deadman_look *look)
     }
 }
 
-/* D4, D6: a new deadline for all of them, or for none: while one is silent, which will begin, the others shall begin with it. */
+/* D4, D6: a new deadline for all of them, or for none: while one is silent, which will begin, the others
+ * shall begin with it. */
 static int put_off(struct ferry_txn *txn, unsigned seconds, struct ferry_deadman_look *look,
                    struct ferry_err *err)
 {
@@ -317,7 +321,8 @@ bool ferry_txn_deadman_back(struct ferry_txn *txn)
     return more;
 }
 
-/* Routers that the stage changes and that are not confirmed: with `done` those that no later stage changes, else the others. */
+/* Routers that the stage changes and that are not confirmed: with `done` those that no later stage changes,
+ * else the others. */
 static void pick(const struct ferry_txn *txn, size_t stage, bool done, bool *ret)
 {
     for (uint32_t r = 0; r < txn->plan->n_routers; r++) {

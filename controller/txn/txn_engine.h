@@ -73,8 +73,8 @@ bool ferry_entry_same(const struct ferry_entry *a, const struct ferry_entry *b);
 bool ferry_entry_as_wanted(const struct ferry_entry *want, const struct ferry_entry *found);
 /* Whether packets go the same way; NULL goes like NULL alone. */
 bool ferry_entry_same_way(const struct ferry_entry *a, const struct ferry_entry *b);
-/* Whether the cell holds exactly `stack`.  Of a protocol's routes only the one that forwards counts, and of that only where
- * it leads (V3). */
+/* Whether the cell holds exactly `stack`.  Of a protocol's routes only the one that forwards counts, and of
+ * that only where it leads (V3). */
 bool ferry_view_holds(const struct ferry_view *view, const struct ferry_view_part *part, size_t cell,
                       const struct ferry_stack *stack);
 
@@ -84,7 +84,8 @@ struct ferry_hands {
 };
 void ferry_hands_add(struct ferry_hands *hands, const char *router, char *key,
                      const struct ferry_entry *expected, const struct ferry_entry *found, bool silent);
-/* "route 192.168.1.0/24 metric 20", "gateway 192.168.1.0/24", "dns app1.example.com. A"; malloc'd.  `name` is of kind dns. */
+/* "route 192.168.1.0/24 metric 20", "gateway 192.168.1.0/24", "dns app1.example.com. A"; malloc'd.  `name` is
+ * of kind dns. */
 char *ferry_key_text(const struct ferry_prefix *prefix, const char *name, enum ferry_kind kind,
                      uint32_t table, uint32_t metric);
 /* Every key of the cell where `stack` and what was found differ. */
@@ -247,10 +248,12 @@ void ferry_txn_release(struct ferry_txn *txn);
 int ferry_txn_check(struct ferry_txn *txn, struct ferry_hands *drift, struct ferry_err *err) FERRY_MUST_CHECK;
 /* 0: the stage is done and read back.  1: it failed, the reason is set. */
 int ferry_txn_apply_stage(struct ferry_txn *txn);
-/* Waits until the protocol's routes go the way of the plan on those routers that the stage (`back`: its undo) leaves to
- * them.  0: they do.  1: they did not in time, the reason is set.  2: `back`, and routers have undone by themselves meanwhile. */
+/* Waits until the protocol's routes go the way of the plan on those routers that the stage (`back`: its undo)
+ * leaves to them.  0: they do.  1: they did not in time, the reason is set.  2: `back`, and routers have
+ * undone by themselves meanwhile. */
 int ferry_txn_await(struct ferry_txn *txn, size_t stage, bool back);
-/* Before a stage that attaches, where routers are lost: the fence is read.  0: it stands.  1: not so, the reason is set. */
+/* Before a stage that attaches, where routers are lost: the fence is read.  0: it stands.  1: not so, the
+ * reason is set. */
 int ferry_txn_fence(struct ferry_txn *txn, size_t stage);
 /* -FERRY_EREFUSED (rule lost-site) where a router that was attested to be dead answers, and is attached. */
 int ferry_txn_check_attested(struct ferry_txn *txn, struct ferry_err *err) FERRY_MUST_CHECK;
@@ -262,7 +265,8 @@ int ferry_txn_verify(struct ferry_txn *txn);
 int ferry_txn_verify_specifics(struct ferry_txn *txn, const struct ferry_view *view);
 /* Where the undo goes on after routers have undone by themselves: no further than it was. */
 void ferry_txn_place(struct ferry_txn *txn);
-/* 0: every change of the stage is back at `before`.  1: not all of them are.  2: routers have undone by themselves meanwhile. */
+/* 0: every change of the stage is back at `before`.  1: not all of them are.  2: routers have undone by
+ * themselves meanwhile. */
 int ferry_txn_undo_stage(struct ferry_txn *txn, size_t stage);
 /* Reads everything and says UNDONE or STUCK, with hands. */
 void ferry_txn_undo_end(struct ferry_txn *txn);
@@ -307,8 +311,8 @@ void ferry_txn_deadman_look(struct ferry_txn *txn, struct ferry_deadman_look *re
 int ferry_txn_deadman_confirm(struct ferry_txn *txn, struct ferry_err *err) FERRY_MUST_CHECK;
 /* While a stage waits: likewise. */
 int ferry_txn_deadman_ahead(struct ferry_txn *txn);
-/* Before the engine undoes, each stage of that, and while it waits: no router's own undo comes between.  True: some have undone
- * by themselves since it was asked last; ferry_txn_place. */
+/* Before the engine undoes, each stage of that, and while it waits: no router's own undo comes between.
+ * True: some have undone by themselves since it was asked last; ferry_txn_place. */
 bool ferry_txn_deadman_back(struct ferry_txn *txn);
 /* After an undone stage.  False: a router may lay its pins again, and the undo must not go on. */
 bool ferry_txn_deadman_undone(struct ferry_txn *txn, size_t stage) FERRY_MUST_CHECK;

@@ -1,8 +1,8 @@
 /* Lost routers at run time: the fence is read back before anything is attached.
  *
  *  L1. A lost router is neither read nor written while the plan runs.
- *  L2. Nothing is attached before every live neighbour of a lost router was read, after the last detach stage, as holding
- *      exactly what was proven to lead to no lost router.
+ *  L2. Nothing is attached before every live neighbour of a lost router was read, after the last detach
+ *      stage, as holding exactly what was proven to lead to no lost router.
  *  L3. Where a person vouches that a site is dead, a router of it that answers, and is attached, proves the contrary.
  *
  * SPDX-License-Identifier: MIT */

@@ -6,8 +6,8 @@
  * Who announces a prefix draws its packets as if it were attached: it counts as attached here.
  *
  *  X1. DETACHED is only said of what was read as detached, after the last op that was sent to it.
- *  X2. Groups of stretched subnets, and no others, are excepted: they live at several sites by what the topology says, and
- *      ferry_plan_fit has held the plan against it.
+ *  X2. Groups of stretched subnets, and no others, are excepted: they live at several sites by what the
+ *      topology says, and ferry_plan_fit has held the plan against it.
  *
  * SPDX-License-Identifier: MIT */
 #include "txn/txn_engine.h"

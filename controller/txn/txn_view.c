@@ -6,8 +6,8 @@
  *  V1. Equality is exact: every attribute and the driver's native bytes, everything but the index of a next
  *      hop's router, which drivers do not know.
  *  V2. What could not be read is never taken for anything.
- *  V3. What a routing protocol brought counts only where it forwards, and is then judged by where it leads: it changes by
- *      itself, and nobody follows it beneath something better.
+ *  V3. What a routing protocol brought counts only where it forwards, and is then judged by where it leads:
+ *      it changes by itself, and nobody follows it beneath something better.
  *
  * SPDX-License-Identifier: MIT */
 #include "txn/txn_engine.h"

@@ -126,7 +126,8 @@ static int check_topology(struct ui *ui, struct ferry_plan *plan, const struct f
     return ferry_plan_fit(plan, t, &ui->err);
 }
 
-/* A saved plan obeys the rules of its topology too, those excepted that were overridden when it was made, or are now. */
+/* A saved plan obeys the rules of its topology too, those excepted that were overridden when it was made, or are
+ * now. */
 static int obey(struct ui *ui, struct apply_options *o, const struct ferry_topology *t,
                 const struct ferry_plan *plan)
 {

@@ -1,5 +1,5 @@
-/* Which routers a plan does without: those that --unreachable names, those that do not answer and may be left out, those
- * that are deferred by the topology.
+/* Which routers a plan does without: those that --unreachable names, those that do not answer and may be left
+ * out, those that are deferred by the topology.
  *
  * SPDX-License-Identifier: MIT */
 #include "ui/show.h"
@@ -11,8 +11,8 @@
 #include <ferry/networks.h>
 #include <string.h>
 
-/* Whether a moved subnet can be attached at the router's site, or a network that is failed over is there, so that its loss is what
- * disaster mode is for. */
+/* Whether a moved subnet can be attached at the router's site, or a network that is failed over is there, so
+ * that its loss is what disaster mode is for. */
 static bool is_old_site(const struct ferry_live *live, uint32_t router, const struct ui_selection *s,
                         const struct ferry_move *moves, size_t n)
 {

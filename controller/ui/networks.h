@@ -18,8 +18,9 @@ struct ui_moves {
 };
 void ui_moves_add(struct ui_moves *m, struct ferry_move move);
 void ui_moves_clear(struct ui_moves *m);
-/* The moves that follow from the mappings of the networks that were named; on stderr what each prefix does, and which machines
- * go along.  -FERRY_EUSAGE: unknown, not mapped, one subnet to two sites, or not as the network's "move" says. */
+/* The moves that follow from the mappings of the networks that were named; on stderr what each prefix does,
+ * and which machines go along.  -FERRY_EUSAGE: unknown, not mapped, one subnet to two sites, or not as the
+ * network's "move" says. */
 int ui_network_moves(struct ui *ui, const struct ferry_topology *t, const struct ui_selection *s,
                      struct ui_moves *moves);
 
@@ -42,7 +43,8 @@ void ui_readdressing_clear(struct ui_readdressing *r);
 int ui_plan_dns(struct ui *ui, const struct ui_selection *s, const struct ferry_topology *t,
                 struct ferry_fleet *fleet, const struct ferry_reservations *given, struct ferry_plan *plan);
 
-/* What the DHCP of a NIC's target subnet does not lease, or that it cannot be known; NULL: nothing to say.  malloc'd. */
+/* What the DHCP of a NIC's target subnet does not lease, or that it cannot be known; NULL: nothing to say. 
+ * malloc'd. */
 char *ui_dhcp_gap(const struct ferry_networks *n, const struct ferry_nic *nic, uint32_t target,
                   uint32_t subnet);
 

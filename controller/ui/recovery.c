@@ -1,8 +1,8 @@
 /* --recovery-plan: the groups of a recovery plan, each a plan and a transaction of its own, in order.  See recovery.h.
  *
- * All groups are planned before anything is written, so that what would be refused is so at once; each is planned once more
- * when its turn comes, from what the routers hold by then.  What ended well stays: a plan that stopped goes on where it is
- * called again, for a group that is where it shall be is nothing to do.
+ * All groups are planned before anything is written, so that what would be refused is so at once; each is
+ * planned once more when its turn comes, from what the routers hold by then.  What ended well stays: a plan
+ * that stopped goes on where it is called again, for a group that is where it shall be is nothing to do.
  *
  * SPDX-License-Identifier: MIT */
 #include "ui/recovery.h"

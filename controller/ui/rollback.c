@@ -202,8 +202,8 @@ static int may_undo_still(struct ui *ui, const struct ferry_plan *undo, const ch
     return r < 0 || !journal ? r : ferry_journal_refuse_reconciled(journal, undo, id, &ui->err);
 }
 
-/* The undo has a stretched subnet at two sites on its way, as the topology of that day allowed: where the one of today is at hand, it
- * is asked. */
+/* The undo has a stretched subnet at two sites on its way, as the topology of that day allowed: where the one
+ * of today is at hand, it is asked. */
 static int may_stretch(struct ui *ui, const struct ferry_plan *undo, const struct ferry_topology *t)
 {
     for (size_t g = 0; t && g < undo->n_groups; g++)

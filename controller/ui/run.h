@@ -40,7 +40,8 @@ int ui_run_plan(struct ui *ui, struct ferry_fleet *fleet, struct ferry_plan *pla
 /* ferry_txn_begin that shows what drifted. */
 int ui_run_begin(struct ui *ui, struct ferry_journal *journal, struct ferry_fleet *fleet,
                  struct ferry_plan *plan, const struct ferry_txn_options *how, struct ferry_txn **ret);
-/* Steps until it ends, holds or pauses; a signal turns it round, and is then noted in `aborted`, where it is the first. */
+/* Steps until it ends, holds or pauses; a signal turns it round, and is then noted in `aborted`, where it is the
+ * first. */
 int ui_run_steps(struct ui *ui, struct ferry_txn *txn, bool *aborted);
 /* Takes up what is paused (`id` NULL: the one that is), and runs it like ui_run_plan. */
 int ui_run_paused(struct ui *ui, struct ferry_journal *journal, const char *id, enum ferry_pass how,

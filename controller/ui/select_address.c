@@ -1,5 +1,5 @@
-/* --network, --failback: which addresses the machines get, by the rules of ferry/networks.h and what the journal keeps for them.
- * SPDX-License-Identifier: MIT */
+/* --network, --failback: which addresses the machines get, by the rules of ferry/networks.h and what the
+ * journal keeps for them.  SPDX-License-Identifier: MIT */
 #include "ui/networks.h"
 
 #include "base/mem.h"
@@ -75,8 +75,8 @@ static void add_failover(const struct ferry_networks *n, const struct ferry_addr
                                              .reason = (char *)(uintptr_t)ferry_address_why_name(row->why)});
 }
 
-/* Whether a machine that was given an address goes back now: at a failback of its network; or where the network that it is in
- * since fails over to its own. */
+/* Whether a machine that was given an address goes back now: at a failback of its network; or where the
+ * network that it is in since fails over to its own. */
 static bool goes_back(const struct ferry_networks *n, const struct ui_selection *s,
                       const struct ferry_nic *nic, const char *at)
 {

@@ -50,7 +50,8 @@ static bool has_row(const struct ferry_address_rows *rows, const struct ferry_ne
     return false;
 }
 
-/* The machines that an earlier move gave another address: their names were left where they led if a name server was silent then. */
+/* The machines that an earlier move gave another address: their names were left where they led if a name
+ * server was silent then. */
 static void rows_of_journal(const struct ferry_topology *t, const struct ui_selection *s,
                             const struct ferry_reservations *given, struct ferry_address_rows *ret)
 {

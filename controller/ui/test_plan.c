@@ -1,7 +1,8 @@
 /* The plan of a test failover, and whether production is as it was.  See test_failover.h.
  *
  *  1. Where a subnet's test is, and that the subnet itself is elsewhere, is asked before anything is planned.
- *  2. What is compared was read by the drivers, from every router: two stacks of one pool are the same exactly if they are one.
+ *  2. What is compared was read by the drivers, from every router: two stacks of one pool are the same
+ *     exactly if they are one.
  *
  * SPDX-License-Identifier: MIT */
 #include "ui/test_failover.h"

@@ -14,7 +14,8 @@ const char *ferry_time_text(uint64_t us, char buf[static 32]);
 /* Committed or undone: nothing is left to do. */
 bool ferry_txn_state_ended(enum ferry_txn_state state);
 
-struct json_object *ferry_record_json(const struct ferry_txn_record *r);       /* docs/contract.md, "Transaction document" */
+/* The transaction document of docs/contract.md. */
+struct json_object *ferry_record_json(const struct ferry_txn_record *r);
 struct json_object *ferry_record_brief_json(const struct ferry_txn_record *r); /* for lists */
 struct json_object *ferry_hands_json(const struct ferry_hand *hands, size_t n);
 struct json_object *ferry_debts_json(const struct ferry_debts *debts);

@@ -14,8 +14,8 @@ struct ferry_path_drift {
     char text[256];
 };
 
-/* The only site where a column is attached, or FERRY_NONE; `ret_several`: it is attached at more than one.  A stretched subnet
- * may be: of its sites this is its home where it is attached there, else any. */
+/* The only site where a column is attached, or FERRY_NONE; `ret_several`: it is attached at more than one.  A
+ * stretched subnet may be: of its sites this is its home where it is attached there, else any. */
 uint32_t ferry_live_site(const struct ferry_live *live, size_t column, bool *ret_several);
 bool ferry_live_attached(const struct ferry_live *live, size_t router, size_t column);
 /* All drifts of all columns; unreachable routers are not judged, nor what leads through them.  `ret` is

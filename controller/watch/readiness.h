@@ -1,8 +1,9 @@
 /* Readiness: for every subnet and every other site where it could be, whether a move would work now.
  *
- * Nothing is written: the plan is made and proven, the routers are compared with it, their drivers check every op
- * (what `apply --dry-run` does).  Whoever holds the routers' drivers open for long should not use those: a check may leave
- * a router in a multicast group until the driver is closed (drivers/linux/README.md).
+ * Nothing is written: the plan is made and proven, the routers are compared with it, their drivers check
+ * every op (what `apply --dry-run` does).  Whoever holds the routers' drivers open for long should not use
+ * those: a check may leave a router in a multicast group until the driver is closed
+ * (drivers/linux/README.md).
  *
  * SPDX-License-Identifier: MIT */
 #ifndef FERRY_WATCH_READINESS_H

@@ -1,7 +1,8 @@
 /* What `ferry` and `ferryd` say to each other: JSON objects, one a line (docs/daemon.md).
  *
- * Whoever is at the other end may be hostile: lines are bounded before they are looked at, requests are read by the strict
- * parser (unknown, doubled or missing members, NULs, deep nesting: refused), and nothing of a refused line has an effect.
+ * Whoever is at the other end may be hostile: lines are bounded before they are looked at, requests are read
+ * by the strict parser (unknown, doubled or missing members, NULs, deep nesting: refused), and nothing of a
+ * refused line has an effect.
  *
  * SPDX-License-Identifier: MIT */
 #ifndef FERRY_WATCH_WIRE_H
@@ -30,8 +31,8 @@ struct ferry_wire_lines {
 };
 /* Takes bytes over as they come. */
 void ferry_wire_feed(struct ferry_wire_lines *lines, const char *bytes, size_t n);
-/* 1 and the next whole line without its newline, NUL-terminated, malloc'd; 0: there is none yet.  -FERRY_EINPUT where one
- * is too long: nothing comes any more. */
+/* 1 and the next whole line without its newline, NUL-terminated, malloc'd; 0: there is none yet.
+ * -FERRY_EINPUT where one is too long: nothing comes any more. */
 int ferry_wire_next(struct ferry_wire_lines *lines, char **ret, size_t *ret_len,
                     struct ferry_err *err) FERRY_MUST_CHECK;
 void ferry_wire_lines_clear(struct ferry_wire_lines *lines);
@@ -71,8 +72,8 @@ char *ferry_wire_result_line(struct json_object *result); /* drops the reference
 char *ferry_wire_error_line(int code, const struct ferry_err *err);
 
 enum ferry_wire_reply { FERRY_WIRE_PROGRESS, FERRY_WIRE_ALIVE, FERRY_WIRE_RESULT, FERRY_WIRE_ERROR };
-/* Takes a reply apart.  RESULT: `ret_result` (may be NULL for null).  PROGRESS: `err->text`.  ERROR: `err` and `ret_code`
- * (negative).  -FERRY_EIO where it is none. */
+/* Takes a reply apart.  RESULT: `ret_result` (may be NULL for null).  PROGRESS: `err->text`.  ERROR: `err`
+ * and `ret_code` (negative).  -FERRY_EIO where it is none. */
 int ferry_wire_reply(const char *line, size_t len, enum ferry_wire_reply *ret,
                      struct json_object **ret_result, int *ret_code, struct ferry_err *err) FERRY_MUST_CHECK;
 

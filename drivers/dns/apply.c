@@ -1,7 +1,8 @@
 /* Updates (RFC 2136): one record set a message, with what must be found as its prerequisite.
  *
- *  W1. A message changes a record set whole or not at all, and only where the server itself finds `before` (§2.4.2, §2.4.3): nobody
- *      comes between the look and the write.  A prerequisite says nothing of the TTL (§3.2.3): that is looked at just before.
+ *  W1. A message changes a record set whole or not at all, and only where the server itself finds `before`
+ *      (§2.4.2, §2.4.3): nobody comes between the look and the write.  A prerequisite says nothing of the TTL
+ *      (§3.2.3): that is looked at just before.
  *  W2. DONE is a signed NOERROR of the primary.  Where the others stand, the read-back says.
  *  W3. No answer, or SERVFAIL, is UNKNOWN: the update may have been made.
  *
@@ -180,8 +181,9 @@ int ferry_dns_apply(struct ferry_driver *driver, struct ferry_op *ops, size_t n,
 
 /* ---- Beforehand. ---- */
 
-/* Whether this key may update the op's zone: an update of nothing, which changes nothing and is judged as any other.  (BIND asks
- * an allow-update list for it; what an update-policy says of single names only the update itself hears.) */
+/* Whether this key may update the op's zone: an update of nothing, which changes nothing and is judged as any
+ * other.  (BIND asks an allow-update list for it; what an update-policy says of single names only the update
+ * itself hears.) */
 static int may_update(struct ferry_dns_line *line, struct ferry_op *op, const char *zone, size_t zone_len,
                       struct ferry_err *err)
 {

@@ -1,4 +1,5 @@
-/* A name server as something that a plan changes: opening, closing, the table.  See README.md.  SPDX-License-Identifier: MIT */
+/* A name server as something that a plan changes: opening, closing, the table.  See README.md.
+ * SPDX-License-Identifier: MIT */
 #include "dns/internal.h"
 
 #include <arpa/inet.h>

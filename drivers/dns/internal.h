@@ -1,5 +1,5 @@
-/* Inside the driver of name servers: key.c (the TSIG key), talk.c (a message and its answer), read.c (record sets of all servers),
- * apply.c (updates), native.c (the same as nsupdate).
+/* Inside the driver of name servers: key.c (the TSIG key), talk.c (a message and its answer), read.c (record
+ * sets of all servers), apply.c (updates), native.c (the same as nsupdate).
  *
  * SPDX-License-Identifier: MIT */
 #ifndef FERRY_DRIVERS_DNS_INTERNAL_H
@@ -21,8 +21,8 @@ struct ferry_dns_key {
     char *algorithm; /* "hmac-sha256." or "hmac-sha512." */
     char *secret;    /* base64 */
 };
-/* Reads what tsig-keygen has written.  -FERRY_EIO: unreadable, readable by everybody, or no key that can be used; the text
- * says nothing of the secret. */
+/* Reads what tsig-keygen has written.  -FERRY_EIO: unreadable, readable by everybody, or no key that can be
+ * used; the text says nothing of the secret. */
 int ferry_dns_key_load(const char *path, struct ferry_dns_key *ret, struct ferry_err *err) FERRY_MUST_CHECK;
 void ferry_dns_key_clear(struct ferry_dns_key *key);
 
@@ -59,8 +59,8 @@ struct ferry_dns_call {
     bool sent; /* it may have been, in part at least */
     ldns_pkt *answer;
 };
-/* Sends all, several ahead of their answers (RFC 7766 §6.2.1.1).  0: each has its answer.  Else at the first that fails; a call
- * that was sent and has no answer may have been heard.  -FERRY_EIO, -FERRY_EUNKNOWN. */
+/* Sends all, several ahead of their answers (RFC 7766 §6.2.1.1).  0: each has its answer.  Else at the first
+ * that fails; a call that was sent and has no answer may have been heard.  -FERRY_EIO, -FERRY_EUNKNOWN. */
 int ferry_dns_exchange(struct ferry_dns_line *line, struct ferry_dns_call *calls, size_t n,
                        struct ferry_err *err) FERRY_MUST_CHECK;
 void ferry_dns_calls_free(struct ferry_dns_call *calls, size_t n);

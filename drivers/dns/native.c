@@ -1,4 +1,5 @@
-/* An update as a person would type it: nsupdate's words.  The key is named by its file.  SPDX-License-Identifier: MIT */
+/* An update as a person would type it: nsupdate's words.  The key is named by its file.
+ * SPDX-License-Identifier: MIT */
 #include "dns/internal.h"
 
 #include <stdio.h>

@@ -1,9 +1,11 @@
 /* What every authoritative server of a name's zone holds for it.
  *
  *  R1. An answer counts only where the server has authority for the zone (AA): a cache says nothing of what it holds.
- *  R2. The servers of a zone follow its primary with a delay: where they differ they are asked again for a while.  What they
- *      then say still is told, each with its own words, so that it equals nothing that was planned.
- *  R3. A primary that cannot be asked is a name server that cannot be read.  A silent secondary is one of those that differ.
+ *  R2. The servers of a zone follow its primary with a delay: where they differ they are asked again for a
+ *      while.  What they then say still is told, each with its own words, so that it equals nothing that was
+ *      planned.
+ *  R3. A primary that cannot be asked is a name server that cannot be read.  A silent secondary is one of
+ *      those that differ.
  *
  * SPDX-License-Identifier: MIT */
 #include "dns/internal.h"

@@ -1,11 +1,12 @@
 /* The slot `apply`: compare and set.
  *
- *  A1. All ops of a batch are compared, in order, with what the router holds and the ops before them make of it; what is
- *      left of them is written once a key.
- *  A2. Looked, written and read back under one lock on the router (router/frr.sh), which keeps other Ferrys away, and which
- *      is kept between the stages of an outage; FRR 8.4 has none that would keep people away.  A configuration that was read at most LOOK_US ago is not read again when
- *      FRR's RIB holds for the prefix what it says: reading it costs 18 ms where there are 1,000 static routes, in the
- *      middle of an outage.
+ *  A1. All ops of a batch are compared, in order, with what the router holds and the ops before them make of
+ *      it; what is left of them is written once a key.
+ *  A2. Looked, written and read back under one lock on the router (router/frr.sh), which keeps other Ferrys
+ *      away, and which is kept between the stages of an outage; FRR 8.4 has none that would keep people away.
+ *      A configuration that was read at most LOOK_US ago is not read again when FRR's RIB holds for the
+ *      prefix what it says: reading it costs 18 ms where there are 1,000 static routes, in the middle of an
+ *      outage.
  *  A3. FRR moves a next hop that it has at one distance when told of it at another (L4 of lines.c): refused.
  *
  * SPDX-License-Identifier: MIT */

@@ -35,8 +35,8 @@ int ferry_frr_slot_look(struct ferry_frr *d, const struct ferry_frr_config *runn
  * -FERRY_EUNKNOWN: perhaps. */
 int ferry_frr_settle(struct ferry_frr_apply *a, struct ferry_err *err) FERRY_MUST_CHECK;
 
-/* After the lines of `files`, and no complaint: whether FRR's RIB has what they make of the configuration as it was read
- * before (predict.c); a->running is that then.  Else it is empty, and has to be read. */
+/* After the lines of `files`, and no complaint: whether FRR's RIB has what they make of the configuration as
+ * it was read before (predict.c); a->running is that then.  Else it is empty, and has to be read. */
 bool ferry_frr_predict(struct ferry_frr_apply *a, const struct ferry_frr_files *files);
 
 /* Lays rules beneath what would be without any route for a moment; before the lines.  A router that does not let us is

@@ -1,15 +1,18 @@
 /* A policy rule of Ferry's own beneath what FRR leaves bare for a moment.
  *
- *  B1. zebra puts a static route in only when the kernel has told it that the connected one went: 7 to 10 ms later.  And
- *      it swaps IPv6 routes by a deletion and an addition, some 50 µs apart (but with --v6-rr-semantics).  Packets would
- *      follow a covering or the default route meanwhile, into a loop perhaps.
- *  B2. A bridge is two rules for the prefix in front of the one for table main (ip-rule(8)): look into main, but take no
- *      answer shorter than the prefix; then drop.  It changes nothing while main has a route of the prefix, and is no route,
- *      so nothing of it concerns zebra.  (A blackhole in the kernel's table instead made zebra 8.4.4 die.)
- *  B3. It is laid only where FRR holds something of the prefix before and after, and lifted when that was read back,
- *      without waiting.  What a Ferry that was killed has left goes with the next check, or the next apply, of the prefix.
- *  B4. Within an outage the bridge of a gateway that went stays until a later look finds zebra's route in the kernel: a drop
- *      and the bridge are the same to a packet, and nobody waits for zebra.
+ *  B1. zebra puts a static route in only when the kernel has told it that the connected one went: 7 to 10 ms
+ *      later.  And it swaps IPv6 routes by a deletion and an addition, some 50 µs apart (but with
+ *      --v6-rr-semantics).  Packets would follow a covering or the default route meanwhile, into a loop
+ *      perhaps.
+ *  B2. A bridge is two rules for the prefix in front of the one for table main (ip-rule(8)): look into main,
+ *      but take no answer shorter than the prefix; then drop.  It changes nothing while main has a route of
+ *      the prefix, and is no route, so nothing of it concerns zebra.  (A blackhole in the kernel's table
+ *      instead made zebra 8.4.4 die.)
+ *  B3. It is laid only where FRR holds something of the prefix before and after, and lifted when that was
+ *      read back, without waiting.  What a Ferry that was killed has left goes with the next check, or the
+ *      next apply, of the prefix.
+ *  B4. Within an outage the bridge of a gateway that went stays until a later look finds zebra's route in the
+ *      kernel: a drop and the bridge are the same to a packet, and nobody waits for zebra.
  *
  * SPDX-License-Identifier: MIT */
 #include "apply.h"

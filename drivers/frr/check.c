@@ -83,8 +83,8 @@ int ferry_frr_devices(struct ferry_frr *d, const struct ferry_op *op, struct fer
 
 /* ---- Daemons. ----
  *
- * The kept vtysh names those that it reached when it was started; one that it lost since shows with the running configuration,
- * which all of them are asked for just before (session.c), and so does one that hangs. */
+ * The kept vtysh names those that it reached when it was started; one that it lost since shows with the
+ * running configuration, which all of them are asked for just before (session.c), and so does one that hangs. */
 
 int ferry_frr_daemons(struct ferry_frr *d, const struct ferry_driver_config *config, struct ferry_err *err)
 {
@@ -180,8 +180,8 @@ static void unsaved(struct ferry_frr *d)
                   d->router);
 }
 
-/* The router itself.  A plan is checked stage by stage: once is enough for all of them; what happens behind a look is seen by
- * apply, which compares, and reads back. */
+/* The router itself.  A plan is checked stage by stage: once is enough for all of them; what happens behind a
+ * look is seen by apply, which compares, and reads back. */
 static int check_router(struct ferry_frr *d, struct ferry_err *err)
 {
     struct ferry_frr_config running = {0};

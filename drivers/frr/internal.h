@@ -164,9 +164,9 @@ int ferry_frr_config_read(struct ferry_frr *d, struct ferry_frr_config *ret,
 bool ferry_frr_config_edit(struct ferry_frr_config *config, const char *lines) FERRY_MUST_CHECK;
 /* Takes over what was read, as the newest. */
 void ferry_frr_keep(struct ferry_frr *d, struct ferry_frr_config *running);
-/* Whether that was read, not predicted, at most 100 ms ago: between the stages of an outage, in which the lock is kept, it is
- * not read a second time.  Somebody who configures FRR by hand meanwhile is seen by the next look, as in the 3 ms that a look
- * takes. */
+/* Whether that was read, not predicted, at most 100 ms ago: between the stages of an outage, in which the
+ * lock is kept, it is not read a second time.  Somebody who configures FRR by hand meanwhile is seen by the
+ * next look, as in the 3 ms that a look takes. */
 bool ferry_frr_just_read(const struct ferry_frr *d);
 const char *ferry_frr_after_prefix(const char *line); /* of "ip route PREFIX …" */
 /* The first block with this header, or with this beginning and a space after it ("router bgp"), or NULL. */

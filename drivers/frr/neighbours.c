@@ -1,10 +1,11 @@
 /* What the protocols themselves say of an announcement, beside the configuration: whether it could be made, whether it
  * is made, and whether a neighbour has been told.
  *
- * Measured (FRR 8.4): bgpd originates 2 ms after a `network` line and tells its neighbours 50 ms later; after `no
- * network` it tells them within 50 ms as well; everybody knows within 0.2 s.  ospfd tells them within 20 ms,
- * and up to 5 s later where it has said something less than 5 s ago (`timers throttle lsa all`).  A prefix-list that filters
- * a redistribution is looked at when the address comes or goes, or 5 s after it was edited.
+ * Measured (FRR 8.4): bgpd originates 2 ms after a `network` line and tells its neighbours 50 ms later; after
+ * `no network` it tells them within 50 ms as well; everybody knows within 0.2 s.  ospfd tells them within 20
+ * ms, and up to 5 s later where it has said something less than 5 s ago (`timers throttle lsa all`).  A
+ * prefix-list that filters a redistribution is looked at when the address comes or goes, or 5 s after it was
+ * edited.
  *
  * SPDX-License-Identifier: MIT */
 #include "internal.h"

@@ -1,10 +1,11 @@
 /* What the configuration must be after the lines, told by the RIB.
  *
- *  P1. The running configuration costs FRR 18 µs a static route, as much as half of a change of one route; its RIB answers
- *      for a prefix in 0.3 ms, whatever there is beside.  staticd gives the RIB what it has configured, distance, tag and
- *      next hops: where the RIB has exactly what the lines make of the configuration that was read before, they were taken.
- *  P2. Only of a few routes of table main whose new lines, and those that are left, say nothing that the RIB does not; and the
- *      engine's read, right behind an apply, reads the configuration whole.
+ *  P1. The running configuration costs FRR 18 µs a static route, as much as half of a change of one route;
+ *      its RIB answers for a prefix in 0.3 ms, whatever there is beside.  staticd gives the RIB what it has
+ *      configured, distance, tag and next hops: where the RIB has exactly what the lines make of the
+ *      configuration that was read before, they were taken.
+ *  P2. Only of a few routes of table main whose new lines, and those that are left, say nothing that the RIB
+ *      does not; and the engine's read, right behind an apply, reads the configuration whole.
  *  P3. What the RIB does not have soon is asked of the configuration, as ever.
  *
  * SPDX-License-Identifier: MIT */

@@ -1,7 +1,7 @@
 /* The slot `read`: configuration, RIB and kernel, which must agree about every prefix that was asked about.
  *
- *  R1. The prefixes that matter are those that were asked about, and whatever the configuration or the kernel has around
- *      them.  FRR is asked about each by itself: a whole RIB costs it 0.4 ms a route.
+ *  R1. The prefixes that matter are those that were asked about, and whatever the configuration or the kernel
+ *      has around them.  FRR is asked about each by itself: a whole RIB costs it 0.4 ms a route.
  *  R2. Of the prefixes asked about, RIB and kernel must say the same within the deadline.  FRR needs about 10 ms from a
  *      changed configuration to the kernel.
  *

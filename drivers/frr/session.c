@@ -6,11 +6,13 @@
  *  S2. An answer is what stands between two lines with a nonce that only this question has.  What does not begin and
  *      end so is no answer: the process is killed, and a new one is asked once.
  *  S3. Lines are sent to a writer once.  Whether it took them or not, they are never sent again here.
- *  S4. Writers are started ahead, enough for an outage and the stages around it, and again only where fewer are left than a stage needs and the plan
- *      has more for this router (each costs it 75 ms of processor time): one that is started between detach and attach is not there in
- *      time, and takes the processor from those that work.
- *  S5. A question may be asked ahead, so that several travel together.  Its answer counts only within the slot that asked
- *      (ferry_frr_forget), and not once lines were sent since: it is never older than what it is taken to say.
+ *  S4. Writers are started ahead, enough for an outage and the stages around it, and again only where fewer
+ *      are left than a stage needs and the plan has more for this router (each costs it 75 ms of processor
+ *      time): one that is started between detach and attach is not there in time, and takes the processor
+ *      from those that work.
+ *  S5. A question may be asked ahead, so that several travel together.  Its answer counts only within the
+ *      slot that asked (ferry_frr_forget), and not once lines were sent since: it is never older than what it
+ *      is taken to say.
  *
  * Measured on FRR 8.4: a vtysh costs 25 to 30 ms to start, a kept one answers in 0.2 to 2 ms, an `ip` 4 ms, a kept one
  * in 0.2 ms; a waiting `vtysh -f` has
@@ -120,8 +122,8 @@ static int hear(struct ferry_frr *d, enum ferry_frr_talks which, uint64_t nonce,
         ferry_remote_expect(d->talk[which].process, end, ANSWER_MAX, ANSWER_MS, &answer, &n_answer, err);
     if (!result)
         result = frame(answer, n_answer, begin, manners[which].echo, ret, ret_n, err);
-    /* vtysh lost a daemon, and leaves out that one's part without another word; its complaint comes unbuffered, before or
-     * within the answer. */
+    /* vtysh lost a daemon, and leaves out that one's part without another word; its complaint comes
+     * unbuffered, before or within the answer. */
     static const char lost[] = "closing connection to ", found[] = "connecting to ";
     if (!result && which == FERRY_FRR_SHOW &&
         (memmem(answer, n_answer, lost, sizeof lost - 1) ||

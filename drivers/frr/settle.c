@@ -5,9 +5,10 @@
  *  T3. What breaks is sent only when what it leans on was read back: a refused next hop takes no old one along.
  *  T4. The configuration changes before vtysh ends, RIB and kernel about 10 ms later: those are asked again until the
  *      deadline.  What the configuration has and the RIB not is neither done nor undone: UNKNOWN.
- *  T5. Of addresses the effect is looked for at once; where the configuration then has all that was sent, what vtysh still
- *      says, and its end, change nothing.  The kernel is asked, not FRR, which has its work to do.  Not of a file that tells a
- *      protocol: its lines take effect one by one, and not all are compared.
+ *  T5. Of addresses the effect is looked for at once; where the configuration then has all that was sent,
+ *      what vtysh still says, and its end, change nothing.  The kernel is asked, not FRR, which has its work
+ *      to do.  Not of a file that tells a protocol: its lines take effect one by one, and not all are
+ *      compared.
  *  T6. Where FRR's RIB has what the lines make of the configuration, that is not read again here (predict.c).
  *
  * SPDX-License-Identifier: MIT */
@@ -69,8 +70,8 @@ static int config_again(struct ferry_frr_apply *a, struct ferry_err *err)
     return ferry_frr_config_read(a->d, &a->running, err);
 }
 
-/* Whether the configuration says the same.  What lines with words beyond the fields lead to is only known once the RIB has
- * them. */
+/* Whether the configuration says the same.  What lines with words beyond the fields lead to is only known
+ * once the RIB has them. */
 static bool same_lines(const struct ferry_entry *a, const struct ferry_entry *b)
 {
     if (!a || !b || !a->native_len || !b->native_len)
@@ -85,8 +86,9 @@ static bool connected(const struct ferry_frr_slot *slot)
     return slot->key.kind == FERRY_KIND_GATEWAY && slot->key.gateway->address.addr.family;
 }
 
-/* What the configuration says of a slot now: its outcome, DONE being only that the configuration has it.  An address is given to
- * the kernel, or taken from it, behind vtysh's back: where it is neither as before nor as wanted, the kernel is asked again. */
+/* What the configuration says of a slot now: its outcome, DONE being only that the configuration has it.  An
+ * address is given to the kernel, or taken from it, behind vtysh's back: where it is neither as before nor as
+ * wanted, the kernel is asked again. */
 static int compare(struct ferry_frr_apply *a, struct ferry_frr_slot *slot, struct ferry_err *err)
 {
     struct ferry_frr_slot seen = {.key = slot->key};
@@ -135,9 +137,9 @@ static int write_one(struct ferry_frr_apply *a, struct ferry_frr_slot *slot, str
     return result;
 }
 
-/* What goes first: withdrawals, and prefix-lists, which redistribution looks at in the moment in which an address changes.
- * What is announced anew goes last: bgpd takes longer over a `network` than zebra over the address, and outages end with
- * the address. */
+/* What goes first: withdrawals, and prefix-lists, which redistribution looks at in the moment in which an
+ * address changes.  What is announced anew goes last: bgpd takes longer over a `network` than zebra over the
+ * address, and outages end with the address. */
 static unsigned turn(const struct ferry_frr_apply *a, const struct ferry_frr_slot *slot)
 {
     switch (slot->key.kind) {
@@ -287,8 +289,8 @@ static int say_and_look(struct ferry_frr_apply *a, const struct ferry_frr_text *
     return result ? result : looked(a, err);
 }
 
-/* Whether the lines of the last file are about addresses, and none of them tells a protocol: all that does stands in the
- * first. */
+/* Whether the lines of the last file are about addresses, and none of them tells a protocol: all that does
+ * stands in the first. */
 static bool about_addresses(const struct ferry_frr_apply *a, size_t last)
 {
     bool about = false;

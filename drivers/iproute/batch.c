@@ -2,8 +2,9 @@
  *
  *  B1. All lines of one call of `apply` go in one batch, which the router runs only when it has come whole (C3 in
  *      remote/router/core.sh): a connection that breaks leaves all of it undone, or lets all of it be done.
- *  B2. ip goes on past what the kernel refuses, and says of which line it was.  On what it does not understand it ends
- *      instead, with the same status: so the last line shows something, and where that is missing nobody knows what ran.
+ *  B2. ip goes on past what the kernel refuses, and says of which line it was.  On what it does not
+ *      understand it ends instead, with the same status: so the last line shows something, and where that is
+ *      missing nobody knows what ran.
  *  B3. A line says everything that the message says, or is never sent (ferry_iproute_writable, before the first line).
  *
  * SPDX-License-Identifier: MIT */

@@ -54,8 +54,8 @@ struct ferry_iproute {
 
 /* ---- Conversation (talk.c). ---- */
 
-/* One exchange: `what` is "show" or "batch", `lines` what it is about.  -FERRY_EIO: nothing was run; -FERRY_EUNKNOWN: who
- * knows. */
+/* One exchange: `what` is "show" or "batch", `lines` what it is about.  -FERRY_EIO: nothing was run;
+ * -FERRY_EUNKNOWN: who knows. */
 int ferry_iproute_talk(struct ferry_iproute *d, const char *what, const char *lines, size_t n, size_t n_lines,
                        char **ret, size_t *ret_n, struct ferry_err *err) FERRY_MUST_CHECK;
 void ferry_iproute_hang_up(struct ferry_iproute *d);

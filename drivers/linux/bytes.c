@@ -1,8 +1,8 @@
 /* Records of bytes: how the driver encodes what entry fields cannot say.
  *
- *  B1. They also come from plan documents and journals, so nothing in them is believed: a record that is not as long as its
- *      tag says, or bears a name that no command could carry, is broken, and whoever steps through the records stops
- *      before it.  So all others read them without looking.
+ *  B1. They also come from plan documents and journals, so nothing in them is believed: a record that is not
+ *      as long as its tag says, or bears a name that no command could carry, is broken, and whoever steps
+ *      through the records stops before it.  So all others read them without looking.
  *
  * SPDX-License-Identifier: MIT */
 #include "internal.h"

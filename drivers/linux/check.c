@@ -343,8 +343,8 @@ static void check_gateway(struct checker *c, struct ferry_op *op)
     }
 }
 
-/* Whether machines on the LANs answer for the addresses that shall be attached (RFC 5227).  A stretched subnet's may: the other
- * site's gateway has the same one on the same LAN. */
+/* Whether machines on the LANs answer for the addresses that shall be attached (RFC 5227).  A stretched
+ * subnet's may: the other site's gateway has the same one on the same LAN. */
 static int probe(struct checker *c, struct ferry_op *ops, size_t n, struct ferry_err *err)
 {
     FERRY_AUTOFREE struct ferry_linux_probe *probes = ferry_calloc(n + 1, sizeof *probes);

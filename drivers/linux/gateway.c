@@ -11,8 +11,8 @@
  *      attaching puts them back, and is refused when somebody has changed them meanwhile.
  *  G5. An IPv6 address is added with nodad, so that it works at once; where the snapshot says that it had no
  *      such flag, a second message takes it away.
- *  G6. An isolated gateway's address is hidden (ferry_device_hiding) in the send that adds it, and what hides it goes in the
- *      send that takes it away.
+ *  G6. An isolated gateway's address is hidden (ferry_device_hiding) in the send that adds it, and what hides
+ *      it goes in the send that takes it away.
  *
  * SPDX-License-Identifier: MIT */
 #include "apply.h"

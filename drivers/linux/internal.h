@@ -41,8 +41,8 @@ struct ferry_linux_means {
     int (*look)(struct ferry_linux *d, const struct ferry_linux_survey *s, struct ferry_err *err);
     /* Takes the messages of a batch; answers them with `last` at the latest. */
     void (*send)(struct ferry_linux_batch *b, bool last);
-    /* What device.c asks and tells: the router's interfaces anew; the group and master of one; lines of ip, where a positive
-     * number is that they were refused, in the words of `err`. */
+    /* What device.c asks and tells: the router's interfaces anew; the group and master of one; lines of ip,
+     * where a positive number is that they were refused, in the words of `err`. */
     int (*refresh)(struct ferry_linux *d, struct ferry_err *err);
     int (*link)(struct ferry_linux *d, const char *name, uint32_t *ret_group, uint32_t *ret_master,
                 struct ferry_err *err);
@@ -81,8 +81,8 @@ int ferry_linux_ifflags(const struct ferry_linux *d, const char *name);
 
 /* ---- Conversation (talk.c). ---- */
 
-/* -FERRY_EIO where the namespace of that name is not the one that the socket was opened in: it was made anew, and a socket keeps
- * the old one alive, with all its routes, for whoever goes on asking there. */
+/* -FERRY_EIO where the namespace of that name is not the one that the socket was opened in: it was made anew,
+ * and a socket keeps the old one alive, with all its routes, for whoever goes on asking there. */
 int ferry_linux_same_netns(const struct ferry_linux *d, struct ferry_err *err) FERRY_MUST_CHECK;
 /* Remembers which one that is. */
 int ferry_linux_note_netns(struct ferry_linux *d, struct ferry_err *err) FERRY_MUST_CHECK;

@@ -2,8 +2,8 @@
  * test-isolated.
  *
  *  1. Its table holds nothing, and no rule but its own leads there.
- *  2. No rule is looked at before its own, the kernel's first one (the table local) excepted: such a rule could lead packets of
- *     the test out, or others in.
+ *  2. No rule is looked at before its own, the kernel's first one (the table local) excepted: such a rule
+ *     could lead packets of the test out, or others in.
  *  3. Its interface has no address: what has one is somebody's network.
  *
  * What a crash left of its own rules is none of these.  IPv4 (device.c isolates nothing else).

@@ -1,7 +1,7 @@
 /* The slot `deadman`: an undo as lines of ip that may be run again, left on the router (drivers/remote/deadman.h).
  *
- *  U1. The lines are those of `native`, with replace for add: what is there already is made so again, and what was to go
- *      and is gone is "No such process" or "not found", which the router takes for done.
+ *  U1. The lines are those of `native`, with replace for add: what is there already is made so again, and
+ *      what was to go and is gone is "No such process" or "not found", which the router takes for done.
  *  U2. What the lines cannot say is refused when the dead-man is armed, before anything is written.
  *
  * SPDX-License-Identifier: MIT */

@@ -1,8 +1,9 @@
 /* Hears that something has changed: a socket in the multicast groups of whatever can change where packets go.
  *
- *  W1. What arrives is no truth, only a reason to read: it is not even looked at.  A queue that ran over (ENOBUFS) says the same.
- *  W2. Links, addresses and nexthop objects count: the kernel drops the routes that lean on them without a word about each
- *      (README.md, facts of the kernel).
+ *  W1. What arrives is no truth, only a reason to read: it is not even looked at.  A queue that ran over
+ *      (ENOBUFS) says the same.
+ *  W2. Links, addresses and nexthop objects count: the kernel drops the routes that lean on them without a
+ *      word about each (README.md, facts of the kernel).
  *
  * SPDX-License-Identifier: MIT */
 #include "internal.h"

@@ -1,7 +1,8 @@
 /* The claim of a router over a connection; the router's side is router/fence.sh, which has the invariants.
  *
- * Who claims is a state directory of a machine: STATE_DIR/controller holds a random number, made with the first claim, and the
- * machine's own number goes with it, so that a copy of the directory elsewhere is somebody else.
+ * Who claims is a state directory of a machine: STATE_DIR/controller holds a random number, made with the
+ * first claim, and the machine's own number goes with it, so that a copy of the directory elsewhere is
+ * somebody else.
  *
  * SPDX-License-Identifier: MIT */
 #include "remote/internal.h"

@@ -27,8 +27,9 @@ struct ferry_remote_undo {
     size_t n_text;
 };
 
-/* The whole slot but for the rendering: `deadman` as in the slot, its `steps` unused; `undo` is for ARM alone.  `router`
- * is the router's name: routers that share a file system keep their records apart by it.  Results as the slot's. */
+/* The whole slot but for the rendering: `deadman` as in the slot, its `steps` unused; `undo` is for ARM
+ * alone.  `router` is the router's name: routers that share a file system keep their records apart by it.
+ * Results as the slot's. */
 int ferry_remote_deadman(struct ferry_remote *remote, const char *router, enum ferry_deadman_verb verb,
                          const struct ferry_deadman *deadman, const struct ferry_remote_undo *undo,
                          size_t n_undo, enum ferry_deadman_state *ret, unsigned *ret_left_s,

@@ -22,8 +22,8 @@ enum {
     BACKOFF_US = 100 * 1000 /* after the first time that a server was busy; doubles */
 };
 
-/* libssh has a descriptor of its own of our socket.  It closes it on some paths and not on others (0.10), and by then its
- * number may be somebody else's: so it is closed here where it still is this socket. */
+/* libssh has a descriptor of its own of our socket.  It closes it on some paths and not on others (0.10), and
+ * by then its number may be somebody else's: so it is closed here where it still is this socket. */
 static void close_given(const struct ferry_remote_hop *hop)
 {
     struct stat ours, given;

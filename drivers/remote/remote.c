@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* All of opening: less than the fleet waits for a driver (10 s), so that its text is heard.  A hello needs milliseconds. */
+/* All of opening: less than the fleet waits for a driver (10 s), so that its text is heard.  A hello needs
+ * milliseconds. */
 enum { OPEN_MS = 9000, HELLO_MS = 4000 };
 
 const struct ferry_remote_facts *ferry_remote_facts(const struct ferry_remote *remote)

@@ -36,11 +36,12 @@ struct ferry_remote_facts {
 };
 const struct ferry_remote_facts *ferry_remote_facts(const struct ferry_remote *remote);
 
-/* Claims the router for this connection (router/fence.sh), or gives it back: from then on every process of it is run only while
- * nobody has claimed the router since, and nothing that an older connection of the same state directory has left there, or
- * still has on its way, is run any more.  Processes that are running already are the caller's to end before.  0 also where it
- * is so already, and, with a warning, where the router has no means to keep claims.  -FERRY_ELOCKED: a controller of another
- * state directory (NULL: any) has it, and its connection lives. */
+/* Claims the router for this connection (router/fence.sh), or gives it back: from then on every process of it
+ * is run only while nobody has claimed the router since, and nothing that an older connection of the same
+ * state directory has left there, or still has on its way, is run any more.  Processes that are running
+ * already are the caller's to end before.  0 also where it is so already, and, with a warning, where the
+ * router has no means to keep claims.  -FERRY_ELOCKED: a controller of another state directory (NULL: any)
+ * has it, and its connection lives. */
 int ferry_remote_claim(struct ferry_remote *remote, const char *state_dir, bool wanted,
                        struct ferry_err *err) FERRY_MUST_CHECK;
 bool ferry_remote_claimed(const struct ferry_remote *remote);
@@ -60,14 +61,15 @@ struct ferry_remote_reply {
     int status; /* the verb's exit status */
 };
 void ferry_remote_reply_clear(struct ferry_remote_reply *reply);
-/* 0: the verb ran to its end, `ret->status` says how it ended.  -FERRY_EIO: nothing was run.  -FERRY_EUNKNOWN: it was
- * sent, and what came of it is not known.  The verb is run only when the whole input has come.  After either the connection is closed by the caller. */
+/* 0: the verb ran to its end, `ret->status` says how it ended.  -FERRY_EIO: nothing was run.
+ * -FERRY_EUNKNOWN: it was sent, and what came of it is not known.  The verb is run only when the whole input
+ * has come.  After either the connection is closed by the caller. */
 int ferry_remote_call(struct ferry_remote *remote, const struct ferry_remote_call *call,
                       struct ferry_remote_reply *ret, struct ferry_err *err) FERRY_MUST_CHECK;
 
-/* A verb that is started early and fed later: what would cost time in the outage is paid before it.  It sees the end of
- * its input when the connection breaks, too: a verb that must not act on half of it reads through ferry_whole (router/core.sh),
- * and FERRY_REMOTE_WHOLE is sent last. */
+/* A verb that is started early and fed later: what would cost time in the outage is paid before it.  It sees
+ * the end of its input when the connection breaks, too: a verb that must not act on half of it reads through
+ * ferry_whole (router/core.sh), and FERRY_REMOTE_WHOLE is sent last. */
 #define FERRY_REMOTE_WHOLE "! whole\n"
 struct ferry_remote_process;
 int ferry_remote_start(struct ferry_remote *remote, const char *verb, const char *const *words,
@@ -76,8 +78,8 @@ int ferry_remote_start(struct ferry_remote *remote, const char *verb, const char
 /* Sends bytes.  -FERRY_EIO where the process is gone before anything was taken; else -FERRY_EUNKNOWN. */
 int ferry_remote_send(struct ferry_remote_process *p, const void *bytes, size_t n, unsigned timeout_ms,
                       struct ferry_err *err) FERRY_MUST_CHECK;
-/* Reads until `mark` has come.  `ret` (malloc'd) is what came since the mark before it, or since the verb began; the mark is
- * left out. */
+/* Reads until `mark` has come.  `ret` (malloc'd) is what came since the mark before it, or since the verb
+ * began; the mark is left out. */
 int ferry_remote_expect(struct ferry_remote_process *p, const char *mark, size_t most_bytes,
                         unsigned timeout_ms, char **ret, size_t *ret_n,
                         struct ferry_err *err) FERRY_MUST_CHECK;
@@ -85,8 +87,8 @@ int ferry_remote_expect(struct ferry_remote_process *p, const char *mark, size_t
 int ferry_remote_finish(struct ferry_remote_process *p, unsigned timeout_ms, size_t most_bytes,
                         struct ferry_remote_reply *ret, struct ferry_err *err) FERRY_MUST_CHECK;
 void ferry_remote_kill(struct ferry_remote_process *p); /* takes NULL: ends and frees it, waits for nothing */
-/* Ends its input, and waits until it has ended, `patience_ms` at most (0: only looks).  True: it has, or its connection is
- * lost; ferry_remote_finish then says how. */
+/* Ends its input, and waits until it has ended, `patience_ms` at most (0: only looks).  True: it has, or its
+ * connection is lost; ferry_remote_finish then says how. */
 bool ferry_remote_ended(struct ferry_remote_process *p, unsigned patience_ms);
 
 /* The script itself, as it is sent: for what must stay on the router when the connection is gone. */

@@ -1,8 +1,10 @@
 /* The dead-man of a simulated router: a file beside its state file.
  *
- *   {"id": TX, "state": "armed" | "confirmed" | "fired" | "none", "deadline_us": N, "done": N, "from": S, "to": S, "steps": [
+ *   {"id": TX, "state": "armed" | "confirmed" | "fired" | "none", "deadline_us": N, "done": N, "from": S,
+ *   "to": S, "steps": [
  *     {"delay": SECONDS, "gone": [{"prefix", "kind", "table", "metric"}, …],
- *      "routes": [as in the state file], "gateways": [likewise], "announcements": [likewise], "selectors": [likewise]}, …]}
+ *      "routes": [as in the state file], "gateways": [likewise], "announcements": [likewise], "selectors":
+ *      [likewise]}, …]}
  *
  * SPDX-License-Identifier: MIT */
 #include "table.h"

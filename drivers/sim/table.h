@@ -70,8 +70,8 @@ bool ferry_sim_place_equal(const struct ferry_sim_place *a, const struct ferry_s
 void ferry_sim_table_read(const struct ferry_sim_table *table, const struct ferry_query *query,
                           struct ferry_fib *ret);
 
-/* Applies an op and says its outcome; without `write` only looks whether it could be (DONE also where `before` is not there:
- * ops build on each other). */
+/* Applies an op and says its outcome; without `write` only looks whether it could be (DONE also where
+ * `before` is not there: ops build on each other). */
 void ferry_sim_table_op(struct ferry_sim_table *table, struct ferry_op *op, bool write);
 
 /* The state file.  load: 1 where there is no such file. */
@@ -131,7 +131,8 @@ void ferry_sim_deadman_extend(struct ferry_sim_deadman *d, const struct ferry_de
 void ferry_sim_deadman_limit(struct ferry_sim_deadman *d, const struct ferry_deadman *deadman);
 /* Of FIRED: whether the undo goes on. */
 bool ferry_sim_deadman_undoing(const struct ferry_sim_deadman *d);
-/* Runs what is due at `now_us`; at the deadline armed becomes fired, whenever the first step is due.  False: nothing was. */
+/* Runs what is due at `now_us`; at the deadline armed becomes fired, whenever the first step is due.  False:
+ * nothing was. */
 bool ferry_sim_deadman_fire(struct ferry_sim_deadman *d, uint64_t now_us, struct ferry_sim_table *table);
 
 #endif

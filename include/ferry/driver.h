@@ -20,8 +20,8 @@ enum ferry_kind {
 };
 enum ferry_kind ferry_entry_kind(const struct ferry_entry *e);
 const char *ferry_kind_name(enum ferry_kind kind); /* "route", "gateway", "announcement", "dns", "selector" */
-/* Whether an entry stands under this key; of gateways and announcements a router has one a prefix, of traffic selectors one
- * a tunnel and side, of record sets a name server one a name and type (`metric` both). */
+/* Whether an entry stands under this key; of gateways and announcements a router has one a prefix, of traffic
+ * selectors one a tunnel and side, of record sets a name server one a name and type (`metric` both). */
 bool ferry_entry_has_key(const struct ferry_entry *e, enum ferry_kind kind, uint32_t table, uint32_t metric);
 
 /* UNKNOWN is 0, so that a forgotten initialisation is safe. */
@@ -68,8 +68,9 @@ struct ferry_deadman {
     size_t n_steps;
     /* ARM, LIMIT: steps of less delay are not run; LIMIT: nor are those of `to_s` and more (0: of none). */
     unsigned from_s, to_s;
-    /* EXTEND: how much is left, as the asker has seen it.  Where that differs by more than FERRY_DEADMAN_LATE_S from what there
-     * is, the deadline stays: the message was late, or another one was there first.  0: not asked for. */
+    /* EXTEND: how much is left, as the asker has seen it.  Where that differs by more than
+     * FERRY_DEADMAN_LATE_S from what there is, the deadline stays: the message was late, or another one was
+     * there first.  0: not asked for. */
     unsigned seen_s;
 };
 #define FERRY_DEADMAN_LATE_S                                                                                 \
@@ -140,17 +141,18 @@ struct ferry_driver_ops {
      * it ends (`wanted` false) or the driver is closed.  -FERRY_ELOCKED, and who has it.  NULL: not applicable. */
     int (*claim)(struct ferry_driver *driver, bool wanted, struct ferry_err *err);
 
-    /* For whoever watches the router: a file descriptor that becomes readable when something there may have changed.  Whatever
-     * is read from it, an error included, says just that and no more: the router is then to be asked.  Non-blocking; the
-     * caller closes it.  Needs no open driver: static.  It ends with the router's namespace: once the router was not reachable, or
-     * was another one under the same name, a new one is needed.  -FERRY_EIO where it cannot be reached.  NULL: poll. */
+    /* For whoever watches the router: a file descriptor that becomes readable when something there may have
+     * changed.  Whatever is read from it, an error included, says just that and no more: the router is then
+     * to be asked.  Non-blocking; the caller closes it.  Needs no open driver: static.  It ends with the
+     * router's namespace: once the router was not reachable, or was another one under the same name, a new
+     * one is needed.  -FERRY_EIO where it cannot be reached.  NULL: poll. */
     int (*watch)(const struct ferry_driver_config *config, int *ret_fd, struct ferry_err *err);
 };
 
 struct ferry_driver_base {
     const struct ferry_driver_ops *ops;
-    /* Set before each apply: another one for this router follows at once, within the outage.  A driver that locks its router
-     * may keep the lock until then. */
+    /* Set before each apply: another one for this router follows at once, within the outage.  A driver that
+     * locks its router may keep the lock until then. */
     bool more;
     /* Set before each apply: the plan has no other one for this router.  Nothing need be made ready. */
     bool last;

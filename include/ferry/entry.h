@@ -17,7 +17,8 @@
 /* On FRR, where `metric` is the administrative distance, 1 to 254 (255 is never used). */
 #define FERRY_DISTANCE_ROUTE 1u
 #define FERRY_DISTANCE_DROP  254u
-/* What a routing protocol's own route is reported as, whatever its distance, as long as the order of the stack stays right. */
+/* What a routing protocol's own route is reported as, whatever its distance, as long as the order of the
+ * stack stays right. */
 #define FERRY_DISTANCE_BGP  20u
 #define FERRY_DISTANCE_OSPF 110u
 #define FERRY_NO_ROUTER     UINT32_MAX
@@ -35,9 +36,9 @@ enum ferry_entry_type {
     /* A record set of a name server (ferry/dns.h): `metric` is its type's number, `native` what it says.  Forwards
      * nothing, and stands in no stack with anything else. */
     FERRY_DNS,
-    /* A policy-based VPN tunnel of the router carries the prefix: in `native` the tunnel (ferry/tunnel.h), in `protocol`
-     * the side (FERRY_SIDE_LOCAL, FERRY_SIDE_REMOTE), in `metric` the key that follows from both; table 0.  Forwards
-     * nothing: in every stack after the routes, before an announcement. */
+    /* A policy-based VPN tunnel of the router carries the prefix: in `native` the tunnel (ferry/tunnel.h), in
+     * `protocol` the side (FERRY_SIDE_LOCAL, FERRY_SIDE_REMOTE), in `metric` the key that follows from both;
+     * table 0.  Forwards nothing: in every stack after the routes, before an announcement. */
     FERRY_TRAFFIC_SELECTOR,
 };
 

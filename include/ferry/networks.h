@@ -1,8 +1,9 @@
 /* Networks, mappings and machines: what a recovery plan knows of the machines whose subnets move.
  *
- * A logical network is what the infrastructure offers; a VM network is what machines connect to: it is on one logical network,
- * on one server, at one of that server's sites, and has named subnets.  A cloud is a set of machines on a server; it is
- * protected by another cloud.  A mapping says to which VM network the machines of another one fail over.
+ * A logical network is what the infrastructure offers; a VM network is what machines connect to: it is on one
+ * logical network, on one server, at one of that server's sites, and has named subnets.  A cloud is a set of
+ * machines on a server; it is protected by another cloud.  A mapping says to which VM network the machines of
+ * another one fail over.
  *
  * The functions here are the rules themselves (docs/site-recovery.md): pure, without I/O or clock, one test each in
  * tests/unit/test_model_networks.c.  Indices are those of the arrays; FERRY_NONE is "none".
@@ -124,14 +125,15 @@ enum ferry_available {
     FERRY_OTHER_SERVER,         /* the target is not on the protecting cloud's server */
     FERRY_LOGICAL_UNASSOCIATED, /* its logical network is not associated with the protecting cloud */
 };
-/* A target is offered for a protected cloud and the one that protects it exactly if it is on that one's server and its logical
- * network is associated with it. */
+/* A target is offered for a protected cloud and the one that protects it exactly if it is on that one's
+ * server and its logical network is associated with it. */
 enum ferry_available ferry_network_available(const struct ferry_networks *n, uint32_t cloud, uint32_t target);
 /* Why, in a sentence; "" where it is available. */
 void ferry_network_available_text(const struct ferry_networks *n, uint32_t cloud, uint32_t target,
                                   char ret[static 256]);
-/* Whether a cloud's machines may be on a VM network: one of them is, or both are of one server and the network's logical network
- * is associated with the cloud.  These are the clouds that are asked about where a source network is chosen. */
+/* Whether a cloud's machines may be on a VM network: one of them is, or both are of one server and the
+ * network's logical network is associated with the cloud.  These are the clouds that are asked about where a
+ * source network is chosen. */
 bool ferry_cloud_uses(const struct ferry_networks *n, uint32_t cloud, uint32_t network);
 /* Whether a mapping may lead from one to the other: not to itself, not within a site. */
 bool ferry_network_mappable(const struct ferry_networks *n, uint32_t source, uint32_t target);
@@ -148,8 +150,8 @@ enum ferry_failback {
     FERRY_FAILBACK_UNMAPPED,     /* the replica is on a network that is mapped nowhere: disconnected */
     FERRY_FAILBACK_MAPPED,       /* the network that the replica's network is mapped to now */
 };
-/* The VM network to which a machine fails back, or FERRY_NONE: disconnected.  `source`: its own; `target`: where failover put the
- * replica, FERRY_NONE where the source was not mapped. */
+/* The VM network to which a machine fails back, or FERRY_NONE: disconnected.  `source`: its own; `target`:
+ * where failover put the replica, FERRY_NONE where the source was not mapped. */
 uint32_t ferry_network_failback(const struct ferry_networks *n, uint32_t source, uint32_t target,
                                 const struct ferry_replica *replica, enum ferry_failback *ret_why);
 
@@ -176,14 +178,15 @@ struct ferry_network_moves {
 void ferry_network_moves_add(const struct ferry_topology *t, uint32_t network,
                              struct ferry_network_moves *ret);
 void ferry_network_moves_clear(struct ferry_network_moves *moves);
-/* Whether a NIC is in the way of such a move: it is at the source's site, and one of its subnet's prefixes is the one that
- * moves; whatever its own network is, its addresses go along. */
+/* Whether a NIC is in the way of such a move: it is at the source's site, and one of its subnet's prefixes is
+ * the one that moves; whatever its own network is, its addresses go along. */
 bool ferry_network_moves_along(const struct ferry_networks *n, const struct ferry_network_move *move,
                                const struct ferry_nic *nic);
 
 /* ---- Addresses. ---- */
 
-/* Whether the DHCP ranges of the target's subnet cover those of the source's; false with the first part that they do not. */
+/* Whether the DHCP ranges of the target's subnet cover those of the source's; false with the first part that
+ * they do not. */
 bool ferry_dhcp_covers(const struct ferry_vm_network *source, uint32_t subnet,
                        const struct ferry_vm_network *target, uint32_t target_subnet,
                        struct ferry_range *ret_missing);
@@ -194,8 +197,8 @@ bool ferry_range_contains(const struct ferry_range *range, const struct ferry_ad
 #define FERRY_RANGE_STRLEN (2 * FERRY_ADDR_STRLEN)
 const char *ferry_range_text(const struct ferry_range *range, char buf[static FERRY_RANGE_STRLEN]);
 
-/* An address that is kept for a machine in the network that it will fail over to.  It is reserved before the move, and becomes
- * the machine's address only at it. */
+/* An address that is kept for a machine in the network that it will fail over to.  It is reserved before the
+ * move, and becomes the machine's address only at it. */
 struct ferry_reservation {
     char *workload, *nic, *network;
     struct ferry_addr own, address; /* the machine's own, and the one that is kept for it */
@@ -238,9 +241,9 @@ struct ferry_address_rows {
     struct ferry_address_row *v; /* in the order of the file: machines, NICs, addresses */
     size_t n;
 };
-/* Where every machine would be, and with which addresses, were its network to fail over (or, with `failback`, back).  Addresses
- * that can be kept are kept before others are handed out; a static address is free where no machine and no router of the
- * site has it in that network, and nobody else has it reserved. */
+/* Where every machine would be, and with which addresses, were its network to fail over (or, with `failback`,
+ * back).  Addresses that can be kept are kept before others are handed out; a static address is free where no
+ * machine and no router of the site has it in that network, and nobody else has it reserved. */
 void ferry_networks_addresses(const struct ferry_topology *t, bool failback,
                               const struct ferry_reservation *reservations, size_t n_reservations,
                               struct ferry_address_rows *ret);

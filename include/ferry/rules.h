@@ -30,15 +30,15 @@ struct ferry_overrides {
     size_t n;
 };
 void ferry_overrides_clear(struct ferry_overrides *overrides);
-/* Once more changes nothing.  -FERRY_EUSAGE with the list: no such rule.  -FERRY_EREFUSED by that rule, with the reason: a firm
- * one. */
+/* Once more changes nothing.  -FERRY_EUSAGE with the list: no such rule.  -FERRY_EREFUSED by that rule, with
+ * the reason: a firm one. */
 int ferry_overrides_add(struct ferry_overrides *overrides, const char *name,
                         struct ferry_err *err) FERRY_MUST_CHECK;
 /* Takes over what another has, refusals too where there is none yet. */
 void ferry_overrides_merge(struct ferry_overrides *overrides, const struct ferry_overrides *more);
 bool ferry_overrides_have(const struct ferry_overrides *overrides, const char *rule);
-/* How every rule that can be overridden refuses: 0 where it is, which is noted; else like ferry_refuse, with the way past it at
- * the end.  `overrides` may be NULL: nothing is. */
+/* How every rule that can be overridden refuses: 0 where it is, which is noted; else like ferry_refuse, with
+ * the way past it at the end.  `overrides` may be NULL: nothing is. */
 int ferry_rule_refuse(struct ferry_overrides *overrides, struct ferry_err *err, const char *rule,
                       const char *fmt, ...) FERRY_PRINTF(4, 5) FERRY_MUST_CHECK;
 

@@ -1,7 +1,8 @@
-/* Test failovers: copies of subnets, tried out where nothing else meets them, and what became of them (docs/test-failover.md).
+/* Test failovers: copies of subnets, tried out where nothing else meets them, and what became of them
+ * (docs/test-failover.md).
  *
- * A test is a transaction of this kind that is applied with a window (confirm_within_s) and never confirmed: cleaned up by hand
- * (ferry_txn_revert), or by the routers themselves when its time is over.
+ * A test is a transaction of this kind that is applied with a window (confirm_within_s) and never confirmed:
+ * cleaned up by hand (ferry_txn_revert), or by the routers themselves when its time is over.
  *
  * SPDX-License-Identifier: MIT */
 #ifndef FERRY_TEST_H

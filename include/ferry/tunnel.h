@@ -3,8 +3,8 @@
  * A tunnel is a text, the same in topology, plan and driver, that names it on one router:
  *   "wireguard INTERFACE PUBLIC-KEY-OF-THE-OTHER-END"   its entries are the peer's allowed-ips: remote ones alone
  *   "strongswan CONNECTION CHILD"                       its entries are remote_ts and local_ts of swanctl.conf
- * The side "remote" is what the router sends into the tunnel: what VPN gateways call a local network, after the people at
- * the other end.  "local" is what it takes as its own side.
+ * The side "remote" is what the router sends into the tunnel: what VPN gateways call a local network, after
+ * the people at the other end.  "local" is what it takes as its own side.
  *
  * SPDX-License-Identifier: MIT */
 #ifndef FERRY_TUNNEL_H

@@ -21,9 +21,9 @@ struct ferry_fleet_config {
     int (*initial)(void *ctx, uint32_t router, struct ferry_fib *ret, struct ferry_err *err);
     void *initial_ctx;
     unsigned workers; /* threads at most; 0: one a router, 64 at most */
-    /* How long a router may take for one job, in milliseconds; 0: 10,000.  Big ones get 50 us an op or question on top.  After
-     * that the job is -FERRY_EUNKNOWN and the router counts as silent until its worker comes back: jobs for it wait a
-     * quarter of this, then fail unsent. */
+    /* How long a router may take for one job, in milliseconds; 0: 10,000.  Big ones get 50 us an op or
+     * question on top.  After that the job is -FERRY_EUNKNOWN and the router counts as silent until its
+     * worker comes back: jobs for it wait a quarter of this, then fail unsent. */
     unsigned deadline_ms;
 };
 
@@ -204,12 +204,13 @@ struct ferry_txn_options {
     /* Progress; may be NULL.  `stage` is SIZE_MAX where it does not apply. */
     void (*progress)(void *ctx, enum ferry_txn_event event, size_t stage, const char *text);
     void *progress_ctx;
-    /* Rules that the caller has overridden, beside those of the plan; what they would have refused is noted.  May be NULL. */
+    /* Rules that the caller has overridden, beside those of the plan; what they would have refused is noted.
+     * May be NULL. */
     struct ferry_overrides *overrides;
     /* Seconds that a subnet rests after a committed move (rule hold-down); 0: none.  Not of rollbacks. */
     unsigned hold_down_s;
-    /* Of ferry_txn_take_up: simulated routers that were never written to start at home, which the topology knows whole, the plan
-     * only for its own subnets.  Used where the plan is of it; may be NULL. */
+    /* Of ferry_txn_take_up: simulated routers that were never written to start at home, which the topology
+     * knows whole, the plan only for its own subnets.  Used where the plan is of it; may be NULL. */
     const struct ferry_topology *topology;
     /* Pauses before these phases too: bits 1 << enum ferry_phase. */
     unsigned pause_before;
@@ -217,9 +218,9 @@ struct ferry_txn_options {
     const char *(*interrupted)(void);
 };
 
-/* Takes the lock, refuses while another transaction is unfinished (rule "unfinished"), claims the routers until the transaction is
- * freed (-FERRY_ELOCKED: another controller has one), proves the plan, reads
- * all routers and compares with the plan's `before`s and initial state (-FERRY_EDRIFT, with every drift in
+/* Takes the lock, refuses while another transaction is unfinished (rule "unfinished"), claims the routers
+ * until the transaction is freed (-FERRY_ELOCKED: another controller has one), proves the plan, reads all
+ * routers and compares with the plan's `before`s and initial state (-FERRY_EDRIFT, with every drift in
  * ret_drift), lets the drivers check, then makes the plan and every intent durable.  Nothing is written to a
  * router. -FERRY_ELOCKED, -FERRY_EREFUSED, -FERRY_EDRIFT, -FERRY_EIO. */
 int ferry_txn_begin(struct ferry_journal *journal, struct ferry_fleet *fleet, struct ferry_plan *plan,
@@ -230,8 +231,9 @@ int ferry_txn_begin(struct ferry_journal *journal, struct ferry_fleet *fleet, st
  * they saw on the routers may be in mid-move, or about to be undone.  -FERRY_EREFUSED (rule unfinished),
  * -FERRY_ELOCKED while it runs. */
 int ferry_txn_look(struct ferry_journal *journal, struct ferry_err *err) FERRY_MUST_CHECK;
-/* All that ferry_txn_begin would refuse, without lock, claim and write: `apply --dry-run`.  `journal` is NULL where there is none
- * yet.  What a router says only when it is armed (-FERRY_EREFUSED of begin, rule dead-man) is not heard.  Errors: as begin. */
+/* All that ferry_txn_begin would refuse, without lock, claim and write: `apply --dry-run`.  `journal` is NULL
+ * where there is none yet.  What a router says only when it is armed (-FERRY_EREFUSED of begin, rule
+ * dead-man) is not heard.  Errors: as begin. */
 int ferry_txn_rehearse(struct ferry_journal *journal, struct ferry_fleet *fleet, struct ferry_plan *plan,
                        const struct ferry_txn_options *options, struct ferry_hand **ret_drift,
                        size_t *ret_n_drift, struct ferry_err *err) FERRY_MUST_CHECK;
@@ -244,9 +246,9 @@ void ferry_hands_free(struct ferry_hand *hands, size_t n);
 int ferry_txn_rested(struct ferry_journal *journal, const struct ferry_plan *plan, unsigned hold_down_s,
                      struct ferry_overrides *overrides, struct ferry_err *err) FERRY_MUST_CHECK;
 
-/* One step: a hook, a stage applied on all its routers and read back, or the verification, or one stage of the undo.
- * 1: call again.  0: it has ended (or is PAUSED, or waits after verification, where `hold` was asked for or a confirmation is
- * awaited); see the state. */
+/* One step: a hook, a stage applied on all its routers and read back, or the verification, or one stage of
+ * the undo.  1: call again.  0: it has ended (or is PAUSED, or waits after verification, where `hold` was
+ * asked for or a confirmation is awaited); see the state. */
 int ferry_txn_step(struct ferry_txn *txn, struct ferry_err *err) FERRY_MUST_CHECK;
 /* Steps until it has ended. */
 int ferry_txn_run(struct ferry_txn *txn, struct ferry_err *err) FERRY_MUST_CHECK;
@@ -262,12 +264,13 @@ void ferry_txn_free(struct ferry_txn *txn);
 
 /* What a person says of a PAUSED one: the step is done; run what has failed once more; go on without it. */
 enum ferry_pass { FERRY_RESUME, FERRY_RETRY, FERRY_SKIP };
-/* Lets a transaction of this process go on: step it then.  `user` is noted with the hook.  -FERRY_EREFUSED (rules not-paused,
- * pause): that verb does not fit. */
+/* Lets a transaction of this process go on: step it then.  `user` is noted with the hook.  -FERRY_EREFUSED
+ * (rules not-paused, pause): that verb does not fit. */
 int ferry_txn_pass(struct ferry_txn *txn, enum ferry_pass how, const char *user,
                    struct ferry_err *err) FERRY_MUST_CHECK;
-/* Takes up a PAUSED one of the journal (`id` NULL: the one that is), with the lock: proves it again, and every router must
- * hold what the journal says (-FERRY_EDRIFT, nothing was written); then lets it go on.  `ret` is to be stepped. */
+/* Takes up a PAUSED one of the journal (`id` NULL: the one that is), with the lock: proves it again, and
+ * every router must hold what the journal says (-FERRY_EDRIFT, nothing was written); then lets it go on.
+ * `ret` is to be stepped. */
 int ferry_txn_take_up(struct ferry_journal *journal, const struct ferry_fleet_config *config,
                       const struct ferry_txn_options *options, const char *id, enum ferry_pass how,
                       struct ferry_txn **ret, struct ferry_hand **ret_drift, size_t *ret_n_drift,

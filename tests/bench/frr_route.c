@@ -1,13 +1,13 @@
 /* One static route of FRR changed: the driver frr's apply() against one `vtysh -f` with the lines that do the same.
  *
- * Usage: bench-frr-route PREFIX GATEWAY OTHER [ROUNDS], inside a router (tests/bench/frr puts it there); a gateway is an
- * address, a space and an interface.  Three changes in
- * turns, each way: add PREFIX by GATEWAY, swap it to OTHER, remove it.  The clock of `vtysh -f` ends when its process
- * has ended and the kernel has said that the route is as wanted; the clock of apply() when it returns, which is after
- * its own read-back, and the kernel must have said so before: an apply that returns earlier is a failure here.  Both ways
- * rest before their clock begins: check() has started the vtysh that waits for lines, which is what it does while a plan is
- * checked, and its start is not in the clock.
- * Prints one line of JSON, medians and worst in milliseconds.
+ * Usage: bench-frr-route PREFIX GATEWAY OTHER [ROUNDS], inside a router (tests/bench/frr puts it there); a
+ * gateway is an address, a space and an interface.  Three changes in turns, each way: add PREFIX by GATEWAY,
+ * swap it to OTHER, remove it.  The clock of `vtysh -f` ends when its process has ended and the kernel has
+ * said that the route is as wanted; the clock of apply() when it returns, which is after its own read-back,
+ * and the kernel must have said so before: an apply that returns earlier is a failure here.  Both ways rest
+ * before their clock begins: check() has started the vtysh that waits for lines, which is what it does while
+ * a plan is checked, and its start is not in the clock.  Prints one line of JSON, medians and worst in
+ * milliseconds.
  *
  * SPDX-License-Identifier: MIT */
 #include "frr/frr.h"

@@ -1,6 +1,6 @@
-/* Routers that run FRR, for the contract suite: zebra and staticd started by hand in the router's namespace, which takes
- * 0.1 s.  The whole program moves into a mount namespace of its own, where /etc/frr and /run/frr are empty.
- * SPDX-License-Identifier: MIT */
+/* Routers that run FRR, for the contract suite: zebra and staticd started by hand in the router's namespace,
+ * which takes 0.1 s.  The whole program moves into a mount namespace of its own, where /etc/frr and /run/frr
+ * are empty.  SPDX-License-Identifier: MIT */
 #include "frr.h"
 #include "shell.h"
 

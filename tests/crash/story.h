@@ -1,5 +1,6 @@
-/* A story of the engine, on a world of its own: subnet app of three-site.json moves to site recovery, something befalls it, and
- * what the routers hold is compared with what they held at first.  Simulated routers; a clock that the test turns, if it wants.
+/* A story of the engine, on a world of its own: subnet app of three-site.json moves to site recovery,
+ * something befalls it, and what the routers hold is compared with what they held at first.  Simulated
+ * routers; a clock that the test turns, if it wants.
  *
  * SPDX-License-Identifier: MIT */
 #ifndef FERRY_TESTS_STORY_H

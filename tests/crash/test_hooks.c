@@ -1,8 +1,8 @@
-/* Hooks and pauses: failing at every program, cut off at every write of the journal and around every program, while paused and
- * while a paused move goes on.
+/* Hooks and pauses: failing at every program, cut off at every write of the journal and around every program,
+ * while paused and while a paused move goes on.
  *
- * The programs here are a function that writes down what is switched on; `run` switches on, `undo` off.  Whatever happens: a
- * committed move has everything on, an undone one nothing.
+ * The programs here are a function that writes down what is switched on; `run` switches on, `undo` off.
+ * Whatever happens: a committed move has everything on, an undone one nothing.
  *
  * SPDX-License-Identifier: MIT */
 #include "world.h"

@@ -1,5 +1,6 @@
-/* Real BIND for tests: a primary on 127.0.0.1 that takes updates by TSIG, and a secondary on 127.0.0.2 that follows it, both in a
- * network namespace of the test's own; and a middle man on 127.0.0.3 that loses, forges or is late with what passes.
+/* Real BIND for tests: a primary on 127.0.0.1 that takes updates by TSIG, and a secondary on 127.0.0.2 that
+ * follows it, both in a network namespace of the test's own; and a middle man on 127.0.0.3 that loses, forges
+ * or is late with what passes.
  *
  * SPDX-License-Identifier: MIT */
 #ifndef TESTS_DNS_NAMED_H

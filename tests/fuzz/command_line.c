@@ -1,5 +1,5 @@
-/* Target: the command line: words, one a line, as `ferry` takes them apart.  Verbs are parsed, never run; the first line
- * is read as a duration, too, and as the beginning of what bash completes.
+/* Target: the command line: words, one a line, as `ferry` takes them apart.  Verbs are parsed, never run; the
+ * first line is read as a duration, too, and as the beginning of what bash completes.
  * SPDX-License-Identifier: MIT */
 #define main ferry_main
 int ferry_main(int argc, char **argv);

@@ -1,5 +1,5 @@
-/* Mutates JSON as a tree: values are replaced, copied from elsewhere, doubled, dropped, swapped.  Now and then bytes are
- * mutated as libFuzzer does it, for the tokens' sake.  Only in builds with libFuzzer.
+/* Mutates JSON as a tree: values are replaced, copied from elsewhere, doubled, dropped, swapped.  Now and
+ * then bytes are mutated as libFuzzer does it, for the tokens' sake.  Only in builds with libFuzzer.
  * SPDX-License-Identifier: MIT */
 #include "fuzz.h"
 

@@ -39,8 +39,8 @@ static void check_networks(const struct ferry_networks *n, size_t n_sites)
     }
 }
 
-/* No address of a network is given to two NICs, nor one that somebody has there; and what is given is the pool's, or the
- * machine's own. */
+/* No address of a network is given to two NICs, nor one that somebody has there; and what is given is the
+ * pool's, or the machine's own. */
 static void check_addresses(const struct ferry_topology *t, bool failback)
 {
     struct ferry_address_rows rows;

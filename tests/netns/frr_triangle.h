@@ -2,8 +2,8 @@
  * (65002, lan0) and r3 (65003), all with OSPF too, and a BIRD (65009) behind r3 as a neighbour that Ferry does not
  * control.
  *
- * The program that uses it has mounts and processes of its own: FRR's directories and the names of namespaces are private,
- * and whatever happens there, the daemons end with it and the namespaces with them.
+ * The program that uses it has mounts and processes of its own: FRR's directories and the names of namespaces
+ * are private, and whatever happens there, the daemons end with it and the namespaces with them.
  *
  * SPDX-License-Identifier: MIT */
 #ifndef FERRY_TESTS_FRR_TRIANGLE_H

@@ -1,6 +1,5 @@
-/* A router for the tests of the drivers of Linux routers: a network namespace of its own, and the driver on it: netlink, or
- * iproute where FERRY_KERNEL_IPROUTE is defined.
- * SPDX-License-Identifier: MIT */
+/* A router for the tests of the drivers of Linux routers: a network namespace of its own, and the driver on
+ * it: netlink, or iproute where FERRY_KERNEL_IPROUTE is defined.  SPDX-License-Identifier: MIT */
 #ifndef FERRY_TESTS_KERNEL_H
 #define FERRY_TESTS_KERNEL_H
 

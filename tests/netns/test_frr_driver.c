@@ -1,5 +1,5 @@
-/* The FRR driver where the contract suite does not look: what the kernel sees meanwhile, odd lines that come back, daemons
- * that stop, die and return, lines that FRR refuses or forgets without a word, and saving.
+/* The FRR driver where the contract suite does not look: what the kernel sees meanwhile, odd lines that come
+ * back, daemons that stop, die and return, lines that FRR refuses or forgets without a word, and saving.
  *
  * Works on the contract suite's router: zebra and staticd in a namespace of their own.
  *
@@ -408,7 +408,8 @@ static void test_a_daemon_that_died_is_missed_and_found_again(void **state)
           "done; "
           "exit 1",
           r->netns);
-    /* A vtysh that starts beside a daemon that starts may miss it without a word: refused then, and nothing is written. */
+    /* A vtysh that starts beside a daemon that starts may miss it without a word: refused then, and nothing is
+     * written. */
     op = op_route("192.168.9.0/24", MAIN, 1, NULL, one);
     for (int i = 0; i < 5 && op.outcome != FERRY_DONE; i++)
         if (r->ops->apply(r->driver, &op, 1, &err) < 0)

@@ -1,5 +1,5 @@
-/* Announcements on real daemons: an origination that moves, BGP's and OSPF's, as the driver finds, writes and verifies it;
- * and a neighbour that Ferry does not control.  The lab: frr_triangle.h.
+/* Announcements on real daemons: an origination that moves, BGP's and OSPF's, as the driver finds, writes and
+ * verifies it; and a neighbour that Ferry does not control.  The lab: frr_triangle.h.
  *
  * SPDX-License-Identifier: MIT */
 #include "frr_triangle.h"
@@ -168,8 +168,8 @@ static void pins(bool there)
     triangle_conf(R3, "%sip route " BGP_P " 10.0.13.1 tag 2100\n", no);
 }
 
-/* A move of the origination, there and back: r3 forwards as it is pinned, never sees two origins, and follows in the end;
- * BIRD learns and unlearns; the configuration comes back. */
+/* A move of the origination, there and back: r3 forwards as it is pinned, never sees two origins, and follows
+ * in the end; BIRD learns and unlearns; the configuration comes back. */
 static void test_bgp_move(void **state)
 {
     (void)state;

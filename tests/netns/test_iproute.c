@@ -1,5 +1,5 @@
-/* What is the iproute driver's alone: an ip that breaks off or lies, words that a batch cannot carry, an undo that waits
- * on the router.  test_linux_*.c are run against it, too.
+/* What is the iproute driver's alone: an ip that breaks off or lies, words that a batch cannot carry, an undo
+ * that waits on the router.  test_linux_*.c are run against it, too.
  *
  * The program has a mount namespace of its own, in which an ip of the test's making stands before the real one.
  *

@@ -1,6 +1,5 @@
-/* What a gateway brings along: bridges, VLAN subinterfaces, policy rules.  Made with it, gone with it, and what was there
- * before stays.
- * SPDX-License-Identifier: MIT */
+/* What a gateway brings along: bridges, VLAN subinterfaces, policy rules.  Made with it, gone with it, and
+ * what was there before stays.  SPDX-License-Identifier: MIT */
 #include "kernel.h"
 
 #include <unistd.h>

@@ -1,5 +1,5 @@
-/* Preloaded into every program of a session: writes its arguments and environment to $EXEC_NOTE.  strace(1) would do, at the
- * cost of two stops a system call.  SPDX-License-Identifier: MIT */
+/* Preloaded into every program of a session: writes its arguments and environment to $EXEC_NOTE.  strace(1)
+ * would do, at the cost of two stops a system call.  SPDX-License-Identifier: MIT */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>

@@ -1,15 +1,16 @@
 /* What Ferry says of a move, held against the routers.
  *
- * When a plan is made, the sum over each router's entries is known, and by the plan's changes the sum at its end: pre and post.  What
- * strangers do beside the plan's keys is added to both, so that a stranger's route which Ferry touched shows.
+ * When a plan is made, the sum over each router's entries is known, and by the plan's changes the sum at its
+ * end: pre and post.  What strangers do beside the plan's keys is added to both, so that a stranger's route
+ * which Ferry touched shows.
  *
  *  C1. committed: every router at post.  undone, refused, drift, or an error before the begin: every router at pre.
  *  C2. stuck: said so, and every key of the plan that is not at its first value is among the hands.
- *  C3. A router to which a stranger or a restart came after the process had begun is set aside: nobody can know what came after the
- *      last reading.  At the end, when all is quiet, nobody is set aside.
+ *  C3. A router to which a stranger or a restart came after the process had begun is set aside: nobody can
+ *      know what came after the last reading.  At the end, when all is quiet, nobody is set aside.
  *  C4. What a stranger puts under a key of the plan is not Ferry's to take away: it may still be there.
- *  C5. Where the power took the end of an earlier move out of the journal (its rollback journal came back), that move is recovered once
- *      more: its end is the beginning of this one.
+ *  C5. Where the power took the end of an earlier move out of the journal (its rollback journal came back),
+ *      that move is recovered once more: its end is the beginning of this one.
  *  C6. A drill is never committed.
  *
  * SPDX-License-Identifier: MIT */

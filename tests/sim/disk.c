@@ -4,8 +4,9 @@
  *  1. What a process has written is seen by all, also after it was killed.
  *  2. What was not synced when the power went is there or not, each sector by itself; one may be torn in its middle.
  *     (Only sectors within what was written: SQLITE_IOCAP_POWERSAFE_OVERWRITE, as SQLite's own VFS says.)
- *  3. A file made or removed is so for certain only after the directory was synced.  Where one was removed and made again before
- *     that, the name leads to the old one, whole, or to the new one: never to some of both.
+ *  3. A file made or removed is so for certain only after the directory was synced.  Where one was removed
+ *     and made again before that, the name leads to the old one, whole, or to the new one: never to some of
+ *     both.
  *
  * SPDX-License-Identifier: MIT */
 #include "sim.h"

@@ -1,8 +1,9 @@
 /* Simulated time, events, and fibers: what the program under test takes for threads, mutexes, conditions and clocks.
  *
- * The fleet starts threads, waits on conditions with deadlines of CLOCK_MONOTONIC, and gives up on those who do not
- * come back.  All of that stays as it is: the linker puts the functions below in the place of the pthread ones.  Of several
- * fibers that could go on the dice choose one; where none can, time goes on to the next event.
+ * The fleet starts threads, waits on conditions with deadlines of CLOCK_MONOTONIC, and gives up on those who
+ * do not come back.  All of that stays as it is: the linker puts the functions below in the place of the
+ * pthread ones.  Of several fibers that could go on the dice choose one; where none can, time goes on to the
+ * next event.
  *
  *  1. A fiber runs until it blocks: nothing else moves meanwhile.
  *  2. A process that dies loses its fibers, whatever they were doing; their stacks are used again.

@@ -1,8 +1,9 @@
 /* The driver under the fleet, and the network between it and the routers.
  *
- * A call is a message.  It is retransmitted while its direction is cut, as TCP does, for DEAD_US at most: after that the
- * connection is lost (TCP_USER_TIMEOUT of drivers/remote/tcp.c), and the driver says that it does not know.  What a killed
- * process had sent is still delivered by its machine; what a machine without power had sent is not.
+ * A call is a message.  It is retransmitted while its direction is cut, as TCP does, for DEAD_US at most:
+ * after that the connection is lost (TCP_USER_TIMEOUT of drivers/remote/tcp.c), and the driver says that it
+ * does not know.  What a killed process had sent is still delivered by its machine; what a machine without
+ * power had sent is not.
  *
  * SPDX-License-Identifier: MIT */
 #include "sim.h"

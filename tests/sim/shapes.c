@@ -1,5 +1,5 @@
-/* The networks: families of graphs, and what they are dressed in (see `dresses`); and small public networks where their edges are
- * at hand.
+/* The networks: families of graphs, and what they are dressed in (see `dresses`); and small public networks
+ * where their edges are at hand.
  *
  * SPDX-License-Identifier: MIT */
 #include "sim.h"

@@ -2,10 +2,11 @@
  *
  *   remote-tool [key=value …] -- command …      one line of JSON for each command that did something
  *
- * keys: netns, transport, host, port, user, identity, known_hosts, host_key, jump, and for the calls that follow
- * timeout, most, input (text), zeros (that many bytes), name.  Commands: `call VERB WORD…`, `repeat N VERB WORD…`, `start VERB
- * WORD`, `send TEXT` ("\n" added), `expect MARK`, `finish`, `kill`, `claim STATE_DIR`, `release`, `wait` (a line on stdin), `parallel N` (connections at
- * once), `facts`, each up to the next `--`.
+ * keys: netns, transport, host, port, user, identity, known_hosts, host_key, jump, and for the calls that
+ * follow timeout, most, input (text), zeros (that many bytes), name.  Commands: `call VERB WORD…`, `repeat N
+ * VERB WORD…`, `start VERB WORD`, `send TEXT` ("\n" added), `expect MARK`, `finish`, `kill`, `claim
+ * STATE_DIR`, `release`, `wait` (a line on stdin), `parallel N` (connections at once), `facts`, each up to
+ * the next `--`.
  *
  * SPDX-License-Identifier: MIT */
 #include "remote/remote.h"

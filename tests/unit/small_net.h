@@ -20,8 +20,8 @@ char *small_net_stretched(struct dice *d);
  * refuses, unless `ret_refused` takes the error. */
 struct ferry_plan *small_plan(const struct ferry_topology *t, struct dice *d, bool messy,
                               struct ferry_err *ret_refused);
-/* The same in disaster mode: the home of the first subnet is lost, all of it or some routers; now and then one elsewhere too,
- * then perhaps with an attestation. */
+/* The same in disaster mode: the home of the first subnet is lost, all of it or some routers; now and then
+ * one elsewhere too, then perhaps with an attestation. */
 struct ferry_plan *small_plan_lost(const struct ferry_topology *t, struct dice *d, bool messy,
                                    struct ferry_err *ret_refused);
 

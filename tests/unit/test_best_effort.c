@@ -1,6 +1,6 @@
-/* Why a best-effort router that falls silent in the middle of a move ends that move (docs/disaster.md): for a router that stays as it
- * was, the rest of a plan that was made with it is not safe as proven.  On random networks, each router without a gateway is left
- * out in turn, and the prover is asked.
+/* Why a best-effort router that falls silent in the middle of a move ends that move (docs/disaster.md): for a
+ * router that stays as it was, the rest of a plan that was made with it is not safe as proven.  On random
+ * networks, each router without a gateway is left out in turn, and the prover is asked.
  *
  * SPDX-License-Identifier: MIT */
 #include "small_net.h"

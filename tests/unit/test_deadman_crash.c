@@ -1,5 +1,5 @@
-/* Transactions that await a confirmation (test_deadman.c), with every driver call failing once, and the controller killed at
- * every call and every write.
+/* Transactions that await a confirmation (test_deadman.c), with every driver call failing once, and the
+ * controller killed at every call and every write.
  *
  * SPDX-License-Identifier: MIT */
 #include "deadman_story.h"

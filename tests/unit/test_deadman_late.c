@@ -1,4 +1,5 @@
-/* Deadlines that come late, or are heard of late: the routers of test_deadman.c, behind a wire on which the test holds things up.
+/* Deadlines that come late, or are heard of late: the routers of test_deadman.c, behind a wire on which the
+ * test holds things up.
  *
  * SPDX-License-Identifier: MIT */
 #include "story.h"
@@ -168,7 +169,8 @@ static int extend(struct story *s, unsigned seconds, struct ferry_err *err)
 
 /* ---- What must hold. ---- */
 
-/* Whoever hears of a deadline late counts it from then: the new gateway would stay beside the old one, which came back in time. */
+/* Whoever hears of a deadline late counts it from then: the new gateway would stay beside the old one, which
+ * came back in time. */
 static void a_deadline_that_is_heard_of_late_is_none(void **unused)
 {
     static const char *const routers[] = {"edge-recovery", "edge-primary", "edge-third"};
@@ -233,8 +235,8 @@ static void one_silent_router_moves_nobody(void **unused)
     story_clear(&s);
 }
 
-/* An answer is as old as the slowest one of the same question: eight seconds were left when it was given, none when it was heard.  The
- * engine then undid the first stage while the routers began with the last one. */
+/* An answer is as old as the slowest one of the same question: eight seconds were left when it was given,
+ * none when it was heard.  The engine then undid the first stage while the routers began with the last one. */
 static void an_old_answer_is_not_believed(void **unused)
 {
     static const enum what script[] = {FINE, SILENT, SILENT, SILENT, FINE, /* before the routers are read */

@@ -1,5 +1,5 @@
-/* Names, record sets, and the records that follow machines to other addresses: planned, written, read back, proven; without any
- * name server.  SPDX-License-Identifier: MIT */
+/* Names, record sets, and the records that follow machines to other addresses: planned, written, read back,
+ * proven; without any name server.  SPDX-License-Identifier: MIT */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

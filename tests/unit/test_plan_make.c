@@ -256,7 +256,8 @@ static void test_nested_unread(void **state)
     refused(b, WIDE, RECOVERY, "nested", "b has no route of its own");
 }
 
-/* A plan that brings routes in line does not leave the subnet at two sites: who lets go comes first, in a plan of its own. */
+/* A plan that brings routes in line does not leave the subnet at two sites: who lets go comes first, in a
+ * plan of its own. */
 static void test_reconcile_of_two_sites(void **state)
 {
     struct bench *b = *state;

@@ -1,9 +1,10 @@
-/* Policy-based VPNs: what their tunnels carry while subnets move, in every state of every stage of random networks whose
- * links are tunnels; and what is refused.
+/* Policy-based VPNs: what their tunnels carry while subnets move, in every state of every stage of random
+ * networks whose links are tunnels; and what is refused.
  *
- * The states are walked here, from the plan document's words alone: while service is whole (prepare, settle) a router that
- * forwards into a tunnel has the prefix among its remote selectors and, with strongSwan, the other end among its local ones;
- * and at no moment has a router of a site where the prefix is attached a remote selector for it (rule local-network).
+ * The states are walked here, from the plan document's words alone: while service is whole (prepare, settle)
+ * a router that forwards into a tunnel has the prefix among its remote selectors and, with strongSwan, the
+ * other end among its local ones; and at no moment has a router of a site where the prefix is attached a
+ * remote selector for it (rule local-network).
  *
  * SPDX-License-Identifier: MIT */
 #include <ferry/driver.h>
@@ -279,8 +280,8 @@ static void test_tunnel_names(void **state)
     assert_int_equal(remote ^ ferry_selector_key(text, strlen(text), FERRY_SIDE_LOCAL), 1);
 }
 
-/* Selectors, and record sets, are several to a router: the metric tells them apart.  What forwards comes first in a stack, an
- * announcement last. */
+/* Selectors, and record sets, are several to a router: the metric tells them apart.  What forwards comes
+ * first in a stack, an announcement last. */
 static void test_keys_and_order(void **state)
 {
     static const char tunnel[] = "strongswan a b";

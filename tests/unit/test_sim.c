@@ -323,7 +323,8 @@ static struct ferry_driver *armed(struct ferry_env *env, size_t first)
     return driver;
 }
 
-/* Whoever may still confirm after the deadline keeps what others have begun to undo; whoever looks idle is not waited for. */
+/* Whoever may still confirm after the deadline keeps what others have begun to undo; whoever looks idle is
+ * not waited for. */
 static void test_it_has_fired_before_its_first_step(void **state)
 {
     struct ferry_env env;

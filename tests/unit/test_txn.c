@@ -257,9 +257,9 @@ static const struct ferry_driver_ops *find_looking(const char *type) /* from eve
     return &looking;
 }
 
-/* The controller dies when all is done but said, and edge-third comes back with the route that it had at first: no place in the plan
- * fits all routers.  The undo must begin where the others are, at the end: from any earlier stage it would take the subnet from
- * the recovery site without a blackhole under it. */
+/* The controller dies when all is done but said, and edge-third comes back with the route that it had at
+ * first: no place in the plan fits all routers.  The undo must begin where the others are, at the end: from
+ * any earlier stage it would take the subnet from the recovery site without a blackhole under it. */
 static void recovery_begins_where_most_keys_fit(void **unused)
 {
     (void)unused;

@@ -1,5 +1,5 @@
-/* Guards of the engine that stand behind another one, each met alone: a driver that says no, a longer prefix that comes while it
- * moves, a gateway that nobody has read, a way back that is silent.  Simulated routers.
+/* Guards of the engine that stand behind another one, each met alone: a driver that says no, a longer prefix
+ * that comes while it moves, a gateway that nobody has read, a way back that is silent.  Simulated routers.
  *
  * SPDX-License-Identifier: MIT */
 #include "world.h"
@@ -258,7 +258,8 @@ static const struct ferry_driver_ops *find_noting(const char *type) /* from ever
     return &noting;
 }
 
-/* U1, without the driver's own compare-and-set behind it: the undo of a key that is somebody else's is not even sent. */
+/* U1, without the driver's own compare-and-set behind it: the undo of a key that is somebody else's is not even
+ * sent. */
 static void what_is_somebody_elses_is_not_sent_to(void **unused)
 {
     (void)unused;

@@ -1,5 +1,5 @@
-/* Transactions without a lost router, on simulated routers with faults: it is never called, whatever else fails there is one
- * end, and what it owes counts exactly while the move does.
+/* Transactions without a lost router, on simulated routers with faults: it is never called, whatever else
+ * fails there is one end, and what it owes counts exactly while the move does.
  *
  * SPDX-License-Identifier: MIT */
 #include "world.h"
@@ -109,7 +109,8 @@ static void any_fault_has_an_end(void **unused)
 static struct world *meddled;
 static unsigned points;
 
-/* After the stage that detaches was read back, and before anything attaches, somebody leads edge-third to the lost site. */
+/* After the stage that detaches was read back, and before anything attaches, somebody leads edge-third to the
+ * lost site. */
 static void meddle(void *ctx, const char *name)
 {
     (void)ctx;

@@ -17,11 +17,11 @@
 /* One line for people about what is being done, without newline; may be NULL. */
 typedef void ferry_lab_progress(void *ctx, const char *line);
 
-/* Builds it; all or nothing: after a failure everything made so far is gone again.
- * -FERRY_EREFUSED: rule "root" (not root), "lab-up" (it is up already, or an earlier attempt was cut short:
- * take it down first), "netns-exists" (a namespace of that name is there and is not the lab's), "lab-files" (a directory is), "packages"
- * (a program is missing), "no-netns" (nothing to build). -FERRY_ELOCKED: another lab command works.  -FERRY_EIO: `ip` or the kernel failed; the
- * text has its words. */
+/* Builds it; all or nothing: after a failure everything made so far is gone again.  -FERRY_EREFUSED: rule
+ * "root" (not root), "lab-up" (it is up already, or an earlier attempt was cut short: take it down first),
+ * "netns-exists" (a namespace of that name is there and is not the lab's), "lab-files" (a directory is),
+ * "packages" (a program is missing), "no-netns" (nothing to build). -FERRY_ELOCKED: another lab command
+ * works.  -FERRY_EIO: `ip` or the kernel failed; the text has its words. */
 int ferry_lab_up(const struct ferry_topology *t, ferry_lab_progress *progress, void *ctx,
                  struct ferry_err *err) FERRY_MUST_CHECK;
 

@@ -1,10 +1,11 @@
 /* Routers that run daemons: FRR or BIRD, and an SSH server, each router like a machine of its own.
  *
- * A machine is a mount, UTS and PID namespace beside its network namespace.  All that it sees of this machine's files it
- * sees as they are, but for those that a router has for itself: /etc/frr, /run, /var/lib, /var/log/frr, /var/tmp, the
- * home of root.  Those stand in FERRY_LAB_DIR/TOPOLOGY/NETNS, which is /run/lab inside.  FRR that is reached from here,
- * without SSH, has a pathspace instead: /etc/frr/NAME and /run/frr/NAME of this machine.  Its first process starts the
- * daemons, and takes all others with it when it ends: nothing of a machine outlives it.
+ * A machine is a mount, UTS and PID namespace beside its network namespace.  All that it sees of this
+ * machine's files it sees as they are, but for those that a router has for itself: /etc/frr, /run, /var/lib,
+ * /var/log/frr, /var/tmp, the home of root.  Those stand in FERRY_LAB_DIR/TOPOLOGY/NETNS, which is /run/lab
+ * inside.  FRR that is reached from here, without SSH, has a pathspace instead: /etc/frr/NAME and
+ * /run/frr/NAME of this machine.  Its first process starts the daemons, and takes all others with it when it
+ * ends: nothing of a machine outlives it.
  *
  *   machine.c   starting and ending        files.c   what stands in the directory
  *   bird.c      bird.conf
