@@ -1,8 +1,9 @@
 """Bad days in the middle of a move: the program is stopped before its n-th send, the world changes, and it goes on.
 
-What changes: the links of a router fall silent while the controller still reaches it (`darken`, netlink lab: namespaces are
-entered, not dialled), a router is cut off from everybody, the controller included (`cut_off`, SSH lab with a management
-network), or somebody else edits the prefix (`meddle`).  A client asks the moved machine 1,000 times a second all the while.
+What changes: the links of a router fall silent while the controller still reaches it (`darken`, netlink lab:
+namespaces are entered, not dialled), a router is cut off from everybody, the controller included (`cut_off`,
+SSH lab with a management network), or somebody else edits the prefix (`meddle`).  A client asks the moved
+machine 1,000 times a second all the while.
 
 Used by test_bad_days.py and tests/campaign/bad-days.
 """
@@ -89,7 +90,9 @@ class RemoteDay(Day):
         ip("netns", "del", self.office, check=False)
 
     def fresh(self):
-        """Routers know a controller by a number: a connection that they still take for alive is to be this one's own."""
+        """Routers know a controller by a number: a connection that they still take for alive is to be this one's
+        own.
+        """
         path = os.path.join(self.state_dir, "controller")
         kept = None
         if os.path.exists(path):
@@ -129,7 +132,9 @@ def hold_to_word(day, done, events):
 
 
 def recover(day, done):
-    """Once all is well again: `recover`, as often as a router's sshd needs to notice that a connection is gone; then home."""
+    """Once all is well again: `recover`, as often as a router's sshd needs to notice that a connection is gone;
+    then home.
+    """
     until("recover", lambda: day.ferry("recover", "--yes", rc=(0, 1, 6, 8)).returncode == 0, 60)
     if day.states() == day.after:
         day.ferry("rollback", "--yes")
@@ -191,7 +196,9 @@ def ours(day, router):
 
 
 def edit(day, router, what):
-    """One edit by another hand.  Returns the words that undo it ([] where that takes a look), or None: nothing to edit."""
+    """One edit by another hand.  Returns the words that undo it ([] where that takes a look), or None: nothing
+    to edit.
+    """
     routes = ours(day, router)
     if what == "added":
         ip("-n", router, "route", "add", "unreachable", PREFIX, "metric", "7777")
@@ -226,9 +233,10 @@ def repair(day, router):
 
 
 def meddle(day, router, what, at):
-    """Somebody edits the prefix on a router before the `at`-th send.  Returns the exit status; "overwritten" where Ferry
-    went on over a change that was made between its look and its write (the kernel has no compare-and-set); "nothing" where
-    there was nothing to edit; None where there is no such send."""
+    """Somebody edits the prefix on a router before the `at`-th send.  Returns the exit status; "overwritten"
+    where Ferry went on over a change that was made between its look and its write (the kernel has no
+    compare-and-set); "nothing" where there was nothing to edit; None where there is no such send.
+    """
     day.fresh()
     process, stands = day.stopped("apply", *day.move, "--yes", "--json", at=at, kinds=("send",))
     back = edit(day, router, what) if stands else None

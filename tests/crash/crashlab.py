@@ -1,8 +1,9 @@
 """The real program broken at its n-th write, sync, rename, open or netlink send, on a lab's real kernels.
 
-A Bench is a lab, the move that is made in it, what its routers hold before and after, and an ear on their kernels: after
-every trial each event is replayed, and no state may loop or have two sites.  The trials run one verb under a breaker
-(breaker.c, preloaded), then `recover`, and hold the program's word against routers and journal.
+A Bench is a lab, the move that is made in it, what its routers hold before and after, and an ear on their
+kernels: after every trial each event is replayed, and no state may loop or have two sites.  The trials run
+one verb under a breaker (breaker.c, preloaded), then `recover`, and hold the program's word against routers
+and journal.
 
 Used by test_crash_lab.py, tests/campaign/crash-matrix and tests/campaign/bad-days.
 """
@@ -244,7 +245,9 @@ class Bench(Lab):
 # ---- The trials.  Each returns None where the break was not reached, which must then have been a clean run. ----
 
 def kill(bench, verb, at, how="before", kinds=ALL, again=0):
-    """Killed at the `at`-th call; `recover` killed at its `again`-th.  Returns (what broke, ending, recovery was killed)."""
+    """Killed at the `at`-th call; `recover` killed at its `again`-th.  Returns (what broke, ending, recovery was
+    killed).
+    """
     words, older = bench.prepare(verb)
     bench.watch()
     done = bench.broken(*words, kinds=kinds, at=at, how=how)
@@ -304,8 +307,9 @@ def truth(bench, done, start):
 
 
 def race(bench, apart):
-    """Two controllers apply the same move at the same moment, on one state directory or (`apart`) on two.  Returns their
-    exit statuses, the lower one first."""
+    """Two controllers apply the same move at the same moment, on one state directory or (`apart`) on two.
+    Returns their exit statuses, the lower one first.
+    """
     bench.fresh()
     directories = [bench.state_dir, bench.state_dir + "-2"] if apart else [bench.state_dir] * 2
     shutil.rmtree(directories[-1], ignore_errors=True)

@@ -1,4 +1,6 @@
-"""Real BIND: a primary with TSIG and a secondary (Bind); beside simulated routers and ferry in a namespace of the test's own (Lab)."""
+"""Real BIND: a primary with TSIG and a secondary (Bind); beside simulated routers and ferry in a namespace of
+the test's own (Lab).
+"""
 import os
 import subprocess
 import sys
@@ -35,8 +37,9 @@ def networks(document):
 
 
 class Bind:
-    """BIND twice: a primary that takes updates with TSIG, and its secondary.  Whoever inherits has a `directory` for their
-    files, and says how a program gets into the namespace of an address (`server_argv`)."""
+    """BIND twice: a primary that takes updates with TSIG, and its secondary.  Whoever inherits has a `directory`
+    for their files, and says how a program gets into the namespace of an address (`server_argv`).
+    """
     primary, secondary = "127.0.0.1", "127.0.0.2"
     zones = ZONES
 

@@ -31,7 +31,9 @@ def changes(plan):
 
 
 def test_a_move_its_rollback_a_drill_and_the_failback(lab):
-    """What is planned is what is done, at both servers; the undo brings every record and TTL back; the key is seen nowhere."""
+    """What is planned is what is done, at both servers; the undo brings every record and TTL back; the key is
+    seen nowhere.
+    """
     assert lab.everything() == BEFORE
     plan = lab.json("plan", "--network", "net1", "--out", "move.plan")
     assert [s["phase"] for s in plan["stages"]] == ["settle"] and not plan["groups"]
@@ -89,7 +91,9 @@ def test_a_stranger_between_plan_and_apply_is_drift(lab):
 
 
 def test_servers_that_do_not_answer(lab):
-    """A silent secondary refuses the move, for nobody could read it back; a silent primary too, unless it is left out by name."""
+    """A silent secondary refuses the move, for nobody could read it back; a silent primary too, unless it is
+    left out by name.
+    """
     lab.run("plan", "--network", "net1", "--out", "move.plan")
     lab.stop_named("127.0.0.2")
     assert lab.error("plan", "--network", "net1", rc=4)["rule"] == "dns-record"
@@ -127,7 +131,9 @@ def test_a_key_that_is_refused_writes_nothing(lab):
 
 
 def test_a_failing_stage_takes_the_records_and_the_routes_back(lab):
-    """A mixed plan: app's subnet moves to the recovery site and web is re-addressed; the name server refuses one record."""
+    """A mixed plan: app's subnet moves to the recovery site and web is re-addressed; the name server refuses one
+    record.
+    """
     def mixed(document):
         document["vm-networks"] += [
             {"name": "kept1", "logical-network": "log1", "server": "vmm1", "subnets": [{"name": "k", "prefix": "192.168.1.0/24"}]},
@@ -155,7 +161,9 @@ def test_a_failing_stage_takes_the_records_and_the_routes_back(lab):
 
 
 def test_a_secondary_that_dies_in_the_middle_turns_the_move_back(lab):
-    """The primary has changed, the secondary cannot be read: nobody is told that it is done, and the primary goes back."""
+    """The primary has changed, the secondary cannot be read: nobody is told that it is done, and the primary
+    goes back.
+    """
     hook = lab.path("hook")
     lab.write("hook", f"#!/bin/sh\nkill -9 {lab.named['127.0.0.2'].pid}\n", 0o755)
     lab.edit(lambda d: d.update({"hooks": {"before-settle": [{"run": [hook]}]}}))

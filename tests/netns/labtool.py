@@ -25,7 +25,8 @@ def find_ferry():
     return built[-1] if built else None
 
 
-# Told to end, as `timeout` does, a test or a benchmark leaves its `with` blocks like one that is interrupted: labs go down.
+# Told to end, as `timeout` does, a test or a benchmark leaves its `with` blocks like one that is interrupted:
+# labs go down.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 FERRY = find_ferry()
@@ -167,7 +168,9 @@ class Lab:
         return done.stdout
 
     def reboot(self, router):
-        """Pulls the plug of a machine that runs FRR: no process ends in order, the kernel forgets, and it boots anew."""
+        """Pulls the plug of a machine that runs FRR: no process ends in order, the kernel forgets, and it boots
+        anew.
+        """
         with open(self.record, encoding="utf-8") as f:
             record = json.load(f)
         entry = next(p for p in record["processes"] if p["namespace"] == router)

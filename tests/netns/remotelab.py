@@ -1,7 +1,9 @@
-"""A real sshd in a network namespace, reached from another one over a bridge in a third, for tests of drivers/remote.
+"""A real sshd in a network namespace, reached from another one over a bridge in a third, for tests of
+drivers/remote.
 
-Names carry the process id.  sshd runs in a mount namespace of its own: its /run, /usr/local/sbin and ~/.ssh are private, root's
-.bashrc is empty.  The client is build-*/tests/unit/remote-tool, beside $FERRY's build."""
+Names carry the process id.  sshd runs in a mount namespace of its own: its /run, /usr/local/sbin and ~/.ssh
+are private, root's .bashrc is empty.  The client is build-*/tests/unit/remote-tool, beside $FERRY's build.
+"""
 import glob
 import json
 import os

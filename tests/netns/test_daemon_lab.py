@@ -1,5 +1,5 @@
-"""ferryd on real kernels: what a foreign hand changes is noticed at once, whatever it was; deadlines outlive a killed daemon; a
-router's namespace that goes and comes is found again.
+"""ferryd on real kernels: what a foreign hand changes is noticed at once, whatever it was; deadlines outlive a
+killed daemon; a router's namespace that goes and comes is found again.
 """
 import json
 import os
@@ -130,7 +130,9 @@ def test_killed_while_a_deadline_runs(lab, tmp_path):
 
 
 def test_a_router_that_goes_and_comes(lab, tmp_path):
-    """The namespace is taken away and made anew, as a router that boots: its old sockets would go on seeing the old one."""
+    """The namespace is taken away and made anew, as a router that boots: its old sockets would go on seeing the
+    old one.
+    """
     third = lab.router("edge-third")
     with daemon(lab, tmp_path, "--poll", "300ms", "--readiness", "0s") as d:
         d.read_once()

@@ -1,7 +1,9 @@
-"""The dead-man on real kernels: the script alone (the record, the race, the timer), and labs whose controller is gone.
+"""The dead-man on real kernels: the script alone (the record, the race, the timer), and labs whose controller is
+gone.
 
-Three labs are moved at once with a window of five seconds, because what they wait for is the clock: one expires, one has
-its controller killed in the middle, one has IPv6.  Each must be byte for byte as before, and never at two sites.
+Three labs are moved at once with a window of five seconds, because what they wait for is the clock: one
+expires, one has its controller killed in the middle, one has IPv6.  Each must be byte for byte as before, and
+never at two sites.
 """
 import concurrent.futures
 import glob

@@ -1,5 +1,6 @@
-"""Moves to a gateway that brings its bridge and its table's rules along: by netlink, and by iproute over SSH.  Traffic before,
-after and after the rollback; what Ferry made is gone then, what was there is there."""
+"""Moves to a gateway that brings its bridge and its table's rules along: by netlink, and by iproute over SSH.
+Traffic before, after and after the rollback; what Ferry made is gone then, what was there is there.
+"""
 import json
 
 import labtool

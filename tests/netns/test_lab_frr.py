@@ -1,4 +1,6 @@
-"""`ferry lab` with routers that are machines: FRR and sshd, BGP, OSPF, BIRD; and that nothing of them is left behind."""
+"""`ferry lab` with routers that are machines: FRR and sshd, BGP, OSPF, BIRD; and that nothing of them is left
+behind.
+"""
 import json
 import os
 import re

@@ -1,9 +1,11 @@
 """An IPv6 gateway is found by its hosts from its first moment, on a busy machine too.
 
-A host that has never heard of the gateway asks for it when its first answer goes out, microseconds after the attach.  The
-kernel joins the group on which it asks from a work queue; where that is late, the question is lost, and the next
-one comes after a second.  With all processors busy that befell every second move before the driver joined by itself.
-Each move here begins with hosts that know nothing, and every question must have been heard."""
+A host that has never heard of the gateway asks for it when its first answer goes out, microseconds after the
+attach.  The kernel joins the group on which it asks from a work queue; where that is late, the question is
+lost, and the next one comes after a second.  With all processors busy that befell every second move before
+the driver joined by itself.  Each move here begins with hosts that know nothing, and every question must have
+been heard.
+"""
 import contextlib
 import json
 import os

@@ -1,5 +1,7 @@
-"""The claim of a router (drivers/remote/router/fence.sh) against a real sshd: what an older connection has left there, or still has
-on its way, is not run once a newer one has claimed the router; and controllers of two state directories keep apart."""
+"""The claim of a router (drivers/remote/router/fence.sh) against a real sshd: what an older connection has left
+there, or still has on its way, is not run once a newer one has claimed the router; and controllers of two
+state directories keep apart.
+"""
 import json
 import subprocess
 
@@ -53,7 +55,9 @@ def alive(pid):
 
 
 def take_over(args, directory):
-    """Claims, and uses it.  A machine that is busy with other tests may not answer in time: then once more, as the engine would."""
+    """Claims, and uses it.  A machine that is busy with other tests may not answer in time: then once more, as
+    the engine would.
+    """
     until("the claim", lambda: results(tool(args, ["claim", directory], ["call", "say", "x"])) == [("claim", "ok"), ("call", "ok")], 60)
 
 
@@ -67,8 +71,9 @@ def connected(lab):
 
 
 def late(lab, way, state, tmp_path, newer):
-    """Sends a line, with the network cut, to a verb that waits for one, and dies.  `newer`: meanwhile another connection claims the
-    router.  Then the network is mended, and the line arrives.  Was it heeded?"""
+    """Sends a line, with the network cut, to a verb that waits for one, and dies.  `newer`: meanwhile another
+    connection claims the router.  Then the network is mended, and the line arrives.  Was it heeded?
+    """
     mark = tmp_path / "late"
     old = Tool(lab.args[way], ["claim", state("a")], ["start", "late", mark], ["call", "say", "x"], ["wait"], ["send", "late"], ["wait"])
     while old.line()["what"] != "wait":

@@ -1,4 +1,7 @@
-"""The audit log verified by docs/audit.md alone; shares no code with Ferry.   audit_verifier.py JOURNAL.DB [SEQ:HASH]"""
+"""The audit log verified by docs/audit.md alone; shares no code with Ferry.
+
+    audit_verifier.py JOURNAL.DB [SEQ:HASH]
+"""
 import hashlib
 import json
 import sqlite3

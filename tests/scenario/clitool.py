@@ -18,7 +18,9 @@ checked = set()
 
 
 def leaks(rc, argv):
-    """A sanitized ferry looks for leaks, too, where it has not been run so before: that takes it as long as all else."""
+    """A sanitized ferry looks for leaks, too, where it has not been run so before: that takes it as long as all
+    else.
+    """
     kind = (rc, *sorted(word for word in map(str, argv) if re.fullmatch("-{0,2}[a-z-]+", word)))
     if kind in checked:
         return {}
@@ -79,7 +81,9 @@ class Cli:
         return error
 
     def terminal(self, *argv, answer=None, env=None):
-        """Runs on a pseudo-terminal; returns (status, what it showed).  `answer`: to the first question, or a list of them."""
+        """Runs on a pseudo-terminal; returns (status, what it showed).  `answer`: to the first question, or a
+        list of them.
+        """
         answers = [answer] if isinstance(answer, str) else list(answer or [])
         master, slave = pty.openpty()
         process = subprocess.Popen([FERRY, *map(str, argv)], env=dict(self.env, **(env or {})), cwd=self.directory,

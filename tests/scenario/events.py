@@ -1,7 +1,8 @@
 """The event stream of a lab's kernels, replayed on what the routers held before.
 
-Monitor hears the route changes of all routers' namespaces through one socket (`ip monitor all-nsid`), in the order in which
-the kernel made them.  World is one prefix on every router; after each event its packet walk asks for loops and for two sites.
+Monitor hears the route changes of all routers' namespaces through one socket (`ip monitor all-nsid`), in the
+order in which the kernel made them.  World is one prefix on every router; after each event its packet walk
+asks for loops and for two sites.
 
 Used by test_events_lab.py and by tests/crash.
 """
@@ -151,8 +152,10 @@ class Monitor:
 
 
 def check(world, heard):
-    """Replays and walks what was heard (Monitor.events()); what was seen: number of events, how often the subnet was attached nowhere, and whether all
-    routers delivered, without repetitions: [True, False, True] is whole, lost once, whole again."""
+    """Replays and walks what was heard (Monitor.events()); what was seen: number of events, how often the subnet
+    was attached nowhere, and whether all routers delivered, without repetitions: [True, False, True] is
+    whole, lost once, whole again.
+    """
     everyone = set(world.lab.routers)
     n, nowhere, whole = 0, 0, [world.walk() == everyone]
     for router, line in heard:

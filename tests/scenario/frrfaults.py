@@ -169,7 +169,9 @@ def told(done):
 
 
 def trial(lab, fault, router, at, verb=("apply", "--move", "app=recovery", "--yes")):
-    """One verb under one fault at the `at`-th file for vtysh of one router.  Returns (exit status, whether it broke, seconds)."""
+    """One verb under one fault at the `at`-th file for vtysh of one router.  Returns (exit status, whether it
+    broke, seconds).
+    """
     loops, started = lab.loops(), time.monotonic()
     lab.arm(router, fault, at)
     with subprocess.Popen([FERRY, *verb], env=lab.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -206,7 +208,8 @@ def settle(lab, done):
         lab.ferry("rollback", "--yes")
     elif done.returncode != 6:
         assert not differences(lab.before, lab.states()), told(done) + differences(lab.before, lab.states())
-    # A connection that was cut off silently ends on the router only when it hears of it; until then it has Ferry's lock.
+    # A connection that was cut off silently ends on the router only when it hears of it; until then it has
+    # Ferry's lock.
     recovered = until("recover", lambda: next((r for r in [lab.ferry("recover", rc=(0, 6))] if r.returncode == 0), None), 60, pause=1)
     state = lab.states()
     if "not saved" in done.stdout:  # a daemon that was killed came back with what was saved before the move: a person's to put right

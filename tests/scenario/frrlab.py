@@ -68,7 +68,9 @@ class FrrLab(Lab):
                 "-o", f"UserKnownHostsFile={RUN}/{self.name}/known_hosts", *options, "root@127.0.0.1"]
 
     def daemon(self, router, name):
-        """The pid, on this machine, of a daemon of a router: FRR's, or "sshd" for the one that listens; None: not there."""
+        """The pid, on this machine, of a daemon of a router: FRR's, or "sshd" for the one that listens; None:
+        not there.
+        """
         inside = self.enter(router, "cat", "/run/sshd.pid" if name == "sshd" else f"/run/frr/{name}.pid").stdout.strip()
         namespace = os.readlink(f"/proc/{self.pid(router)}/ns/pid") if inside else None
         for pid in filter(str.isdigit, os.listdir("/proc")) if inside else ():
@@ -124,7 +126,9 @@ class FrrLab(Lab):
 
 
 class Stream:
-    """A client's datagrams while something happens; `with` starts the echoes and the stream, `stop()` tells what came."""
+    """A client's datagrams while something happens; `with` starts the echoes and the stream, `stop()` tells what
+    came.
+    """
 
     def __init__(self, lab, client, address, machine, period_us=1000):
         self.lab, self.client, self.address, self.machine, self.period_us = lab, client, address, machine, period_us
@@ -148,7 +152,9 @@ class Stream:
         return self
 
     def stop(self):
-        """{sent, lost, duplicates, outage_ms, sites}: `sites` is who answered, in the order of asking, repetitions left out."""
+        """{sent, lost, duplicates, outage_ms, sites}: `sites` is who answered, in the order of asking,
+        repetitions left out.
+        """
         self.stream.send_signal(signal.SIGTERM)
         return json.loads(self.stream.communicate(timeout=20)[0])
 

@@ -2,9 +2,10 @@
 
     nametraffic.py SERVER[,SERVER…] NAME…
 
-Run inside a client's namespace, until it gets SIGTERM.  Each name is tried twice a round: by one who asks each time (`asks`), and by one
-who keeps an answer for as long as its TTL says (`caches`).  A line each: time (CLOCK_MONOTONIC), who, name, address (`-`: none), `ok` or
-`lost`.  Of the standard library alone; used by test_end_to_end.py.
+Run inside a client's namespace, until it gets SIGTERM.  Each name is tried twice a round: by one who asks
+each time (`asks`), and by one who keeps an answer for as long as its TTL says (`caches`).  A line each: time
+(CLOCK_MONOTONIC), who, name, address (`-`: none), `ok` or `lost`.  Of the standard library alone; used by
+test_end_to_end.py.
 """
 import os
 import signal

@@ -1,4 +1,6 @@
-"""What test_secrets.py looks for and where: canaries (real private keys, in every form in which they could show) and watchers."""
+"""What test_secrets.py looks for and where: canaries (real private keys, in every form in which they could show)
+and watchers.
+"""
 import base64
 import os
 import shutil
@@ -125,7 +127,9 @@ WHOLE = ["strace", "-I", "2", "-f", "-qq", "--seccomp-bpf", "-e", "trace=execve,
 
 
 def execs_of(path):
-    """What strace wrote there: a line an execve, arguments and environment whole; not those of programs that are not there."""
+    """What strace wrote there: a line an execve, arguments and environment whole; not those of programs that are
+    not there.
+    """
     with open(path, encoding="utf-8", errors="surrogateescape") as f:
         return [line for line in f.read().splitlines() if " execve(" in line and " = -1 E" not in line[-60:]]
 

@@ -22,7 +22,9 @@ def start(cli, window="5m"):
 
 
 def test_an_exchange_of_subnets_has_no_window(cli):
-    """Two routers that each take up what the other lets go: a confirm that only one of them hears would end at two sites."""
+    """Two routers that each take up what the other lets go: a confirm that only one of them hears would end at
+    two sites.
+    """
     cli.run("apply", "--move", "db=recovery", "--yes")
     swap = ["apply", "--move", "app=recovery", "--move", "db=primary", "--yes"]
     error = cli.error(*swap, "--confirm-within", "5m", rc=4)

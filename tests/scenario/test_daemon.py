@@ -491,7 +491,9 @@ def reconciliations(world):
 
 
 def test_a_delivery_that_fails_is_tried_less_and_less(world):
-    """The router answers, and takes nothing: 1, 2, 4, 8 polls lie between the tries.  (tests/unit/test_rest.c has them up to 64.)"""
+    """The router answers, and takes nothing: 1, 2, 4, 8 polls lie between the tries.  (tests/unit/test_rest.c
+    has them up to 64.)
+    """
     world.lose("edge-primary")
     world.disaster()
     world.back("edge-primary")
@@ -512,7 +514,9 @@ def test_a_delivery_that_fails_is_tried_less_and_less(world):
 
 
 def test_what_is_stuck_is_tried_again(world):
-    """All routers answer all the while.  A foreign route stood in the undo's way; once somebody has taken it away, the daemon goes on."""
+    """All routers answer all the while.  A foreign route stood in the undo's way; once somebody has taken it
+    away, the daemon goes on.
+    """
     script = world.path("meddle.py")
     with open(script, "w", encoding="utf-8") as f:
         f.write("import json, sys\n"

@@ -1,5 +1,6 @@
-"""Disaster mode, debts and router policies from the command line, on simulated routers.  A router is lost where its file is
-a directory: it cannot be read, and keeps what it held for when it comes back."""
+"""Disaster mode, debts and router policies from the command line, on simulated routers.  A router is lost where
+its file is a directory: it cannot be read, and keeps what it held for when it comes back.
+"""
 import json
 import os
 import re
@@ -316,7 +317,9 @@ def test_no_rollback_past_a_router_that_was_brought_in_line(tmp_path):
 
 
 def test_the_new_site_is_lost_before_the_old_one_was_reconciled(cli):
-    """The old site alone answers, and owes to let go: reconcile refuses, and says the way out, which its debt does not close."""
+    """The old site alone answers, and owes to let go: reconcile refuses, and says the way out, which its debt
+    does not close.
+    """
     cli.lose("edge-primary")
     cli.disaster()
     cli.back("edge-primary")

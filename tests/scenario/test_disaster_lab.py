@@ -1,5 +1,6 @@
-"""A site dies on real kernels, silently; the third site is served at recovery; the primary returns as it was, under a stream
-of 1,000 echoes a second; and everything is as after a planned move."""
+"""A site dies on real kernels, silently; the third site is served at recovery; the primary returns as it was,
+under a stream of 1,000 echoes a second; and everything is as after a planned move.
+"""
 import contextlib
 import os
 import re
@@ -123,7 +124,9 @@ def test_primary_dies_and_returns(tmp_path):
 
 
 def test_third_site_is_left_out(tmp_path):
-    """It does not answer the controller, but forwards as of old: it loses its own traffic at most, and is told later."""
+    """It does not answer the controller, but forwards as of old: it loses its own traffic at most, and is told
+    later.
+    """
     with Lab("three-site", tmp_path, tag="d") as lab:
         text = open(lab.file, encoding="utf-8").read()
         name = f'"name": "{lab.router("edge-third")}",'

@@ -1,9 +1,11 @@
-"""End to end: three sites on real kernels, BIND with TSIG, a plan in which one subnet is retained, one stretched and one
-re-addressed (topologies/end-to-end.json).  Clients at the third site reach machines by address, 1,000 times a second, and by name, while
-it fails over, fails back and is drilled; then DNS, routes and addresses are compared with what they were.
+"""End to end: three sites on real kernels, BIND with TSIG, a plan in which one subnet is retained, one stretched
+and one re-addressed (topologies/end-to-end.json).  Clients at the third site reach machines by address, 1,000
+times a second, and by name, while it fails over, fails back and is drilled; then DNS, routes and addresses
+are compared with what they were.
 
-Who starts the machines is not Ferry: a hook (MACHINE below) gives the replica of db-1 its address before the records lead there, and takes
-the original's away after; its undo does the opposite."""
+Who starts the machines is not Ferry: a hook (MACHINE below) gives the replica of db-1 its address before the
+records lead there, and takes the original's away after; its undo does the opposite.
+"""
 import json
 import os
 import re
@@ -39,7 +41,8 @@ ZONES = {
     "16.172.in-addr.arpa": "77.1 PTR other.example.test.\n",
 }
 
-# db-1 runs at one site at a time: `start` where it goes to, `stop` where it comes from.  An undo goes to where the transaction came from.
+# db-1 runs at one site at a time: `start` where it goes to, `stop` where it comes from.  An undo goes to
+# where the transaction came from.
 MACHINE = """#!/bin/sh
 set -e
 case $FERRY_ACTION/$1 in
@@ -122,7 +125,9 @@ class EndLab(Bind, Lab):
 
 
 def whoever_wrote_it(states):
-    """A failback is a move like others: its routes are Ferry's own.  Everything but that, and the order that follows from it."""
+    """A failback is a move like others: its routes are Ferry's own.  Everything but that, and the order that
+    follows from it.
+    """
     views = {}
     for router, state in states.items():
         routes = [[{k: v for k, v in route.items() if k != "protocol"} for route in json.loads(text)] for text in state[:2]]
@@ -131,7 +136,9 @@ def whoever_wrote_it(states):
 
 
 class Traffic:
-    """By address 1,000 a second, and by name; `with` begins it, and ends it when db's name leads to the last address of `db` for everybody."""
+    """By address 1,000 a second, and by name; `with` begins it, and ends it when db's name leads to the last
+    address of `db` for everybody.
+    """
 
     def __init__(self, lab, *db):
         self.lab, self.db, self.addresses, self.sent, self.answered, self.rows = lab, db, [APP, WEB], {}, {}, []

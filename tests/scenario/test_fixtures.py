@@ -1,7 +1,9 @@
 # Broken and good input files: the schema against the loader's fixtures, and `ferry validate` as a user calls it.
 # SPDX-License-Identifier: MIT
-"""tests/fixtures/topology/expected.json says for every broken file what the loader finds and whether a schema can see it:
-"fails" (the schema refuses it too), "passes" (only the loader knows), "not JSON" (no schema gets that far)."""
+"""tests/fixtures/topology/expected.json says for every broken file what the loader finds and whether a schema
+can see it: "fails" (the schema refuses it too), "passes" (only the loader knows), "not JSON" (no schema gets
+that far).
+"""
 
 import json
 import os

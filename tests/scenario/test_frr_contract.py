@@ -1,8 +1,9 @@
-"""Routers that somebody else has set up: FRR and plain Linux behind sshd, as an administrator builds them, without `ferry lab`.
+"""Routers that somebody else has set up: FRR and plain Linux behind sshd, as an administrator builds them,
+without `ferry lab`.
 
-What the contract promises at their edges: `plan --format native` is what vtysh gets, ~ is $HOME, a user of frrvty with the
-forced command can move, an unknown host is refused with nothing written, and a controller that is killed between the two files
-of a swap leaves something that `recover` can undo.
+What the contract promises at their edges: `plan --format native` is what vtysh gets, ~ is $HOME, a user of
+frrvty with the forced command can move, an unknown host is refused with nothing written, and a controller
+that is killed between the two files of a swap leaves something that `recover` can undo.
 """
 import json
 import os

@@ -1,8 +1,9 @@
-"""Whole moves on routers that are reached over SSH: FRR's static routes, plain Linux, BGP, OSPF, all mixed, ten routers.
+"""Whole moves on routers that are reached over SSH: FRR's static routes, plain Linux, BGP, OSPF, all mixed, ten
+routers.
 
-Each lab is built once.  A move, its rollback and a drill go on under 1,000 datagrams a second that the moved machine
-answers with the site it stands at; the kernel's own events are replayed and walked; and what comes back is compared
-whole: configuration that runs, frr.conf on disk with its owner and mode, RIB, kernel.
+Each lab is built once.  A move, its rollback and a drill go on under 1,000 datagrams a second that the moved
+machine answers with the site it stands at; the kernel's own events are replayed and walked; and what comes
+back is compared whole: configuration that runs, frr.conf on disk with its owner and mode, RIB, kernel.
 """
 import ipaddress
 import os
@@ -128,8 +129,10 @@ def test_drill_leaves_no_trace(move):
 
 
 def test_another_controller_is_kept_away(move, tmp_path):
-    """One that shares nothing with the first but the routers: exit 8, and nothing is written.  The first one is killed then; its own
-    state directory takes the routers over at once, and the other one may once it is done."""
+    """One that shares nothing with the first but the routers: exit 8, and nothing is written.  The first one is
+    killed then; its own state directory takes the routers over at once, and the other one may once it is
+    done.
+    """
     only(move, "three-site-iproute")
     lab, before = move.lab, move.lab.states()
     other = {"FERRY_STATE_DIR": str(tmp_path / "other")}

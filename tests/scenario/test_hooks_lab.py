@@ -1,5 +1,6 @@
-"""Hooks on real kernels: programs that move the machine between detach and attach, under traffic; what fails is undone byte for
-byte, the machine included."""
+"""Hooks on real kernels: programs that move the machine between detach and attach, under traffic; what fails is
+undone byte for byte, the machine included.
+"""
 import os
 import sys
 

@@ -1,5 +1,7 @@
-"""Kinds of move: a subnet that moves as a whole, one that is stretched, machines that get other addresses; and plans that mix them.
-One test a rule of docs/site-recovery.md, on topologies/kinds.json with simulated routers."""
+"""Kinds of move: a subnet that moves as a whole, one that is stretched, machines that get other addresses; and
+plans that mix them.  One test a rule of docs/site-recovery.md, on topologies/kinds.json with simulated
+routers.
+"""
 import hashlib
 import json
 import os
@@ -39,7 +41,9 @@ def make_cli(tmp_path):
 
 
 def states(cli):
-    """What every simulated router holds, the order aside; those that were never written to hold what the topology says."""
+    """What every simulated router holds, the order aside; those that were never written to hold what the
+    topology says.
+    """
     return {r: json.dumps(cli.sim(r), sort_keys=True) for r in ("kind-primary", "kind-recovery", "kind-third")
             if os.path.exists(cli.sim_file(r))}
 

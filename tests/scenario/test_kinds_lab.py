@@ -1,5 +1,6 @@
-"""Kinds of move on real kernels, under 1,000 echo requests a second: a stretched subnet loses none of them, a mixed plan brings
-everything there and back (topologies/kinds.json)."""
+"""Kinds of move on real kernels, under 1,000 echo requests a second: a stretched subnet loses none of them, a
+mixed plan brings everything there and back (topologies/kinds.json).
+"""
 import os
 import sys
 

@@ -1,5 +1,7 @@
-"""Site-to-site links, from outside: kinds, the rule local-network, and Woodgrove's recovery network (docs/site-recovery.md): what the
-tunnels of policy-based VPNs carry before and after 192.168.1.0/24 is retained in the cloud, and when each entry moves."""
+"""Site-to-site links, from outside: kinds, the rule local-network, and Woodgrove's recovery network
+(docs/site-recovery.md): what the tunnels of policy-based VPNs carry before and after 192.168.1.0/24 is
+retained in the cloud, and when each entry moves.
+"""
 import copy
 import json
 import os

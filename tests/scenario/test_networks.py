@@ -1,5 +1,7 @@
-"""Networks, mappings, machines' addresses, from outside.  The published tables of the New York/Chicago example (docs/site-recovery.md
-says where they stand) are written down here once more and held against what the commands say."""
+"""Networks, mappings, machines' addresses, from outside.  The published tables of the New York/Chicago example
+(docs/site-recovery.md says where they stand) are written down here once more and held against what the
+commands say.
+"""
 import csv
 import io
 import json
@@ -65,7 +67,9 @@ def test_table_of_locations_servers_and_mappings(cli):
 
 
 def test_table_of_cloud_protection_settings(cli):
-    """GoldCloud2 has one logical network more than the published table: without it the published result would be another."""
+    """GoldCloud2 has one logical network more than the published table: without it the published result would be
+    another.
+    """
     got = [(c["name"], c["protected_by"], c["logical_networks"]) for c in cli.json("networks")["clouds"]]
     assert [(n, p, [x for x in nets if x != "LogicalNetwork2Chicago"]) for n, p, nets in got] == CLOUDS
     assert [n for n, _, nets in got if "LogicalNetwork2Chicago" in nets] == ["GoldCloud2"]

@@ -1,7 +1,8 @@
 # `ferry prove` as a user calls it, on good, unsafe and broken plan documents.
 # SPDX-License-Identifier: MIT
-"""tests/fixtures/plan/expected.tsv says for every document whether it is safe (and of how many states), which rule refuses it
-and with which words, or where it is broken."""
+"""tests/fixtures/plan/expected.tsv says for every document whether it is safe (and of how many states), which
+rule refuses it and with which words, or where it is broken.
+"""
 
 import json
 import os

@@ -1,5 +1,6 @@
-"""No private key where others could read it: a real move over SSH with three keys that are known to the last byte (a file, an
-RSA file, an agent), and a search for them in arguments, environments, output, files, memory and cores.
+"""No private key where others could read it: a real move over SSH with three keys that are known to the last
+byte (a file, an RSA file, an agent), and a search for them in arguments, environments, output, files, memory
+and cores.
 """
 import os
 import resource
