@@ -4,6 +4,10 @@
  *  K2. Where one router's undo has begun, everything is undone: by the routers, and what they leave by the engine.
  *  K3. While a router cannot be asked, nothing is confirmed anywhere: the undos stay armed.
  *  K4. A test failover is put off, or undone; it is never confirmed.
+ *  K5. A confirm moves no deadline.  One that is overtaken by it leaves what a death in the middle of it
+ *      leaves: undos that end at a state in which the plan has been (D2 of txn_deadman.c); then K2.  A
+ *      deadline that is moved in part leaves packets in circles, and where little is left of it routers are
+ *      often slow.
  *
  * SPDX-License-Identifier: MIT */
 #include "txn/txn_engine.h"
@@ -12,8 +16,6 @@
 
 #include <string.h>
 #include <time.h>
-
-#define ENOUGH_S 15u /* left, so that a confirm is not overtaken by the deadline */
 
 static uint64_t now_us(const struct ferry_txn *txn)
 {
@@ -37,7 +39,6 @@ static int confirm(struct ferry_txn *txn, struct ferry_err *err)
 {
     struct ferry_deadman_look look;
     struct ferry_err why;
-    int r = 0;
     ferry_txn_deadman_look(txn, &look);
     if (look.n[FERRY_DEADMAN_FIRED] || look.n[FERRY_DEADMAN_NONE])
         return ferry_txn_turn_back(txn, "a router had rolled back before the confirm came", err); /* K2 */
@@ -46,17 +47,10 @@ static int confirm(struct ferry_txn *txn, struct ferry_err *err)
         return ferry_error_prefix(err, -FERRY_EIO,
                                   "nothing was confirmed, the undo stays armed on every router");
     }
-    /* Before any deadline is moved: routers that hold something else shall not do so for longer. */
-    if (!look.n[FERRY_DEADMAN_CONFIRMED] && !ferry_txn_is_whole(txn))
+    if (!look.n[FERRY_DEADMAN_CONFIRMED] && !ferry_txn_is_whole(txn)) /* else an earlier confirm goes on */
         return ferry_refuse(err, "verification", "%s: nothing was confirmed, the undo stays armed",
                             txn->record.reason ? txn->record.reason : "the routers hold something else");
-    if (!look.n[FERRY_DEADMAN_CONFIRMED] &&
-        look.least_left_s < ENOUGH_S) /* else an earlier confirm goes on, in time or not */
-        r = ferry_txn_deadman_set(txn, 2 * ENOUGH_S, err);
-    if (r < 0)
-        return ferry_error_prefix(err, -FERRY_EIO, "nothing was confirmed");
-    if (!r)
-        r = ferry_txn_deadman_confirm(txn, &why);
+    int r = ferry_txn_deadman_confirm(txn, &why); /* K5 */
     if (r > 0)
         return ferry_txn_turn_back(txn, "the deadline passed before the confirm came", err); /* K2 */
     if (r < 0) {

@@ -1,6 +1,6 @@
-/* Rules of the dead-man that the simulation meets too rarely to be their test, each met alone: a confirm and a deadline that come through
- * in part, pins of a stage that never came, a stage that begins late, an undo that lasts into the deadline.  Simulated routers, a
- * clock that the test turns, and a wire that can be cut.
+/* Rules of the dead-man that the simulation meets too rarely to be their test, each met alone: a confirm and a
+ * deadline that come through in part, pins of a stage that never came, a stage that begins late, an undo that
+ * lasts into the deadline.  Simulated routers, a clock that the test turns, and a wire that can be cut.
  *
  * SPDX-License-Identifier: MIT */
 #include "world.h"
@@ -55,6 +55,8 @@ static struct {
     const char *silent;       /* this router is, … */
     uint64_t silent_until_us; /* … until then */
     char id[24];              /* of the dead-man that was armed last */
+    unsigned limit_s;         /* a LIMIT takes so long */
+    unsigned extends;         /* deadlines that were told */
     unsigned begun;           /* ops on a router whose undo had begun */
     unsigned ops;             /* all of them */
     struct {
@@ -155,6 +157,9 @@ static int wire_deadman(struct ferry_driver *driver, enum ferry_deadman_verb ver
     int r = reach(driver, err);
     if (r < 0)
         return r;
+    wire.extends += verb == FERRY_DEADMAN_EXTEND;
+    if (verb == FERRY_DEADMAN_LIMIT)
+        pass(wire.limit_s);
     if (verb == FERRY_DEADMAN_ARM)
         snprintf(wire.id, sizeof wire.id, "%s", deadman->id);
     return sim()->deadman(driver, verb, deadman, ret, ret_left_s, err);
@@ -328,6 +333,39 @@ static void a_confirm_that_is_cut_off_leads_to_where_the_plan_has_been(void **un
     free(states);
 }
 
+/* ---- K5: a confirm near the deadline. ---- */
+
+static void confirm_late(unsigned limit_s, enum ferry_txn_state wanted)
+{
+    struct story s;
+    struct ferry_txn_record *record = NULL;
+    struct ferry_txn_options options = {.user = "test"};
+    struct ferry_err err;
+    prepare(&s, "three-site.json");
+    assert_int_equal(apply(&s, NULL), FERRY_TXN_AWAITING_CONFIRM);
+    FERRY_AUTOFREE char *post = world_snapshot(&s.w);
+    pass(WINDOW_S - 4);
+    wire.limit_s = limit_s;
+    wire.extends = 0;
+    assert_int_equal(ferry_txn_confirm(s.w.journal, &s.w.config, &options, NULL, &record, &err), 0);
+    assert_int_equal(record->state, wanted);
+    assert_int_equal(wire.extends, 0);
+    ferry_txn_record_free(record);
+    pass(OVER_S);
+    FERRY_AUTOFREE char *now = world_snapshot(&s.w);
+    assert_string_equal(now, wanted == FERRY_TXN_COMMITTED ? post : s.pre);
+    end(&s);
+}
+
+/* What is not moved cannot be moved in part.  Where the deadline comes first it is undone, whatever part of it
+ * was given up. */
+static void a_confirm_moves_no_deadline(void **unused)
+{
+    (void)unused;
+    confirm_late(0, FERRY_TXN_COMMITTED);
+    confirm_late(1, FERRY_TXN_UNDONE);
+}
+
 /* ---- D2, L1: a deadline that came through in part. ---- */
 
 /* r2 is the new gateway of `app` and the old one of `db`: at the undo it does both. */
@@ -377,7 +415,8 @@ static void a_deadline_that_is_cut_off_is_never_two_sites(void **unused)
 
 /* ---- D8: pins of a stage that never came. ---- */
 
-/* Whether a route of Ferry leads another way than what the router held: "ROUTER app unicast via … dev …", then its metric. */
+/* Whether a route of Ferry leads another way than what the router held: "ROUTER app unicast via … dev …", then
+ * its metric. */
 static bool has_other_pin(const char *now, const char *pre)
 {
     for (const char *line = now, *end; *line; line = end + 1) {
@@ -427,7 +466,8 @@ static void near_the_deadline(void *ctx, enum ferry_txn_event event, size_t stag
         clock_us = START_US + 1000000ull * (ARMED_S - 17); /* enough for the next stage */
 }
 
-/* Nothing comes to a router after its undo has begun: before a stage the deadline is far enough, or put off. */
+/* Nothing comes to a router after its undo has begun: before a stage the deadline is far enough, or put off.
+ */
 static void no_stage_begins_shortly_before_the_deadline(void **unused)
 {
     (void)unused;
@@ -458,8 +498,8 @@ static void one_falls_silent(void *ctx, enum ferry_txn_event event, size_t stage
     wire.silent_until_us = clock_us + 1000000ull * OVER_S / 2;
 }
 
-/* The routers have undone all of it while one was asked in vain: the engine finds them where they are.  Had it gone on where it was, it
- * would lay pins again that nobody has. */
+/* The routers have undone all of it while one was asked in vain: the engine finds them where they are.  Had it
+ * gone on where it was, it would lay pins again that nobody has. */
 static void where_the_routers_are_is_found_anew(void **unused)
 {
     (void)unused;
@@ -486,6 +526,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_confirm_that_is_cut_off_leads_to_where_the_plan_has_been),
+        cmocka_unit_test(a_confirm_moves_no_deadline),
         cmocka_unit_test(a_deadline_that_is_cut_off_is_never_two_sites),
         cmocka_unit_test(what_was_never_begun_lays_no_pins),
         cmocka_unit_test(no_stage_begins_shortly_before_the_deadline),
