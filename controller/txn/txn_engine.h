@@ -1,11 +1,12 @@
 /* Inside the engine: views of what routers hold, batches of ops, and the transaction itself.
  *
- *   txn.c        begin, step, abort: the state machine         txn_view.c   reading routers, comparing
- *   txn_check.c  the prechecks                                 txn_batch.c  a stage as ops and read-back, in
- * one run apply.c      a stage forward                               txn_undo.c   a stage backward verify.c
- * the end state, delivered from everywhere      recover.c    after a crash
- *   txn_await.c  waiting for routing protocols                 txn_fence.c  doing without lost routers
- *   hooks.c      programs and pauses between the stages     pause.c      going on after a pause
+ *  - txn_begin.c: what comes before the first write; txn_check.c: the prechecks;
+ *  - txn.c: step, abort: the state machine;
+ *  - apply.c, txn_undo.c: a stage forward, a stage backward; txn_batch.c: a stage as ops and their read-back;
+ *  - txn_view.c: reading routers, comparing;
+ *  - txn_await.c, txn_fence.c: waiting for routing protocols, doing without lost routers;
+ *  - hooks.c, pause.c: programs and pauses between the stages, going on after a pause;
+ *  - verify.c, recover.c: the end state, delivered from everywhere; after a crash.
  *
  * SPDX-License-Identifier: MIT */
 #ifndef FERRY_TXN_ENGINE_H
@@ -272,12 +273,12 @@ int ferry_txn_undo_stage(struct ferry_txn *txn, size_t stage);
 void ferry_txn_undo_end(struct ferry_txn *txn);
 /* Announces the gateways that the plan, or its undo, has attached. */
 void ferry_txn_announce(struct ferry_txn *txn, bool back);
-/* A hand for every router that is yet to keep what it holds: the end is durable before, and who dies between the two
- * must not leave a move that a restart would revoke without a word.  `undue` takes them away again. */
+/* A hand for every router that is yet to keep what it holds: the end is durable before, and who dies between
+ * the two must not leave a move that a restart would revoke without a word.  `undue` takes them away again. */
 void ferry_txn_persist_due(struct ferry_txn *txn);
 void ferry_txn_persist_undue(struct ferry_txn *txn);
-/* Makes the changed routers keep what they hold; a hand stays where one cannot.  Whether there was anything to do: then
- * the record is saved once more. */
+/* Makes the changed routers keep what they hold; a hand stays where one cannot.  Whether there was anything
+ * to do: then the record is saved once more. */
 bool ferry_txn_persist(struct ferry_txn *txn);
 /* Cells of every router for every moved subnet, a slice of subnets at a time. */
 void ferry_txn_view_all(struct ferry_plan *plan, const struct ferry_stack *const *states, size_t from,
