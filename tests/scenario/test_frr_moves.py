@@ -121,6 +121,7 @@ def test_drill_leaves_no_trace(move):
         drill = lab.json("drill", *move.words, "--hold", "300ms", "--yes", "--probe", move.address)
         assert_seen(stream.stop(), [move.home, move.to, move.home])
     assert drill["state"] == "undone"
+    assert drill["outage"]
     for outage in drill["outage"]:
         assert (outage["ttl_exceeded"], outage["duplicates"]) == (0, 0), outage
     assert lab.loops() == loops
