@@ -8,6 +8,8 @@
  *      that may have attached the subnet keeps it detached elsewhere: no service is better than two.
  *  U4. UNDONE is said only of what was read.  What was not, or is otherwise, is listed, and the state is
  *      STUCK.
+ *  U5. The router is told to take an isolated gateway away also where its address is gone already: its policy rules, which
+ *      come before it and go after it, are no key that could be read.
  *
  * SPDX-License-Identifier: MIT */
 #include "txn/place.h"
@@ -111,11 +113,34 @@ struct undo {
     struct ferry_batch *batch;
     struct ferry_op *swapped; /* room for all ops */
     size_t *origin;           /* [swapped]: the op */
-    bool *told;               /* [op]: of a protocol's route, and acknowledged */
-    bool *pending;            /* [part]: something is still to be done, or not known */
-    bool foreign;             /* something is somebody else's */
-    bool by_themselves;       /* routers have undone meanwhile */
+    bool *told; /* [op]: of a protocol's route, and acknowledged; of an isolated gateway (U5), and answered */
+    bool *pending;      /* [part]: something is still to be done, or not known */
+    bool foreign;       /* something is somebody else's */
+    bool by_themselves; /* routers have undone meanwhile */
 };
+
+/* U5 */
+static bool has_rules(const struct ferry_op *op)
+{
+    return op->kind == FERRY_KIND_GATEWAY && op->gateway && op->gateway->isolated && !op->before;
+}
+
+static enum finding find_untold(struct undo *u, const struct ferry_view_part *part, size_t i)
+{
+    bool by_itself = ferry_change_by_itself(u->batch->refs[i].change);
+    if (by_itself && u->told[i])
+        return IS_UNDONE;
+    enum finding finding = find(u->txn, u->stage, u->batch, part, i);
+    return finding == IS_UNDONE && has_rules(&u->batch->ops[i]) && !u->told[i] ? TO_DO : finding;
+}
+
+static void hear(struct undo *u, size_t i, enum ferry_outcome outcome)
+{
+    if (has_rules(&u->batch->ops[i]))
+        u->told[i] |= outcome == FERRY_DONE || outcome == FERRY_STALE;
+    else if (outcome == FERRY_DONE)
+        u->told[i] = ferry_change_by_itself(u->batch->refs[i].change);
+}
 
 /* Puts the part's swapped ops at `at`; returns how many.  In the order of the plan, not backwards: within a
  * stage any order is safe, and a router shows its addresses in the order in which they came. */
@@ -125,7 +150,7 @@ static size_t decide(struct undo *u, size_t p, struct ferry_op *at)
     size_t n = 0;
     u->pending[p] = part->result < 0;
     for (size_t i = u->batch->part_first[p]; part->result == 0 && i < u->batch->part_first[p + 1]; i++) {
-        enum finding finding = u->told[i] ? IS_UNDONE : find(u->txn, u->stage, u->batch, part, i);
+        enum finding finding = find_untold(u, part, i);
         if (finding == TO_DO) {
             ferry_op_clear(&at[n]); /* of the try before */
             u->origin[&at[n] - u->swapped] = i;
@@ -167,8 +192,7 @@ static bool send_swapped(struct undo *u)
     ferry_fleet_run(u->txn->fleet, jobs, n);
     ferry_txn_point(u->txn->env, "driver-undo");
     for (size_t i = 0; i < at; i++)
-        if (u->swapped[i].outcome == FERRY_DONE)
-            u->told[u->origin[i]] = ferry_change_by_itself(u->batch->refs[u->origin[i]].change);
+        hear(u, u->origin[i], u->swapped[i].outcome);
     for (size_t i = 0; i < n / 2; i++)
         ferry_view_take(view, &view->parts[part_of[i]], &jobs[2 * i + 1]);
     see(u);

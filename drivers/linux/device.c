@@ -389,6 +389,15 @@ static bool strayed(struct ferry_linux *d, const struct ferry_op *op)
            addresses_left(d, op->interface, &op->gateway->address.addr, &there, &ignored) == 0 && !there;
 }
 
+/* Whether somebody took an isolated gateway's address, or its interface, away: its rules are left, and would stay for ever. */
+static bool orphaned(struct ferry_linux *d, const struct ferry_op *op)
+{
+    struct ferry_err ignored;
+    size_t there = 0;
+    return op->gateway->isolated && op->before && !op->after && op->outcome == FERRY_STALE &&
+           addresses_left(d, op->interface, NULL, &there, &ignored) == 0 && !there;
+}
+
 void ferry_linux_devices_unmake(struct ferry_linux *d, const struct ferry_op *ops, size_t n)
 {
     bool asked = false;
@@ -397,7 +406,7 @@ void ferry_linux_devices_unmake(struct ferry_linux *d, const struct ferry_op *op
         struct ferry_err err;
         bool detached = op->before && !op->after && op->outcome == FERRY_DONE;
         bool failed = !op->before && op->after && op->outcome == FERRY_REFUSED;
-        if (!brings(op) || (!detached && !failed && !strayed(d, op)))
+        if (!brings(op) || (!detached && !failed && !strayed(d, op) && !orphaned(d, op)))
             continue;
         int result = d->means && !asked ? d->means->refresh(d, &err) : 0;
         asked = true;

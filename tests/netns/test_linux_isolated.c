@@ -119,6 +119,29 @@ static void test_what_a_crash_left_is_used_and_taken_away(void **state)
     free(was);
 }
 
+/* Told to go although nothing is attached any more, it takes along what nobody can read; not while others are on its interface. */
+static void test_its_rules_go_after_its_address_was_taken(void **state)
+{
+    static const char *const taken[] = {"addr del " ADDRESS " dev lan0", "link del lan0"};
+    struct kernel *k = *state;
+    struct ferry_gateway g = isolated("");
+    struct ferry_op on = attach_to(&g, "lan0"), off = kernel_swap(&on);
+    kernel_apply(k, &on, FERRY_DONE);
+    kernel_ip(k, "%s", taken[0]);
+    kernel_ip(k, "addr add 10.99.0.1/24 dev lan0");
+    kernel_apply(k, &off, FERRY_STALE);
+    assert_true(says(k, "rule show", "lan0"));
+    kernel_ip(k, "addr del 10.99.0.1/24 dev lan0");
+    kernel_apply(k, &off, FERRY_STALE);
+    assert_false(says(k, "rule show", "proto 210"));
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++) {
+        kernel_apply(k, &on, FERRY_DONE);
+        kernel_ip(k, "%s", taken[i]);
+        kernel_apply(k, &off, FERRY_STALE);
+        assert_false(says(k, "rule show", "proto 210"));
+    }
+}
+
 static void test_an_attachment_that_fails_leaves_no_rule(void **state)
 {
     struct kernel *k = *state;
@@ -194,6 +217,7 @@ int main(void)
         TEST(test_its_bridge_comes_and_goes_with_it),
         TEST(test_it_goes_where_somebody_put_an_address_beside_it),
         TEST(test_what_a_crash_left_is_used_and_taken_away),
+        TEST(test_its_rules_go_after_its_address_was_taken),
         TEST(test_an_attachment_that_fails_leaves_no_rule),
         TEST(test_it_is_alone_or_refused),
         TEST(test_the_commands_do_what_the_driver_does),

@@ -123,6 +123,16 @@ def test_the_clock_ends_it_where_the_controller_was_killed(lab):
     assert not differences(before, lab.states())
 
 
+def test_its_rules_go_also_where_somebody_took_its_address(lab):
+    """They are no key of the plan: "everything is as before" must not be said while they are there."""
+    before, recovery = lab.states(), lab.router("tf-recovery")
+    begin(lab)
+    ip("-n", recovery, "addr", "del", "192.168.1.1/24", "dev", "test0")
+    lab.ferry("test-failover", "--cleanup", "--yes")
+    assert "test0" not in ip("-n", recovery, "rule", "show")
+    assert not differences(before, lab.states())
+
+
 @pytest.mark.parametrize("made, unmade, words", [
     (["route", "add", "10.5.0.0/16", "dev", "lo", "table", "4201"], ["route", "del", "10.5.0.0/16", "table", "4201"], "holds routes already"),
     (["rule", "add", "to", "10.5.0.0/16", "lookup", "4201", "priority", "900"], ["rule", "del", "priority", "900"], "leads to table 4201 already"),
