@@ -251,7 +251,7 @@ int ferry_live_set(struct ferry_live *live, uint32_t router, const struct ferry_
     if (r < 0)
         return r;
     clear_row(live, router);
-    live->unreachable[router] = false;
+    live->unreachable[router] = live->offline = false;
     FERRY_AUTOFREE struct held *held = ferry_calloc(fib->n, sizeof *held);
     FERRY_AUTOFREE const struct ferry_entry **entries = ferry_calloc(fib->n, sizeof *entries);
     FERRY_AUTOFREE struct ferry_prefix *cover = ferry_calloc(live->n_subnets, sizeof *cover);
@@ -329,7 +329,7 @@ static int compare_numbers(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
-/* The tree of a subnet that is active at a site, grown where it is new. */
+/* The tree of a subnet that is active at a site (with host routes: at all of its own), grown if it is new. */
 static int find_tree(struct ferry_live *live, struct forest *forest, const struct ferry_subnet *subnet,
                      uint32_t site, const struct ferry_stack *const **ret, struct ferry_err *err)
 {
@@ -339,7 +339,7 @@ static int find_tree(struct ferry_live *live, struct forest *forest, const struc
     key[0] = subnet->prefix.addr.family;
     key[1] = subnet->table;
     for (size_t i = 0; i < subnet->n_gateways; i++)
-        if (t->routers[subnet->gateways[i].router].site == site)
+        if (subnet->host_routes || t->routers[subnet->gateways[i].router].site == site)
             key[2 + n++] = subnet->gateways[i].router;
     if (n == 0)
         return ferry_error(err, FERRY_EUSAGE, "subnet '%s' has no gateway at site '%s'", subnet->name,
@@ -521,5 +521,6 @@ int ferry_live_offline(struct ferry_live *live, const uint32_t *active, struct f
             live->stacks[r * live->n_subnets + i] = trees[i] ? trees[i][r] : NULL;
     }
     add_surroundings(live);
+    live->offline = true;
     return 0;
 }

@@ -265,6 +265,7 @@ static void load_document(struct ferry_loader *l)
     (void)!ferry_json_opt(l->doc, FERRY_JSON_ROOT, "lab", FERRY_JSON_OBJECT, &lab, &l->err);
     ferry_load_lab(l, lab);
     ferry_load_networks(l);
+    ferry_load_hosts(l);
     ferry_load_name_servers(l);
     ferry_load_rules(l);
     ferry_load_recovery(l);

@@ -1,6 +1,7 @@
 /* What the parts of the topology loader share: load.c (document, sites), load_routers.c, load_links.c,
- * load_tunnels.c, load_subnets.c, load_test.c, load_networks.c, load_workloads.c, load_recovery.c, load_dns.c, load_lab.c.  Each part reads one section after those that it refers to, reports what it
- * finds through ferry_json_error and goes on; a finding anywhere means that the topology is thrown away.
+ * load_tunnels.c, load_subnets.c, load_test.c, load_networks.c, load_workloads.c, load_hosts.c, load_recovery.c,
+ * load_dns.c, load_lab.c.  Each part reads one section after those that it refers to, reports what it finds
+ * through ferry_json_error and goes on; a finding anywhere means that the topology is thrown away.
  *
  * SPDX-License-Identifier: MIT */
 #ifndef FERRY_MODEL_LOAD_H
@@ -94,6 +95,8 @@ void ferry_load_check_doubles(struct ferry_loader *l);
 void ferry_load_lab(struct ferry_loader *l, uint32_t object);
 /* Networks, mappings, machines: after the subnets. */
 void ferry_load_networks(struct ferry_loader *l);
+/* The machines' own routes in subnets that have such (load_hosts.c): after the networks. */
+void ferry_load_hosts(struct ferry_loader *l);
 /* Name servers: after the routers. */
 void ferry_load_name_servers(struct ferry_loader *l);
 /* The safety rules and the hooks. */

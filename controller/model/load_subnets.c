@@ -271,10 +271,33 @@ static void load_stretched(struct ferry_loader *l, uint32_t object, struct ferry
         ferry_json_error(l->doc, v, &l->err, "a stretched subnet has gateways at two sites or more");
 }
 
+/* Routes of single machines follow them only where the subnet itself need not.  On a LAN such a route leads to the
+ * machine by way of itself, which FRR takes and never installs (8.4.4: "inactive"). */
+static void load_host_routes(struct ferry_loader *l, uint32_t object, struct ferry_subnet *subnet)
+{
+    uint32_t v = ferry_json_get(l->doc, object, "host-routes");
+    if (ferry_json_opt_bool(l->doc, object, "host-routes", &subnet->host_routes, &l->err) < 0 ||
+        !subnet->host_routes)
+        return;
+    if (!subnet->stretched)
+        ferry_json_error(
+            l->doc, v, &l->err,
+            "only a stretched subnet has host routes: another one is at one site, and so are its "
+            "machines");
+    for (size_t i = 0; i < subnet->n_gateways; i++) {
+        const struct ferry_router *router = &l->t->routers[subnet->gateways[i].router];
+        if (router->driver.type && strcmp(router->driver.type, "frr") == 0 && !subnet->gateways[i].via.family)
+            ferry_json_error(l->doc, v, &l->err,
+                             "%s runs FRR, which takes no route to a machine on its own LAN: its gateway "
+                             "needs a \"via\"",
+                             router->name);
+    }
+}
+
 static void load_subnet(struct ferry_loader *l, uint32_t object, uint32_t index)
 {
-    static const char *const keys[] = {"name",  "prefix",    "home", "table", "gateways",
-                                       "probe", "stretched", "test", NULL};
+    static const char *const keys[] = {"name",  "prefix",    "home",        "table", "gateways",
+                                       "probe", "stretched", "host-routes", "test",  NULL};
     struct ferry_subnet *subnet = &l->t->subnets[index];
     subnet->name = ferry_strdup("?"); /* where it has none that can be shown */
     if (ferry_json_want(l->doc, object, FERRY_JSON_OBJECT, &l->err) < 0)
@@ -296,6 +319,7 @@ static void load_subnet(struct ferry_loader *l, uint32_t object, uint32_t index)
     if (load_gateways(l, object, subnet, prefix_known) && subnet->home != FERRY_NONE) {
         check_home(l, object, subnet);
         load_stretched(l, object, subnet);
+        load_host_routes(l, object, subnet);
     }
     if (prefix_known && name)
         ferry_load_test(l, object, subnet);

@@ -54,6 +54,7 @@ const struct ferry_rule ferry_rules[] = {
     {"frr-unheard", "FRR: a neighbour takes the announcement in", ROUTER, 0},
     {"gateway-beaten", "no route is stronger than the subnet's gateway", PROOF, 0},
     {"hold-down", "a subnet rests for the topology's \"hold-down\" after a move", NULL, 0},
+    {"host-routes", "a subnet with host routes stays where they need it", PROOF, 0},
     {"lab-files", "the lab's files are its own", LAB, 0},
     {"lab-lan", "the lab's LANs hold together", LAB, 0},
     {"lab-up", "the lab stands once", LAB, 0},

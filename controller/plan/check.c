@@ -166,6 +166,45 @@ static int check_stack(const struct ferry_work *work, uint32_t v, struct ferry_e
     return 0;
 }
 
+/* Behind a device of its own, which is on no stretched LAN. */
+static bool routed(const struct ferry_subnet *host, uint32_t router)
+{
+    for (size_t i = 0; i < host->n_gateways; i++)
+        if (host->gateways[i].router == router)
+            return !ferry_addr_equal(&host->gateways[i].via, &host->prefix.addr);
+    return false;
+}
+
+/* Whether a router has the LAN that a host lies in.  Offline, unless that is a column too, it is taken for
+ * granted. */
+static bool on_lan(const struct ferry_work *work, uint32_t router)
+{
+    const struct ferry_live *live = work->live;
+    const struct ferry_entry *lan = live->covers[(size_t)router * live->n_subnets + work->class->column];
+    return lan ? attaches(lan) : live->offline;
+}
+
+/* Invariant 4 of model/load_hosts.c. */
+static int check_hosts(const struct ferry_work *work, struct ferry_err *err)
+{
+    const struct ferry_topology *t = work->t;
+    const struct ferry_subnet *subnet = work->subnet;
+    if (subnet->host_routes && !work->reconcile)
+        return ferry_refuse(
+            err, "host-routes",
+            "%s stays at all its sites, and its machines have routes of their own: move those, by "
+            "their names or with their network",
+            subnet->name);
+    for (uint32_t v = 0; subnet->is_host && v < work->n; v++) {
+        if (work->nodes[v].is_new && !work->nodes[v].is_old && !routed(subnet, v) && !on_lan(work, v))
+            return ferry_refuse(err, "host-routes",
+                                "%s cannot be at %s: %s has not attached %s, in which it lies", subnet->name,
+                                t->sites[work->class->to].name, t->routers[v].name,
+                                t->subnets[subnet->around].name);
+    }
+    return 0;
+}
+
 int ferry_work_check(struct ferry_work *work, struct ferry_err *err)
 {
     const struct ferry_live *live = work->live;
@@ -182,6 +221,8 @@ int ferry_work_check(struct ferry_work *work, struct ferry_err *err)
     r = check_sites(work, err);
     if (r == 0 && work->reconcile)
         r = check_belongs(work, err);
+    if (r == 0)
+        r = check_hosts(work, err);
     if (r < 0 || work->terms->detaching || (work->class->from == work->class->to && !work->reconcile))
         return r;
     for (uint32_t v = 0; v < work->n; v++) {

@@ -35,6 +35,7 @@ static void mix_subnet(struct key *key, const struct ferry_subnet *subnet, uint3
     mix(key, to);
     mix(key, subnet->table);
     mix(key, subnet->stretched);
+    mix(key, subnet->is_host ? (uint64_t)subnet->around + 1 : 0); /* what its attachment stands on */
     for (size_t i = 0; i < subnet->n_gateways; i++)
         mix(key, (uint64_t)subnet->gateways[i].router << 1 | (subnet->gateways[i].via.family != 0));
 }
@@ -42,7 +43,8 @@ static void mix_subnet(struct key *key, const struct ferry_subnet *subnet, uint3
 static bool same_subnet(const struct ferry_subnet *a, const struct ferry_subnet *b)
 {
     if (a->prefix.addr.family != b->prefix.addr.family || a->table != b->table ||
-        a->stretched != b->stretched || a->n_gateways != b->n_gateways)
+        a->stretched != b->stretched || a->is_host != b->is_host || (a->is_host && a->around != b->around) ||
+        a->host_routes != b->host_routes || a->n_gateways != b->n_gateways)
         return false;
     for (size_t i = 0; i < a->n_gateways; i++)
         if (a->gateways[i].router != b->gateways[i].router ||

@@ -140,6 +140,13 @@ static void add_group(struct ferry_plan *plan, const struct ferry_work *work, co
     }
 }
 
+/* What a machine's route is there to beat: its own subnet's. */
+static bool is_around(const struct ferry_topology *t, const struct ferry_conflict *c)
+{
+    const struct ferry_subnet *s = &t->subnets[c->subnet];
+    return s->is_host && ferry_prefix_equal(&t->subnets[s->around].prefix, &c->prefix);
+}
+
 /* Warns of what routers would fall to, once a router and class, and notes the covering prefixes. */
 static int note_covers(struct ferry_plan *plan, const struct ferry_live *live, const uint32_t *group_of,
                        struct ferry_overrides *overrides, struct ferry_err *err)
@@ -154,6 +161,10 @@ static int note_covers(struct ferry_plan *plan, const struct ferry_live *live, c
         if (c->relation != FERRY_COVERING || g == FERRY_NONE || warned[g * plan->n_routers + c->router])
             continue;
         warned[g * plan->n_routers + c->router] = true;
+        if (plan->groups[g].covers[c->router].entry)
+            plan->groups[g].covers[c->router].prefix = c->prefix;
+        if (is_around(live->topology, c))
+            continue;
         int r = !(live->topology->rules & FERRY_COVERING_ROUTE)
                     ? 0
                     : ferry_rule_refuse(overrides, err, "covering-route",
@@ -163,8 +174,6 @@ static int note_covers(struct ferry_plan *plan, const struct ferry_live *live, c
                                         ferry_entry_text(c->entry, text, sizeof text));
         if (r < 0)
             return r;
-        if (plan->groups[g].covers[c->router].entry)
-            plan->groups[g].covers[c->router].prefix = c->prefix;
         if (count[g]++ >= NAMED)
             continue;
         ferry_plan_warn(plan, "%s: without its own route %s would fall to %s (%s)",

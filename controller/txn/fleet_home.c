@@ -53,7 +53,8 @@ static void add_gateway(struct ferry_fib *fib, const struct ferry_prefix *prefix
         .prefix = *prefix, .query = UINT32_MAX, .relation = FERRY_EXACT, .entry = *e};
     struct ferry_nexthop hop = {.router = FERRY_NO_ROUTER, .weight = 1};
     item.entry.table = table;
-    if (gateway) {
+    /* A host's is itself, which would be taken for its address: any will do, it has one a router. */
+    if (gateway && !(gateway->via.family && ferry_prefix_contains(prefix, &gateway->via))) {
         hop.via = gateway->via.family ? gateway->via : gateway->address.addr;
         if (interface)
             snprintf(hop.dev, sizeof hop.dev, "%s", interface);
@@ -120,7 +121,8 @@ static const struct ferry_gateway *gateway_at_home(const struct ferry_topology *
                                                    const struct ferry_subnet *subnet, uint32_t router)
 {
     for (size_t i = 0; i < subnet->n_gateways; i++)
-        if (subnet->gateways[i].router == router && t->routers[router].site == subnet->home)
+        if (subnet->gateways[i].router == router &&
+            (subnet->host_routes || t->routers[router].site == subnet->home))
             return &subnet->gateways[i];
     return NULL;
 }

@@ -303,6 +303,30 @@ static int parse_pair(struct ui *ui, const struct ferry_topology *t, const char 
 
 /* ---- the state and the moves ---- */
 
+static bool is_moved(const struct ui_moves *moves, uint32_t subnet)
+{
+    for (size_t i = 0; i < moves->n; i++)
+        if (moves->v[i].subnet == subnet)
+            return true;
+    return false;
+}
+
+/* Who names a machine with host routes means all of its addresses; who names a further one of them (MACHINE.2)
+ * that one. */
+static void take_along(const struct ferry_topology *t, struct ui_moves *moves)
+{
+    size_t n_named = moves->n;
+    for (size_t i = 0; i < n_named; i++) {
+        struct ferry_move named = moves->v[i];
+        const struct ferry_subnet *host = &t->subnets[named.subnet];
+        if (!host->is_host || strcmp(host->name, t->networks->workloads[host->machine].name) != 0)
+            continue;
+        for (uint32_t k = 0; k < t->n_subnets; k++)
+            if (t->subnets[k].is_host && t->subnets[k].machine == host->machine && !is_moved(moves, k))
+                ui_moves_add(moves, (struct ferry_move){k, named.to});
+    }
+}
+
 static int named_moves(struct ui *ui, const struct ui_selection *s, const struct ferry_topology *t,
                        struct ui_moves *moves)
 {
@@ -311,12 +335,12 @@ static int named_moves(struct ui *ui, const struct ui_selection *s, const struct
         int r = parse_pair(ui, t, "--move", s->moves[i], &move);
         if (r < 0)
             return r;
-        for (size_t k = 0; k < moves->n; k++)
-            if (moves->v[k].subnet == move.subnet)
-                return ferry_error(&ui->err, FERRY_EUSAGE, "--move: subnet %s stands twice",
-                                   t->subnets[move.subnet].name);
+        if (is_moved(moves, move.subnet))
+            return ferry_error(&ui->err, FERRY_EUSAGE, "--move: subnet %s stands twice",
+                               t->subnets[move.subnet].name);
         ui_moves_add(moves, move);
     }
+    take_along(t, moves);
     return 0;
 }
 
@@ -363,6 +387,12 @@ static int found_moves(struct ui *ui, const struct ui_selection *s, const struct
         const struct ferry_subnet *subnet = &t->subnets[live->subnets[i]];
         bool several;
         uint32_t at = ferry_live_site(live, i, &several);
+        if (subnet->host_routes) { /* its machines are subnets of their own */
+            if (s->evacuate && is_at(live, i, from))
+                ui_note(ui, "%s stays attached at %s too: only its machines' host routes move", subnet->name,
+                        t->sites[from].name);
+            continue;
+        }
         if (several)
             return ferry_refuse(&ui->err, "two-sites",
                                 "%s is attached at two sites; see `ferry status`, and `ferry reconcile`",

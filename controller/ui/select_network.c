@@ -71,8 +71,10 @@ static void say(const struct ui *ui, const struct ferry_topology *t, const struc
     FERRY_AUTOFREE char *along = move->follows == FERRY_FOLLOWS_ROUTED ? machines_along(n, move) : NULL;
     switch (move->follows) {
     case FERRY_FOLLOWS_ROUTED:
-        ui_note(ui, "%s, %s %s: subnet %s moves to %s; machines that move along: %s", from->name,
-                from->subnets[move->subnet].name, prefix, t->subnets[move->routed].name,
+        ui_note(ui, "%s, %s %s: %s %s %s to %s; machines that move along: %s", from->name,
+                from->subnets[move->subnet].name, prefix,
+                t->subnets[move->routed].host_routes ? "host routes in" : "subnet",
+                t->subnets[move->routed].name, t->subnets[move->routed].host_routes ? "lead" : "moves",
                 t->sites[to->site].name, along ? along : "none");
         break;
     case FERRY_FOLLOWS_READDRESSED:
@@ -122,20 +124,40 @@ static void check_dhcp(const struct ui *ui, const struct ferry_networks *n,
 
 /* Two networks may share a subnet: once, where both lead to one site. */
 static int add_move(struct ui *ui, const struct ferry_topology *t, const struct ferry_network_move *move,
-                    struct ui_moves *moves)
+                    uint32_t subnet, struct ui_moves *moves)
 {
     uint32_t to = t->networks->networks[move->target].site;
     for (size_t i = 0; i < moves->n; i++) {
-        if (moves->v[i].subnet != move->routed)
+        if (moves->v[i].subnet != subnet)
             continue;
         return moves->v[i].to == to
                    ? 0
                    : ferry_error(&ui->err, FERRY_EUSAGE, "--network: subnet %s would go to %s and to %s",
-                                 t->subnets[move->routed].name, t->sites[moves->v[i].to].name,
-                                 t->sites[to].name);
+                                 t->subnets[subnet].name, t->sites[moves->v[i].to].name, t->sites[to].name);
     }
-    ui_moves_add(moves, (struct ferry_move){move->routed, to});
+    ui_moves_add(moves, (struct ferry_move){subnet, to});
     return 0;
+}
+
+/* A subnet with host routes stays, and those of the network's machines follow them, one by one: who is not ready
+ * stays too. */
+static int add_moves(struct ui *ui, const struct ferry_topology *t, const struct ferry_network_move *move,
+                     bool failback, struct ui_moves *moves)
+{
+    const struct ferry_networks *n = t->networks;
+    int r = 0;
+    if (!t->subnets[move->routed].host_routes)
+        return add_move(ui, t, move, move->routed, moves);
+    for (uint32_t i = 0; r == 0 && i < t->n_subnets; i++) {
+        const struct ferry_subnet *host = &t->subnets[i];
+        if (!host->is_host || host->around != move->routed || host->home != n->networks[move->network].site)
+            continue;
+        if (n->workloads[host->machine].not_ready && !failback)
+            ui_warn(ui, "%s is not ready to move: its host route stays", n->workloads[host->machine].name);
+        else
+            r = add_move(ui, t, move, i, moves);
+    }
+    return r;
 }
 
 /* The network's "move" holds for each of its subnets. */
@@ -183,7 +205,7 @@ int ui_network_moves(struct ui *ui, const struct ferry_topology *t, const struct
                              list.v[i].network != list.v[i - 1].network))
             check_dhcp(ui, t->networks, &list.v[i]);
         if (list.v[i].follows == FERRY_FOLLOWS_ROUTED)
-            r = add_move(ui, t, &list.v[i], moves);
+            r = add_moves(ui, t, &list.v[i], s->failback, moves);
     }
     return r;
 }

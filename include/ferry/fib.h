@@ -87,6 +87,7 @@ struct ferry_live {
     bool *lost; /* [router]: not under control (ferry/plan.h); set by whoever plans, its row is then empty */
     struct ferry_conflict *conflicts;
     size_t n_conflicts;
+    bool offline; /* by ferry_live_offline: of what lies around a column only other columns are known */
     bool *filled; /* [router]: the model's own: its row was set before */
 };
 

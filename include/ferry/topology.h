@@ -140,6 +140,11 @@ struct ferry_subnet {
     bool
         stretched; /* it lives at several sites at once: a move attaches the new one before the old one is left */
     struct ferry_test *test; /* NULL: the file says nothing of one */
+    bool host_routes; /* stretched: it stays at all its sites, and its machines have routes of their own */
+    /* One that the file does not list: the address of a machine in a subnet with host routes (load_hosts.c). */
+    bool is_host;
+    uint32_t around;  /* of a host: the subnet that it lies in */
+    uint32_t machine; /* of a host: in networks->workloads */
 };
 
 /* `lab`: machines for `ferry lab`, which no other verb looks at. */

@@ -1,5 +1,6 @@
-/* The routes that an administrator would have made: each subnet attached at home and routed there by shortest
- * paths, and every other network of the topology reachable from everywhere, so that answers come back.
+/* The routes that an administrator would have made: each subnet attached at home (one with host routes: at all its
+ * sites) and routed there by shortest paths, and every other network of the topology reachable from everywhere, so
+ * that answers come back.
  * Neighbours: layout.c (calls it), model/ (ferry_spf).
  *
  *  1. Baseline routes are `protocol static metric 20` with nothing else set, gateways the plain attachment:
@@ -120,7 +121,7 @@ static int add_subnet(struct baseline *b, uint32_t index, struct ferry_err *err)
     size_t n = 0;
     for (size_t g = 0; g < subnet->n_gateways; g++) {
         const struct ferry_gateway *gateway = &subnet->gateways[g];
-        if (b->t->routers[gateway->router].site != subnet->home) {
+        if (b->t->routers[gateway->router].site != subnet->home && !subnet->host_routes) {
             continue;
         }
         gateways[n++] = gateway->router;
