@@ -174,7 +174,7 @@ static void check_router(struct walk *w, uint32_t router)
              e ? ferry_entry_text(e, entry, sizeof entry) : "");
 }
 
-/* Of the subnet's gateways at the site where it is active, all are attached. */
+/* Of the subnet's gateways at the site where it is active, all are attached; of one with host routes, all. */
 static void check_gateways(struct walk *w)
 {
     const struct ferry_topology *t = w->live->topology;
@@ -194,12 +194,12 @@ static void check_gateways(struct walk *w)
                  "attached at more than one site");
     else if (!any && !unread)
         snprintf(add(w, FERRY_NONE, "nowhere")->text, sizeof w->drift->text, "attached at no site");
-    for (size_t i = 0; any && !several && i < s->n_gateways; i++) {
+    for (size_t i = 0; any && (!several || s->host_routes) && i < s->n_gateways; i++) {
         uint32_t r = s->gateways[i].router;
-        if (t->routers[r].site == site && !w->live->unreachable[r] &&
+        if ((t->routers[r].site == site || s->host_routes) && !w->live->unreachable[r] &&
             !ferry_live_attached(w->live, r, w->column))
             snprintf(add(w, r, "part")->text, sizeof w->drift->text,
-                     "not attached, as other gateways of its site are");
+                     "not attached, as other gateways of its site%s are", s->host_routes ? "s" : "");
     }
 }
 

@@ -88,7 +88,8 @@ static void list_moves(const struct ferry_status *s, struct ferry_readiness *rea
         uint32_t subnet = s->live->subnets[column];
         bool several;
         uint32_t at = ferry_live_site(s->live, column, &several);
-        for (uint32_t site = 0; site < t->n_sites; site++) {
+        bool stays = t->subnets[subnet].host_routes; /* its machines are subnets of their own */
+        for (uint32_t site = 0; !stays && site < t->n_sites; site++) {
             if (site == at || !has_gateway(t, subnet, site))
                 continue;
             FERRY_GROW(ready->moves, ready->n_moves);

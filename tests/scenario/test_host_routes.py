@@ -127,6 +127,8 @@ def test_a_site_without_the_subnet_can_have_none_of_its_machines(cli, routed_els
     cli.sim_edit(RECOVERY, lambda d: d.update(gateways=[g for g in d["gateways"] if g["prefix"] != "192.168.2.0/24"],
                                               routes=d["routes"] + [dict(way, prefix="192.168.2.0/24")] * routed_elsewhere))
     error = cli.error("plan", "--move", "web-2=recovery", rc=4)
+    drift = [d for s in cli.json("status")["subnets"] if s["name"] == "web" for d in s["drift"]]
+    assert ("part", RECOVERY) in [(d["what"], d["router"]) for d in drift]
     assert error["rule"] == "host-routes" and f"{RECOVERY} has not attached web" in error["message"]
 
 
@@ -135,6 +137,13 @@ def test_the_subnet_around_is_no_route_that_a_machine_might_fall_to(cli):
     cli.edit(lambda d: d.update(rules={"covering-route": True}))
     plan = cli.json("plan", "--move", "web-2=recovery")
     assert moved(plan) and not [w for w in plan["warnings"] if "would fall to" in w]
+
+
+def test_readiness_is_of_the_machines_not_of_the_subnet(cli):
+    ready = cli.json("status", "--readiness")["readiness"]
+    assert ready["ready"] is True
+    assert {s["name"]: [(m["to"], m["ready"]) for m in s["moves"]] for s in ready["subnets"]} == {
+        name: [("recovery", True)] for name in HOME if name not in ("web", "web6")}
 
 
 @pytest.mark.parametrize("site, router", [("recovery", RECOVERY), ("primary", PRIMARY)])
