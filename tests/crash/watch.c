@@ -74,7 +74,7 @@ static void look(struct ferry_driver *d)
             struct ferry_fib fib = {0};
             struct ferry_err err;
             if (d->ops->read(d->inner, &query, &fib, &err) < 0)
-                die("watch", &err);
+                world_die("watch", &err);
             bool found = false;
             for (size_t i = 0; i < fib.n; i++)
                 found |= fib.items[i].relation == FERRY_EXACT &&

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static void die(const char *what, const struct ferry_err *err)
+void world_die(const char *what, const struct ferry_err *err)
 {
     fprintf(stderr, "world: %s: %s\n", what, err ? err->text : "");
     abort();
@@ -92,7 +92,7 @@ static char *topology_text(const char *topology, const char *drivers)
     FERRY_AUTOFREE char *path = ferry_asprintf("%s/topologies/%s", FERRY_SOURCE_DIR, topology);
     FERRY_AUTOFREE char *text = read_file(path, &len);
     if (!text)
-        die(path, NULL);
+        world_die(path, NULL);
     return strcmp(drivers, "lab") ? with_drivers(text, drivers) : with_prefix(text);
 }
 
@@ -105,13 +105,13 @@ void world_init(struct world *w, const char *topology, const char *drivers)
     const char *base = getenv("TMPDIR"); /* memory is quick to sync, and a kill takes none of it away */
     snprintf(w->dir, sizeof w->dir, "%.32s/ferry-test-XXXXXX", base && *base ? base : "/tmp");
     if (!mkdtemp(w->dir))
-        die(w->dir, NULL);
+        world_die(w->dir, NULL);
     if (ferry_topology_parse(topology, text, strlen(text), &w->topology, NULL, &err) < 0)
-        die(topology, &err);
+        world_die(topology, &err);
     w->config = (struct ferry_fleet_config){
         .env = &w->env, .find = ferry_driver_find, .state_dir = w->dir, .workers = 4, .deadline_ms = 10000};
     if (ferry_journal_open(&w->env, w->dir, &w->journal, &err) < 0)
-        die("journal", &err);
+        world_die("journal", &err);
 }
 
 /* ---- The lab. ---- */
@@ -140,7 +140,7 @@ bool world_lab_up(const char *topology)
     lab_owner = getpid();
     FERRY_AUTOFREE char *text = topology_text(topology, "lab");
     if (ferry_topology_parse(topology, text, strlen(text), &t, NULL, &err) < 0)
-        die(topology, &err);
+        world_die(topology, &err);
     int r = ferry_lab_up(t, NULL, NULL, &err);
     if (r < 0)
         fprintf(stderr, "no lab: %s\n", err.text);
@@ -155,7 +155,7 @@ void world_lab_down(const char *topology)
     FERRY_AUTOFREE char *text = topology_text(topology, "lab");
     if (ferry_topology_parse(topology, text, strlen(text), &t, NULL, &err) < 0 ||
         ferry_lab_down(t->name, print_line, NULL, &err) < 0)
-        die("lab down", &err);
+        world_die("lab down", &err);
     ferry_topology_free(t);
 }
 
@@ -174,12 +174,12 @@ char *world_lab_state(const struct world *w)
             char buf[4096];
             size_t n;
             if (!in)
-                die(command, NULL);
+                world_die(command, NULL);
             fprintf(out, "%s\n", command);
             while ((n = fread(buf, 1, sizeof buf, in)))
                 fwrite(buf, 1, n, out);
             if (pclose(in))
-                die(command, NULL);
+                world_die(command, NULL);
         }
     fclose(out);
     return ret;
@@ -193,7 +193,7 @@ void world_lab_restore(struct world *w, const struct ferry_plan *plan)
     w->config.find = ferry_driver_find;
     if (ferry_plan_reverse(plan, &reverse, &err) < 0 ||
         world_apply(w, reverse, NULL, &state, NULL, &err) < 0 || state != FERRY_TXN_COMMITTED)
-        die("restore", &err);
+        world_die("restore", &err);
     ferry_plan_free(reverse);
 }
 
@@ -217,7 +217,7 @@ struct ferry_fleet *world_fleet(struct world *w)
     struct ferry_fleet_config config = w->config;
     config.find = ferry_driver_find;
     if (ferry_fleet_for_topology(&config, w->topology, &fleet, &err) < 0)
-        die("fleet", &err);
+        world_die("fleet", &err);
     return fleet;
 }
 
@@ -231,10 +231,10 @@ static struct ferry_live *read_live(struct world *w, struct ferry_pool *pool)
     struct ferry_live *live = ferry_live_new(w->topology, pool, subnets, n);
     struct ferry_fleet *fleet = world_fleet(w);
     if (ferry_fleet_read_live(fleet, live, &err) < 0)
-        die("read", &err);
+        world_die("read", &err);
     for (size_t r = 0; r < w->topology->n_routers; r++)
         if (live->unreachable[r])
-            die(w->topology->routers[r].name, &live->unreachable_why[r]);
+            world_die(w->topology->routers[r].name, &live->unreachable_why[r]);
     ferry_fleet_free(fleet);
     return live;
 }
@@ -259,7 +259,7 @@ struct ferry_plan *world_plan(struct world *w, const char *subnet, const char *s
     struct ferry_err err;
     struct ferry_plan *plan = world_try_plan(w, subnet, site, &err);
     if (!plan)
-        die("plan", &err);
+        world_die("plan", &err);
     return plan;
 }
 
@@ -323,7 +323,7 @@ int world_apply(struct world *w, struct ferry_plan *plan, const struct ferry_txn
         return r;
     r = ferry_txn_begin(w->journal, fleet, plan, options ? options : &plain, &txn, &drift, &n_drift, err);
     if ((r == -FERRY_EDRIFT) != (n_drift > 0))
-        die("drift is not told as such", err);
+        world_die("drift is not told as such", err);
     ferry_hands_free(drift, n_drift);
     if (!r)
         r = ferry_txn_run(txn, err);
@@ -358,11 +358,11 @@ void world_audit(struct world *w)
     struct ferry_err err = {0};
     struct ferry_audit_report report = {0};
     if (ferry_audit_verify(w->journal, NULL, &report, &err) < 0)
-        die("audit", &err);
+        world_die("audit", &err);
     if (report.n_problems) {
         snprintf(err.text, sizeof err.text, "entry %llu, transaction %s: %s",
                  (unsigned long long)report.problems[0].seq, report.problems[0].tx, report.problems[0].text);
-        die("audit", &err);
+        world_die("audit", &err);
     }
     ferry_audit_report_clear(&report);
 }
@@ -373,7 +373,7 @@ struct ferry_op world_route(const char *prefix, struct ferry_entry *entry)
     struct ferry_op op = {
         .kind = FERRY_KIND_ROUTE, .table = entry->table, .metric = entry->metric, .after = entry};
     if (ferry_prefix_parse(prefix, &op.prefix, &err) < 0)
-        die(prefix, &err);
+        world_die(prefix, &err);
     return op;
 }
 
@@ -384,8 +384,8 @@ void world_meddle(struct world *w, const char *router, struct ferry_op *op)
         .router = ferry_topology_router(w->topology, router), .verb = FERRY_JOB_APPLY, .ops = op, .n_ops = 1};
     ferry_fleet_run(fleet, &job, 1);
     if (job.result < 0)
-        die("meddle", &job.err);
+        world_die("meddle", &job.err);
     if (op->outcome != FERRY_DONE)
-        die(op->why ? op->why : "meddle", NULL);
+        world_die(op->why ? op->why : "meddle", NULL);
     ferry_fleet_free(fleet);
 }

@@ -46,8 +46,11 @@ void world_meddle(struct world *w, const char *router, struct ferry_op *op);
 /* The op of a unicast or blackhole route. */
 struct ferry_op world_route(const char *prefix, struct ferry_entry *entry);
 
-/* From one n-th event that something befalls to the next: each of them; but every fifth in a sanitized build,
- * which is many times slower, and every third in a lab, unless FERRY_TEST_FULL is in the environment. */
+/* The world itself is broken: says so, and ends the program.  `err` may be NULL. */
+void world_die(const char *what, const struct ferry_err *err);
+
+/* From one n-th event that something befalls to the next: each of them; but every seventh in a sanitized build,
+ * which is many times slower, and in a lab, unless FERRY_TEST_FULL is in the environment. */
 unsigned world_step(void);
 
 /* Builds the topology as namespaces with names of this process's own.  False, and says why, where that is

@@ -130,15 +130,15 @@ static void test_its_rules_go_after_its_address_was_taken(void **state)
     kernel_ip(k, "%s", taken[0]);
     kernel_ip(k, "addr add 10.99.0.1/24 dev lan0");
     kernel_apply(k, &off, FERRY_STALE);
-    assert_true(says(k, "rule show", "lan0"));
+    assert_true(kernel_says(k, "rule show", "lan0"));
     kernel_ip(k, "addr del 10.99.0.1/24 dev lan0");
     kernel_apply(k, &off, FERRY_STALE);
-    assert_false(says(k, "rule show", "proto 210"));
+    assert_false(kernel_says(k, "rule show", "proto 210"));
     for (size_t i = 0; i < sizeof taken / sizeof *taken; i++) {
         kernel_apply(k, &on, FERRY_DONE);
         kernel_ip(k, "%s", taken[i]);
         kernel_apply(k, &off, FERRY_STALE);
-        assert_false(says(k, "rule show", "proto 210"));
+        assert_false(kernel_says(k, "rule show", "proto 210"));
     }
 }
 
