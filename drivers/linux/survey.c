@@ -314,6 +314,13 @@ struct ferry_entry ferry_linux_gateway_route(const struct ferry_gateway *g, cons
                                 .nexthops = leg};
 }
 
+/* Whether the kernel makes a route of it; a single IPv4 address has its local one alone (fib_add_ifaddr,
+ * net/ipv4/fib_frontend.c). */
+static bool has_prefix_route(const struct ferry_linux_address *a)
+{
+    return !(a->flags & IFA_F_NOPREFIXROUTE) && (a->family != AF_INET || a->len < 32);
+}
+
 static bool same_address(const struct ferry_linux_address *x, const struct ferry_linux_address *y)
 {
     struct ferry_linux_bytes a = {0}, b = {0};
@@ -338,7 +345,7 @@ bool ferry_linux_attachment_entry(const struct ferry_linux_attachment *a, struct
             for (size_t i = 0; i < a->n_addresses; i++)
                 ferry_linux_address_pack(bytes, &a->addresses[i]);
         for (size_t i = 0; i < a->n_addresses; i++)
-            routed_by_kernel |= !(a->addresses[i].flags & IFA_F_NOPREFIXROUTE);
+            routed_by_kernel |= has_prefix_route(&a->addresses[i]);
         if (routed_by_kernel && !a->n_own)
             ferry_linux_bytes_put(bytes, FERRY_LINUX_BARE, NULL, 0);
     }

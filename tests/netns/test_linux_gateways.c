@@ -92,6 +92,31 @@ static void test_plain_gateways_are_as_ip_makes_them(void **state)
     free(by_ip);
 }
 
+/* A single IPv4 address gets no route from the kernel: what is attached is plain all the same, in both
+ * tables. */
+static void test_gateways_of_the_smallest_subnets_are_plain(void **state)
+{
+    static const char *const prefixes[] = {"172.16.9.9/32", "172.16.8.0/31", "fd00:9::9/128", "fd00:8::/127"};
+    static const char *const addresses[] = {"172.16.9.9/32", "172.16.8.0/31", "fd00:9::9/128",
+                                            "fd00:8::1/127"};
+    static const uint32_t tables[] = {254, 4242};
+    struct kernel *k = *state;
+    for (size_t i = 0; i < 8; i++) {
+        struct ferry_gateway g = at(addresses[i / 2]);
+        char *was = kernel_snapshot(k);
+        struct ferry_op on = kernel_gateway(prefixes[i / 2], &g, "lan0", NULL, &plain);
+        on.table = tables[i % 2];
+        struct ferry_op off = kernel_swap(&on);
+        kernel_apply(k, &on, FERRY_DONE);
+        struct ferry_fib fib = kernel_read(k, prefixes[i / 2], on.table, &g, "lan0");
+        assert_true(ferry_entry_equal(kernel_only(&fib), &plain, FERRY_CMP_EXACT));
+        ferry_fib_clear(&fib);
+        kernel_apply(k, &off, FERRY_DONE);
+        kernel_same(k, was);
+        free(was);
+    }
+}
+
 static void test_every_attribute_of_an_address_comes_back(void **state)
 {
     static const struct {
@@ -607,6 +632,7 @@ int main(void)
 #define T(test) cmocka_unit_test_setup_teardown(test, kernel_up, kernel_down)
     const struct CMUnitTest tests[] = {
         T(test_plain_gateways_are_as_ip_makes_them),
+        T(test_gateways_of_the_smallest_subnets_are_plain),
         T(test_every_attribute_of_an_address_comes_back),
         T(test_pitfall_12_the_lan_is_told),
         T(test_pitfall_13_ipv6_works_at_once),
