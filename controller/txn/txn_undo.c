@@ -8,8 +8,8 @@
  *      that may have attached the subnet keeps it detached elsewhere: no service is better than two.
  *  U4. UNDONE is said only of what was read.  What was not, or is otherwise, is listed, and the state is
  *      STUCK.
- *  U5. The router is told to take an isolated gateway away also where its address is gone already: its policy rules, which
- *      come before it and go after it, are no key that could be read.
+ *  U5. The router is told to take an isolated gateway away also where its address is gone already: its policy
+ *      rules, which come before it and go after it, are no key that could be read.
  *
  * SPDX-License-Identifier: MIT */
 #include "txn/place.h"

@@ -389,7 +389,8 @@ static bool strayed(struct ferry_linux *d, const struct ferry_op *op)
            addresses_left(d, op->interface, &op->gateway->address.addr, &there, &ignored) == 0 && !there;
 }
 
-/* Whether somebody took an isolated gateway's address, or its interface, away: its rules are left, and would stay for ever. */
+/* Whether somebody took an isolated gateway's address, or its interface, away: its rules are left, and would
+ * stay for ever. */
 static bool orphaned(struct ferry_linux *d, const struct ferry_op *op)
 {
     struct ferry_err ignored;

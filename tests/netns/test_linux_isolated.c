@@ -119,7 +119,8 @@ static void test_what_a_crash_left_is_used_and_taken_away(void **state)
     free(was);
 }
 
-/* Told to go although nothing is attached any more, it takes along what nobody can read; not while others are on its interface. */
+/* Told to go although nothing is attached any more, it takes along what nobody can read; not while others are
+ * on its interface. */
 static void test_its_rules_go_after_its_address_was_taken(void **state)
 {
     static const char *const taken[] = {"addr del " ADDRESS " dev lan0", "link del lan0"};
