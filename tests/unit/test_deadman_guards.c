@@ -402,7 +402,8 @@ static void a_deadline_that_is_cut_off_is_never_two_sites(void **unused)
         cut_after(n, 1u << FERRY_DEADMAN_EXTEND);
         told = ferry_txn_extend(s.w.journal, &s.w.config, &options, NULL, 70, &record, &err) == 0;
         ferry_txn_record_free(record);
-        for (unsigned at = 0; at < 140; at++, pass(1)) { /* nobody but the routers is at work */
+        pass(45); /* nobody but the routers is at work, and the first deadline is near */
+        for (unsigned at = 45; at < 140; at++, pass(1)) {
             FERRY_AUTOFREE char *now = world_snapshot(&s.w);
             if (count(now, " app gateway") > 1 || count(now, " db gateway") > 1)
                 fail_msg("cut off after %u calls, %u s later:\n%s", n, at, now);
@@ -447,7 +448,8 @@ static void what_was_never_begun_lays_no_pins(void **unused)
     }
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0); /* all are armed, and nothing is written */
-    for (unsigned at = 0; at < OVER_S; at++, pass(1)) {
+    pass(ARMED_S - 2);
+    for (unsigned at = ARMED_S - 2; at < ARMED_S + 40; at++, pass(1)) {
         FERRY_AUTOFREE char *now = world_snapshot(&s.w);
         if (has_other_pin(now, s.pre))
             fail_msg("%u s later:\n%s", at, now);
