@@ -60,7 +60,8 @@ void ferry_load_table(struct ferry_loader *l, uint32_t object, uint32_t *ret);
 bool ferry_load_address(struct ferry_loader *l, uint32_t v, struct ferry_prefix *ret);
 /* A plain unicast address; false after a finding. */
 bool ferry_load_plain_address(struct ferry_loader *l, uint32_t v, struct ferry_addr *ret);
-/* A prefix that can be somebody's subnet: no host bits, not the default route, nothing special; false after a finding. */
+/* A prefix that can be somebody's subnet: no host bits, not the default route, nothing special; false after a
+ * finding. */
 bool ferry_load_prefix(struct ferry_loader *l, uint32_t v, struct ferry_prefix *ret);
 /* The broadcast address of an IPv4 network of at most 30 bits. */
 bool ferry_load_is_broadcast(const struct ferry_prefix *p);
@@ -70,7 +71,8 @@ bool ferry_load_is_link_local(const struct ferry_addr *a);
 
 void ferry_load_routers(struct ferry_loader *l, uint32_t array);
 void ferry_load_links(struct ferry_loader *l, uint32_t array);
-/* How an interface is made that a gateway brings along (load_devices.c); the check once all of the router's are known. */
+/* How an interface is made that a gateway brings along (load_devices.c); the check once all of the router's are
+ * known. */
 void ferry_load_make(struct ferry_loader *l, uint32_t object, struct ferry_interface *interface);
 void ferry_load_check_make(struct ferry_loader *l, uint32_t object, const struct ferry_router *router,
                            const struct ferry_interface *interface);

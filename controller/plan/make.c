@@ -316,8 +316,8 @@ static void cleanup_plan(struct ferry_plan **plan)
     ferry_plan_free(*plan);
 }
 
-/* The topology's, and what to say of them.  A reconciliation moves nothing: whoever is served is served all the while, and
- * programs that stop and start machines would cut just that. */
+/* The topology's, and what to say of them.  A reconciliation moves nothing: whoever is served is served all
+ * the while, and programs that stop and start machines would cut just that. */
 void ferry_plan_add_hooks(struct ferry_plan *plan, const struct ferry_hooks *hooks)
 {
     bool paused = false; /* subnets are attached nowhere for a while */

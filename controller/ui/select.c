@@ -353,8 +353,8 @@ static bool is_at(const struct ferry_live *live, size_t column, uint32_t site)
     return at;
 }
 
-/* Whether a subnet that is attached nowhere one can see may be on a router that does not answer: one of `site` or, where `other`, of
- * any but that. */
+/* Whether a subnet that is attached nowhere one can see may be on a router that does not answer: one of
+ * `site` or, where `other`, of any but that. */
 static bool may_be_at(const struct ferry_live *live, size_t column, uint32_t site, bool other)
 {
     const struct ferry_topology *t = live->topology;

@@ -1,5 +1,5 @@
-/* `ferry test-failover`: a copy of a subnet at its recovery site, in a network that nothing else meets, while the subnet itself
- * serves; and its end.
+/* `ferry test-failover`: a copy of a subnet at its recovery site, in a network that nothing else meets, while
+ * the subnet itself serves; and its end.
  *
  *  1. It is applied with a window, and what undoes it is left on the routers before it begins: it ends without anybody.
  *  2. Production is read before and after; where it differs the test is undone at once.

@@ -1,4 +1,5 @@
-/* When each move was last practised: the drills of the journal that went to their end, and the test failovers.  SPDX-License-Identifier: MIT */
+/* When each move was last practised: the drills of the journal that went to their end, and the test
+ * failovers.  SPDX-License-Identifier: MIT */
 #include "watch/readiness.h"
 
 #include "base/mem.h"

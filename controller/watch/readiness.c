@@ -1,8 +1,9 @@
 /* Would a move work now?  See readiness.h.
  *
- *  1. Moves of subnets that do not overlap any other subnet do not touch each other: those from one site to one other are
- *     planned, proven and checked as one plan, and one by one only where that is refused.  A subnet that overlaps another is
- *     always tried alone: beside its neighbour it could pass where by itself it would not.
+ *  1. Moves of subnets that do not overlap any other subnet do not touch each other: those from one site to
+ *     one other are planned, proven and checked as one plan, and one by one only where that is refused.  A
+ *     subnet that overlaps another is always tried alone: beside its neighbour it could pass where by itself
+ *     it would not.
  *  2. What is drifted, or whose routers are in the middle of a transaction, is not ready, whatever the planner thinks.
  *
  * SPDX-License-Identifier: MIT */

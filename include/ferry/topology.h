@@ -16,7 +16,8 @@ struct ferry_site {
     char *name;
 };
 
-/* How an interface is made that is not there yet (ferry/device.h): "vlan PARENT ID", "bridge [PORT …]"; "": it is there. */
+/* How an interface is made that is not there yet (ferry/device.h): "vlan PARENT ID", "bridge [PORT …]"; "":
+ * it is there. */
 #define FERRY_MAKE_LEN 160
 
 struct ferry_interface {
@@ -209,13 +210,14 @@ uint32_t ferry_topology_site(const struct ferry_topology *t, const char *name);
 uint32_t ferry_topology_router(const struct ferry_topology *t, const char *name);
 /* By name or by prefix text. */
 uint32_t ferry_topology_subnet(const struct ferry_topology *t, const char *name_or_prefix);
-/* The topology as a test failover sees it: the same sites and routers, no links, and the copies of the marked subnets alone.
- * It borrows from `t`, and goes with ferry_topology_test_free. */
+/* The topology as a test failover sees it: the same sites and routers, no links, and the copies of the marked
+ * subnets alone.  It borrows from `t`, and goes with ferry_topology_test_free. */
 struct ferry_topology *ferry_topology_test(const struct ferry_topology *t, const bool *subnets);
 void ferry_topology_test_free(struct ferry_topology *test); /* takes NULL */
 /* The routing table that holds a subnet's routes on a router: the subnet's, else the router's. */
 uint32_t ferry_topology_table(const struct ferry_topology *t, uint32_t router, uint32_t subnet);
-/* The router (index) that alone has an address on one of its interfaces, or FERRY_NO_ROUTER (also for link-local ones). */
+/* The router (index) that alone has an address on one of its interfaces, or FERRY_NO_ROUTER (also for link-local
+ * ones). */
 uint32_t ferry_topology_owner(const struct ferry_topology *t, const struct ferry_addr *a);
 /* The router at the other end of the link on this interface (by name), or FERRY_NO_ROUTER; with `ret_end` (may be
  * NULL) which of its interfaces. */
@@ -224,8 +226,8 @@ uint32_t ferry_topology_neighbour(const struct ferry_topology *t, uint32_t route
 /* The router that a next hop of `router` leads to, whatever hop->router says, or FERRY_NO_ROUTER. */
 uint32_t ferry_topology_next(const struct ferry_topology *t, uint32_t router,
                              const struct ferry_nexthop *hop);
-/* The address of `to` that is the next hop from `from` over their link in a family: the first one in a network that both
- * have, their own addresses differing.  NULL: none. */
+/* The address of `to` that is the next hop from `from` over their link in a family: the first one in a
+ * network that both have, their own addresses differing.  NULL: none. */
 const struct ferry_addr *ferry_link_via(const struct ferry_topology *t, const struct ferry_end *from,
                                         const struct ferry_end *to, uint8_t family);
 

@@ -155,7 +155,9 @@ def test_what_was_changed_is_found(moved, statements, seq, tx):
 
 @pytest.fixture(name="owing", scope="module")
 def make_owing(tmp_path_factory):
-    """A site was lost: a debt that was delivered.  Then the other one, with a hook and an overridden rule: a debt that is owed."""
+    """A site was lost: a debt that was delivered.  Then the other one, with a hook and an overridden rule: a
+    debt that is owed.
+    """
     def change(document):
         document["hooks"] = {"before-detach": [{"run": ["/bin/echo", "said"]}]}
         document["hold-down"] = "10m"

@@ -1,5 +1,6 @@
-"""Test failovers at the command line, on simulated routers: what is planned, proven and refused, what status, history and
-readiness say, and how a test ends.  On real kernels: test_failover_lab.py."""
+"""Test failovers at the command line, on simulated routers: what is planned, proven and refused, what status,
+history and readiness say, and how a test ends.  On real kernels: test_failover_lab.py.
+"""
 import datetime
 import json
 import os

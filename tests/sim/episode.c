@@ -1,4 +1,5 @@
-/* One seed: a network, and moves on it, one after the other, each by a process of its own, as the command line would run it.
+/* One seed: a network, and moves on it, one after the other, each by a process of its own, as the command
+ * line would run it.
  *
  *     a move: the process plans, applies, verifies        (it may die, routers may be cut off, strangers write, …)
  *     then `recover`, by processes that may die too, until the faults end

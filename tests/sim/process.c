@@ -1,4 +1,5 @@
-/* What the program under test is run as: one process a verb, as the command line would, with an environment that asks the world.
+/* What the program under test is run as: one process a verb, as the command line would, with an environment
+ * that asks the world.
  *
  * SPDX-License-Identifier: MIT */
 #include "process.h"

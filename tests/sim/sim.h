@@ -1,5 +1,5 @@
-/* The simulation: controllers, routers, the network between them and the controllers' disk, in one process on one thread,
- * everything from one seed.
+/* The simulation: controllers, routers, the network between them and the controllers' disk, in one process on
+ * one thread, everything from one seed.
  *
  *   heap.c    memory of a simulated process, thrown away as a whole when it dies    (release builds; malloc otherwise)
  *   fiber.c   simulated time, events, fibers; pthreads as fibers                    (--wrap: see CMakeLists.txt)

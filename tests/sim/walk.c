@@ -5,8 +5,9 @@
  *  W3. Is a router that held the subnet left with nothing, so that its packets fall to a covering prefix?
  *  W4. Outside of detach and attach: does every router that had service still have it?
  *
- * It looks at tables alone: nothing of what the program believes.  What a stranger or a restart did is not held against the program,
- * nor what it then did to routers that they had been to (counted as excused); everything else is a violation.
+ * It looks at tables alone: nothing of what the program believes.  What a stranger or a restart did is not
+ * held against the program, nor what it then did to routers that they had been to (counted as excused);
+ * everything else is a violation.
  *
  * SPDX-License-Identifier: MIT */
 #include "sim.h"
@@ -146,9 +147,10 @@ static bool returns_to(const struct world *w, uint32_t start, uint32_t at_router
 #define APART_US                                                                                             \
     2000000u /* GUARD_S of txn_deadman.c: deadlines nearer than that keep the order of the stages */
 
-/* The known limit of the dead-man (docs/reliability.md): each router undoes by itself and cannot know how far the others are.  Where
- * the controller died while it put off the deadline the routers have different ones; packets to a subnet that is attached nowhere
- * can then go in circles until `recover`, and that can begin behind the stage that lays a blackhole (W3). */
+/* The known limit of the dead-man (docs/reliability.md): each router undoes by itself and cannot know how far
+ * the others are.  Where the controller died while it put off the deadline the routers have different ones;
+ * packets to a subnet that is attached nowhere can then go in circles until `recover`, and that can begin
+ * behind the stage that lays a blackhole (W3). */
 static bool is_limit(struct world *w, enum cause cause)
 {
     const struct ferry_sim_deadman *last = NULL;
@@ -286,8 +288,9 @@ static bool in_outage(const struct planned *p)
     return p->phase == FERRY_DETACH || p->phase == FERRY_ATTACH;
 }
 
-/* Whether the key of change `i` now has a value that it had before the first change of detach and attach (`old`), or after the last
- * one, and none that it has between: a pin that is laid and taken goes nothing, route, nothing. */
+/* Whether the key of change `i` now has a value that it had before the first change of detach and attach
+ * (`old`), or after the last one, and none that it has between: a pin that is laid and taken goes nothing,
+ * route, nothing. */
 static bool fits(const struct world *w, size_t i, bool old)
 {
     const struct planned *p = &w->plan[i];

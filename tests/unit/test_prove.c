@@ -1,5 +1,5 @@
-/* The prover, rule by rule, on networks of a few routers.  What documents must say: test_prove_document.c; against brute
- * force: test_prove_random.c.
+/* The prover, rule by rule, on networks of a few routers.  What documents must say: test_prove_document.c;
+ * against brute force: test_prove_random.c.
  *
  * SPDX-License-Identifier: MIT */
 #include "prove_expect.h"
