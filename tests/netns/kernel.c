@@ -193,6 +193,13 @@ struct ferry_prefix kernel_prefix(const char *text)
     return p;
 }
 
+const struct ferry_entry kernel_plain = {.type = FERRY_GATEWAY};
+
+struct ferry_gateway kernel_at(const char *address)
+{
+    return (struct ferry_gateway){.address = kernel_prefix(address)};
+}
+
 struct ferry_addr kernel_addr(const char *text)
 {
     struct ferry_addr a;

@@ -16,14 +16,20 @@
 
 #include <cmocka.h>
 
-/* lan0 (the LAN, no address), up0 (10.255.1.1/24, fd00:255:1::1/64), up1 (10.255.2.1/24, fd00:255:2::1/64);
- * all veths with their other ends up in the same namespace. */
 #ifdef FERRY_KERNEL_IPROUTE
 #define KERNEL_IPROUTE true
 #else
 #define KERNEL_IPROUTE false
 #endif
 
+/* The subnets that come and go there, and their gateways' addresses. */
+#define P4 "192.168.1.0/24"
+#define A4 "192.168.1.1/24"
+#define P6 "fd00:1::/64"
+#define A6 "fd00:1::1/64"
+
+/* lan0 (the LAN, no address), up0 (10.255.1.1/24, fd00:255:1::1/64), up1 (10.255.2.1/24, fd00:255:2::1/64);
+ * all veths with their other ends up in the same namespace. */
 struct kernel {
     char netns[48];
     struct ferry_driver *driver;
@@ -58,6 +64,9 @@ void kernel_same(const struct kernel *k,
 void kernel_runs(const struct kernel *k, const char *dev);
 
 struct ferry_prefix kernel_prefix(const char *text);
+/* A gateway of that address, and its entry, without anything more. */
+struct ferry_gateway kernel_at(const char *address);
+extern const struct ferry_entry kernel_plain;
 struct ferry_addr kernel_addr(const char *text);
 
 /* What is held under exactly this prefix; with a gateway, where `gateway` is given. */

@@ -13,9 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define P4 "192.168.1.0/24"
-#define P6 "fd00:1::/64"
-
 static const struct ferry_entry drop4 = {
     .type = FERRY_BLACKHOLE, .table = FERRY_TABLE_MAIN, .metric = 30, .protocol = FERRY_PROTOCOL};
 

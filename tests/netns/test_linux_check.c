@@ -4,18 +4,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define P4 "192.168.1.0/24"
-#define A4 "192.168.1.1/24"
-#define P6 "fd00:1::/64"
-#define A6 "fd00:1::1/64"
-
-static const struct ferry_entry plain = {.type = FERRY_GATEWAY};
-
-static struct ferry_gateway at(const char *address)
-{
-    return (struct ferry_gateway){.address = kernel_prefix(address)};
-}
-
 static void refused(struct kernel *k, struct ferry_op op, const char *words)
 {
     struct ferry_err err;
@@ -46,7 +34,7 @@ static void stops(const struct kernel *k, const char *dev)
 static void test_check_says_why_it_would_not_work(void **state)
 {
     struct kernel *k = *state;
-    struct ferry_gateway g = at(A4);
+    struct ferry_gateway g = kernel_at(A4);
     struct ferry_nexthop a = {
         .router = FERRY_NO_ROUTER, .via = kernel_addr("10.255.1.2"), .dev = "up0", .weight = 1};
     struct ferry_nexthop b = {
@@ -57,8 +45,8 @@ static void test_check_says_why_it_would_not_work(void **state)
     y.nexthops = &b;
     char *was = kernel_snapshot(k);
     refused(k, kernel_route(P4, NULL, &x), NULL);
-    refused(k, kernel_gateway(P4, &g, "lan0", NULL, &plain), NULL);
-    refused(k, kernel_gateway(P4, &g, "nolan", NULL, &plain), "there is no interface nolan");
+    refused(k, kernel_gateway(P4, &g, "lan0", NULL, &kernel_plain), NULL);
+    refused(k, kernel_gateway(P4, &g, "nolan", NULL, &kernel_plain), "there is no interface nolan");
     a.via = kernel_addr("172.16.0.1");
     refused(k, kernel_route(P4, NULL, &x), "172.16.0.1");
     a.onlink = true;
@@ -68,13 +56,14 @@ static void test_check_says_why_it_would_not_work(void **state)
     kernel_same(k, was);
     free(was);
     kernel_ip(k, "addr add " A4 " dev up1");
-    refused(k, kernel_gateway(P4, &g, "lan0", NULL, &plain), "the router has 192.168.1.1 already, on up1");
+    refused(k, kernel_gateway(P4, &g, "lan0", NULL, &kernel_plain),
+            "the router has 192.168.1.1 already, on up1");
     kernel_ip(k, "addr del " A4 " dev up1");
     kernel_ip(k, "link set lan0-peer down");
     stops(k, "lan0");
-    refused(k, kernel_gateway(P4, &g, "lan0", NULL, &plain), "interface lan0 has no carrier");
+    refused(k, kernel_gateway(P4, &g, "lan0", NULL, &kernel_plain), "interface lan0 has no carrier");
     kernel_ip(k, "link set lan0 down");
-    refused(k, kernel_gateway(P4, &g, "lan0", NULL, &plain), "interface lan0 is down");
+    refused(k, kernel_gateway(P4, &g, "lan0", NULL, &kernel_plain), "interface lan0 is down");
     kernel_ip(k, "link set up1 down");
     refused(k, kernel_route(P4, &x, &y), "interface up1 is down");
     kernel_ip(k, "link set up1 up");
@@ -115,9 +104,9 @@ static void says(const struct kernel *k, struct ferry_op op, const char *words)
 static void test_check_says_that_a_router_does_not_forward(void **state)
 {
     struct kernel *k = *state;
-    struct ferry_gateway g4 = at(A4), g6 = at(A6);
-    struct ferry_op on4 = kernel_gateway(P4, &g4, "lan0", NULL, &plain),
-                    on6 = kernel_gateway(P6, &g6, "lan0", NULL, &plain);
+    struct ferry_gateway g4 = kernel_at(A4), g6 = kernel_at(A6);
+    struct ferry_op on4 = kernel_gateway(P4, &g4, "lan0", NULL, &kernel_plain),
+                    on6 = kernel_gateway(P6, &g6, "lan0", NULL, &kernel_plain);
     kernel_exec(k, "sysctl -qw net.ipv4.conf.all.forwarding=1 net.ipv6.conf.all.forwarding=1");
     says(k, on4, "");
     says(k, on6, "");
@@ -135,9 +124,9 @@ static void test_check_says_that_a_router_does_not_forward(void **state)
 static void test_check_says_what_could_not_come_back(void **state)
 {
     struct kernel *k = *state;
-    struct ferry_gateway g4 = at(A4), g6 = at(A6);
-    struct ferry_op off4 = kernel_gateway(P4, &g4, "lan0", &plain, NULL),
-                    off6 = kernel_gateway(P6, &g6, "lan0", &plain, NULL);
+    struct ferry_gateway g4 = kernel_at(A4), g6 = kernel_at(A6);
+    struct ferry_op off4 = kernel_gateway(P4, &g4, "lan0", &kernel_plain, NULL),
+                    off6 = kernel_gateway(P6, &g6, "lan0", &kernel_plain, NULL);
     kernel_ip(k, "addr add " A4 " dev lan0");
     kernel_ip(k, "addr add " A6 " dev lan0 nodad");
     kernel_ip(

@@ -4,13 +4,6 @@
 
 #include <unistd.h>
 
-#define P4 "192.168.1.0/24"
-#define A4 "192.168.1.1/24"
-#define P6 "fd00:1::/64"
-#define A6 "fd00:1::1/64"
-
-static const struct ferry_entry plain = {.type = FERRY_GATEWAY};
-
 static struct ferry_gateway with(const char *address, const char *make)
 {
     struct ferry_gateway g = {.address = kernel_prefix(address)};
@@ -20,7 +13,7 @@ static struct ferry_gateway with(const char *address, const char *make)
 
 static struct ferry_op attach_to(const char *prefix, const struct ferry_gateway *g, const char *interface)
 {
-    return kernel_gateway(prefix, g, interface, NULL, &plain);
+    return kernel_gateway(prefix, g, interface, NULL, &kernel_plain);
 }
 
 /* Interfaces with masters and kinds, too. */
@@ -232,7 +225,7 @@ static void test_ipv6_rules(void **state)
     struct ferry_gateway g = with(A6, "");
     g.rules = true;
     char *was = kernel_snapshot(k);
-    struct ferry_op on = kernel_gateway(P6, &g, "lan0", NULL, &plain);
+    struct ferry_op on = kernel_gateway(P6, &g, "lan0", NULL, &kernel_plain);
     on.table = 100;
     struct ferry_op off = kernel_swap(&on);
     if (KERNEL_IPROUTE) { /* a batch of ip has no words for them */
