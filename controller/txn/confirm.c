@@ -8,6 +8,8 @@
  *      leaves: undos that end at a state in which the plan has been (D2 of txn_deadman.c); then K2.  A
  *      deadline that is moved in part leaves packets in circles, and where little is left of it routers are
  *      often slow.
+ *  K6. Nothing is committed that was not just read back, also where an earlier confirm goes on: a router may
+ *      have restarted since, with what was last saved.
  *
  * SPDX-License-Identifier: MIT */
 #include "txn/txn_engine.h"
@@ -47,9 +49,13 @@ static int confirm(struct ferry_txn *txn, struct ferry_err *err)
         return ferry_error_prefix(err, -FERRY_EIO,
                                   "nothing was confirmed, the undo stays armed on every router");
     }
-    if (!look.n[FERRY_DEADMAN_CONFIRMED] && !ferry_txn_is_whole(txn)) /* else an earlier confirm goes on */
-        return ferry_refuse(err, "verification", "%s: nothing was confirmed, the undo stays armed",
-                            txn->record.reason ? txn->record.reason : "the routers hold something else");
+    if (!ferry_txn_is_whole(txn)) /* K6 */
+        return ferry_refuse(err, "verification", "%s: %s",
+                            txn->record.reason ? txn->record.reason : "the routers hold something else",
+                            look.n[FERRY_DEADMAN_CONFIRMED]
+                                ? "an earlier confirm came through, at least in part, and what it confirmed "
+                                  "does not stand any more: `ferry rollback` takes all of it back"
+                                : "nothing was confirmed, the undo stays armed");
     int r = ferry_txn_deadman_confirm(txn, &why); /* K5 */
     if (r > 0)
         return ferry_txn_turn_back(txn, "the deadline passed before the confirm came", err); /* K2 */

@@ -169,6 +169,9 @@ MUTATIONS = [
      [("drivers/dns/apply.c", "            good = push_set(prerequisites, op->name, op->metric, &before, 0);", "            good = true;")], "dns-driver"),
     ("shorter", "a deadline is only ever put off",
      [(TXN + "confirm.c", "    if (look.least_left_s > seconds)", "    if (0)")], "tests/scenario/test_confirm.py::test_it_is_put_off"),
+    ("confirm-unread", "K6: nothing is committed that was not just read back",
+     [(TXN + "confirm.c", "    if (!ferry_txn_is_whole(txn)) /* K6 */",
+       "    if (!look.n[FERRY_DEADMAN_CONFIRMED] && !ferry_txn_is_whole(txn))")], "test-deadman-guards"),
     ("test-kept", "K4: a test failover is never kept",
      [(TXN + "confirm.c", "    if (ferry_test_is(record) && verb == CONFIRM) /* K4 */", "    if (0)")], "tests/scenario/test_failover.py::test_it_runs_and_is_cleaned_up"),
     # Backward.

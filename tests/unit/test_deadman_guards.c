@@ -366,6 +366,42 @@ static void a_confirm_moves_no_deadline(void **unused)
     confirm_late(1, FERRY_TXN_UNDONE);
 }
 
+/* ---- K6: what an earlier confirm kept is looked at again. ---- */
+
+static void confirm_again(unsigned n, unsigned verbs)
+{
+    struct story s;
+    struct ferry_txn_record *record = NULL;
+    struct ferry_txn_options options = {.user = "test"};
+    struct ferry_err err;
+    struct ferry_entry e = {.type = FERRY_BLACKHOLE, .table = FERRY_TABLE_MAIN, .metric = 5, .protocol = 4};
+    struct ferry_op op = world_route("192.168.1.0/24", &e), away = ferry_op_swap(&op);
+    prepare(&s, "three-site.json");
+    assert_int_equal(apply(&s, NULL), FERRY_TXN_AWAITING_CONFIRM);
+    cut_after(n, verbs);
+    assert_true(ferry_txn_confirm(s.w.journal, &s.w.config, &options, NULL, &record, &err) < 0);
+    assert_true(wire.cut);
+    wire.cut = false;
+    cut_after(NEVER, 0);
+    world_meddle(&s.w, "edge-third", &op);
+    assert_int_equal(ferry_txn_confirm(s.w.journal, &s.w.config, &options, NULL, &record, &err),
+                     -FERRY_EREFUSED);
+    assert_string_equal(err.rule, "verification");
+    assert_non_null(strstr(err.text, "an earlier confirm"));
+    world_meddle(&s.w, "edge-third", &away);
+    assert_int_equal(ferry_txn_confirm(s.w.journal, &s.w.config, &options, NULL, &record, &err), 0);
+    assert_int_equal(record->state, FERRY_TXN_COMMITTED);
+    ferry_txn_record_free(record);
+    end(&s);
+}
+
+static void an_earlier_confirm_vouches_for_nothing(void **unused)
+{
+    (void)unused;
+    confirm_again(3, 1u << FERRY_DEADMAN_LOOK); /* all confirmed, and nobody heard it */
+    confirm_again(3, 1u << FERRY_DEADMAN_LIMIT | 1u << FERRY_DEADMAN_CONFIRM);
+}
+
 /* ---- D2, L1: a deadline that came through in part. ---- */
 
 /* r2 is the new gateway of `app` and the old one of `db`: at the undo it does both. */
@@ -529,6 +565,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_confirm_that_is_cut_off_leads_to_where_the_plan_has_been),
         cmocka_unit_test(a_confirm_moves_no_deadline),
+        cmocka_unit_test(an_earlier_confirm_vouches_for_nothing),
         cmocka_unit_test(a_deadline_that_is_cut_off_is_never_two_sites),
         cmocka_unit_test(what_was_never_begun_lays_no_pins),
         cmocka_unit_test(no_stage_begins_shortly_before_the_deadline),
