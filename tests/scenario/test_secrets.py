@@ -177,7 +177,7 @@ def test_nobody_else_may_look(tmp_path):
     with open(os.path.join(labtool.ROOT, "tests", "golden", "three-site-sim.json"), "rb") as f:
         (tmp_path / "site.json").write_bytes(f.read())
     for program, owner in (([FERRY, "-t", tmp_path / "site.json", "--state-dir", tmp_path / "state", "drill", "--move", "app=recovery",
-                             "--yes", "--hold", "60s"], 0), (["sh", "-c", "echo holding; sleep 60"], 65534)):
+                             "--yes", "--hold", "60s"], 0), (["sh", "-c", "echo holding; exec sleep 60"], 65534)):
         process = subprocess.Popen(list(map(str, program)), user=65534, group=65534, extra_groups=[], cwd=tmp_path, stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT, text=True, env={"ASAN_OPTIONS": "detect_leaks=0"}, start_new_session=True)
         said = [next(line for line in process.stdout if line.startswith("holding"))]
