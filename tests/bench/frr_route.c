@@ -173,9 +173,12 @@ static double by_driver(const struct bench *b, enum change change, double *ret_g
                           .metric = 1,
                           .before = change == ADD ? NULL : &b->entry[change == SWAP ? 0 : 1],
                           .after = change == REMOVE ? NULL : &b->entry[change == ADD ? 0 : 1]};
-    if (ferry_driver_frr.check(driver, &op, 1, &err) < 0 || op.outcome != FERRY_DONE)
-        fail(op.why ? op.why : err.text);
-    rest();
+    for (int i = 0; i < 2; i++) { /* the second one as an engine has it, right before */
+        if (ferry_driver_frr.check(driver, &op, 1, &err) < 0 || op.outcome != FERRY_DONE)
+            fail(op.why ? op.why : err.text);
+        if (!i)
+            rest();
+    }
     double start = now_ms();
     int r = ferry_driver_frr.apply(driver, &op, 1, &err);
     double ended = now_ms();
