@@ -5,9 +5,9 @@
  * swap it to OTHER, remove it.  The clock of `vtysh -f` ends when its process has ended and the kernel has
  * said that the route is as wanted; the clock of apply() when it returns, which is after its own read-back,
  * and the kernel must have said so before: an apply that returns earlier is a failure here.  Both ways rest
- * before their clock begins: check() has started the vtysh that waits for lines, which is what it does while
- * a plan is checked, and its start is not in the clock.  Prints one line of JSON, medians and worst in
- * milliseconds.
+ * before their clock begins: check() has started the vtysh that waits for lines by then, and has looked again, as
+ * it does while a plan is checked and right before it is applied; neither is in the clock.  Prints one line of
+ * JSON, medians and worst in milliseconds.
  *
  * SPDX-License-Identifier: MIT */
 #include "frr/frr.h"
