@@ -49,7 +49,7 @@ static error_t extend_parse(int key, char *arg, struct argp_state *state)
             return 0;
         if (!o->duration)
             return ui_usage(o->ui, "extend what, by how long? ferry extend TX DURATION");
-        return ui_seconds_parse(o->ui, "extend", o->duration, 1, FERRY_EXTEND_MOST_S, &o->seconds);
+        return ui_seconds_parse(o->ui, "DURATION", o->duration, 1, FERRY_EXTEND_MOST_S, &o->seconds);
     default:
         return ARGP_ERR_UNKNOWN;
     }
