@@ -138,34 +138,30 @@ static void check_outcomes(const struct ferry_op *ops, bool only_checked)
     }
 }
 
-void fuzz_check_ops(struct ferry_driver *driver)
+static void run_ops(struct ferry_driver *driver,
+                    int (*run)(struct ferry_driver *, struct ferry_op *, size_t, struct ferry_err *),
+                    bool only_checked)
 {
-    struct ferry_driver_base *base = (struct ferry_driver_base *)driver;
     struct ferry_err err = {0};
     struct ferry_op ops[OPS];
     struct world w;
     fill(&w);
     ops_of(&w, ops);
-    int result = base->ops->check(driver, ops, OPS, &err);
+    int result = run(driver, ops, OPS, &err);
     fuzz_said(result, &err);
     if (result >= 0)
-        check_outcomes(ops, true);
+        check_outcomes(ops, only_checked);
     ferry_ops_clear(ops, OPS);
+}
+
+void fuzz_check_ops(struct ferry_driver *driver)
+{
+    run_ops(driver, ((struct ferry_driver_base *)driver)->ops->check, true);
 }
 
 void fuzz_apply(struct ferry_driver *driver)
 {
-    struct ferry_driver_base *base = (struct ferry_driver_base *)driver;
-    struct ferry_err err = {0};
-    struct ferry_op ops[OPS];
-    struct world w;
-    fill(&w);
-    ops_of(&w, ops);
-    int result = base->ops->apply(driver, ops, OPS, &err);
-    fuzz_said(result, &err);
-    if (result >= 0)
-        check_outcomes(ops, false);
-    ferry_ops_clear(ops, OPS);
+    run_ops(driver, ((struct ferry_driver_base *)driver)->ops->apply, false);
 }
 
 void fuzz_persist(struct ferry_driver *driver)

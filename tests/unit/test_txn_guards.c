@@ -124,25 +124,31 @@ static void nothing_is_attached_while_another_site_may_be(void **unused)
 
 /* ---- Backward. ---- */
 
+/* Turns back, and at the undo of `phase` a router falls silent: stuck.  It answers again after that. */
+static void story_falls_silent(struct story *s, enum ferry_phase phase, const char *router)
+{
+    struct ferry_err err = {0};
+    struct ferry_fault_rule rule = {.kind = FERRY_FAULT_DISCONNECT, .router = "nobody yet"};
+    story_break(s, &rule);
+    story_turn_back(s);
+    while (s->txn->stage && s->plan->stages[s->txn->stage - 1].phase != phase)
+        assert_true(ferry_txn_step(s->txn, &err) >= 0);
+    assert_true(s->txn->stage > 0);
+    rule.router = router; /* no call is under way */
+    assert_int_equal(ferry_txn_run(s->txn, &err), 0);
+    assert_int_equal(ferry_txn_state(s->txn), FERRY_TXN_STUCK);
+    assert_true(rule.fired > 0);
+    story_leave(s);
+    story_mend(s);
+}
+
 /* The old gateway cannot take the subnet up again as long as its router is silent, so the new one keeps it. */
 static void the_new_site_serves_while_the_way_back_is_silent(void **unused)
 {
     (void)unused;
     struct story s;
-    struct ferry_err err = {0};
     story_init(&s);
-    struct ferry_fault_rule rule = {.kind = FERRY_FAULT_DISCONNECT, .router = "nobody yet"};
-    story_break(&s, &rule);
-    story_turn_back(&s);
-    while (s.txn->stage && s.plan->stages[s.txn->stage - 1].phase != FERRY_ATTACH)
-        assert_true(ferry_txn_step(s.txn, &err) >= 0);
-    assert_true(s.txn->stage > 0);
-    rule.router = "edge-primary"; /* no call is under way */
-    assert_int_equal(ferry_txn_run(s.txn, &err), 0);
-    assert_int_equal(ferry_txn_state(s.txn), FERRY_TXN_STUCK);
-    assert_true(rule.fired > 0);
-    story_leave(&s);
-    story_mend(&s);
+    story_falls_silent(&s, FERRY_ATTACH, "edge-primary");
     FERRY_AUTOFREE char *kept = world_snapshot(&s.w);
     assert_non_null(strstr(kept, "edge-recovery app gateway"));
     story_recover(&s);
@@ -154,19 +160,8 @@ static void nothing_is_attached_again_while_the_new_site_is_silent(void **unused
 {
     (void)unused;
     struct story s;
-    struct ferry_err err = {0};
     story_init(&s);
-    struct ferry_fault_rule rule = {.kind = FERRY_FAULT_DISCONNECT, .router = "nobody yet"};
-    story_break(&s, &rule);
-    story_turn_back(&s);
-    while (s.txn->stage && s.plan->stages[s.txn->stage - 1].phase != FERRY_DETACH)
-        assert_true(ferry_txn_step(s.txn, &err) >= 0);
-    assert_true(s.txn->stage > 0);
-    rule.router = "edge-recovery"; /* no call is under way */
-    assert_int_equal(ferry_txn_run(s.txn, &err), 0);
-    assert_int_equal(ferry_txn_state(s.txn), FERRY_TXN_STUCK);
-    story_leave(&s);
-    story_mend(&s);
+    story_falls_silent(&s, FERRY_DETACH, "edge-recovery");
     FERRY_AUTOFREE char *kept = world_snapshot(&s.w);
     assert_null(strstr(kept, "edge-primary app gateway"));
     story_recover(&s);
