@@ -4,7 +4,6 @@
 #include "base/mem.h"
 #include "ui/probe.h"
 #include "watch/readiness.h"
-#include <ferry/test.h>
 #include <pwd.h>
 #include <string.h>
 #include <time.h>
@@ -99,26 +98,6 @@ struct ferry_txn_options ui_txn_options(struct ui *ui, const char *kind, const c
     };
 }
 
-int ui_record_exit(const struct ferry_txn_record *record)
-{
-    switch (record->state) {
-    case FERRY_TXN_COMMITTED:
-        return record->n_hands ? UI_UNKNOWN : UI_OK; /* moved, but a restart would bring the old state back */
-    case FERRY_TXN_UNDONE:
-        return UI_UNDONE;
-    case FERRY_TXN_AWAITING_CONFIRM:
-    case FERRY_TXN_PAUSED:
-        return UI_AWAITING;
-    case FERRY_TXN_READY:
-    case FERRY_TXN_APPLYING:
-    case FERRY_TXN_VERIFYING:
-    case FERRY_TXN_UNDOING:
-    case FERRY_TXN_STUCK:
-        return UI_UNKNOWN;
-    }
-    return UI_UNKNOWN;
-}
-
 /* ---- Before ---- */
 
 static int show_drift(struct ui *ui, const struct ferry_hand *drift, size_t n, int r)
@@ -135,15 +114,6 @@ static int show_drift(struct ui *ui, const struct ferry_hand *drift, size_t n, i
     return r;
 }
 
-/* To whoever collects them, or to stdout. */
-static void say_json(const struct ui_run *how, struct json_object *doc)
-{
-    if (how->document)
-        *how->document = doc;
-    else
-        ui_print_json(doc);
-}
-
 static int nothing(const struct ui *ui, const struct ferry_plan *plan, const struct ui_run *how)
 {
     if (!ui->json)
@@ -151,7 +121,7 @@ static int nothing(const struct ui *ui, const struct ferry_plan *plan, const str
     struct json_object *doc = json_object_new_object();
     json_object_object_add(doc, "nothing_to_do", json_object_new_boolean(true));
     json_object_object_add(doc, "plan", json_object_new_string(plan->id));
-    say_json(how, doc);
+    ui_run_say_json(how, doc);
     return UI_OK;
 }
 
@@ -195,7 +165,7 @@ static int dry_run(struct ui *ui, struct ferry_journal *journal, struct ferry_fl
         struct json_object *doc = json_object_new_object();
         json_object_object_add(doc, "dry_run", json_object_new_boolean(true));
         json_object_object_add(doc, "plan", json_tokener_parse(text));
-        say_json(how, doc);
+        ui_run_say_json(how, doc);
         return UI_OK;
     }
     ui_plan_text(ui, plan, stdout);
@@ -327,103 +297,6 @@ static int drive(struct job *job)
 
 /* ---- After ---- */
 
-/* `failed`: the journal could not be written to the end.  What it shows now may be gone after a power cut: then it is
- * no success, whatever it shows. */
-static int final_status(const struct job *job, const struct ferry_txn_record *record, bool failed)
-{
-    int status = ui_record_exit(record);
-    if (strcmp(job->how->kind, "drill") == 0 && record->state == FERRY_TXN_UNDONE)
-        status = job->verified ? UI_OK : UI_UNDONE;
-    return failed && (status == UI_OK || status == UI_AWAITING) ? UI_UNKNOWN : status;
-}
-
-static void report_json(const struct job *job, const struct ferry_txn_record *record, bool failed)
-{
-    struct json_object *doc = ferry_record_json(record);
-    if (strcmp(job->how->kind, "drill") == 0) {
-        json_object_object_add(doc, "applied_verified", json_object_new_boolean(job->verified));
-        json_object_object_add(doc, "rolled_back_verified",
-                               json_object_new_boolean(record->state == FERRY_TXN_UNDONE));
-    }
-    if (failed) {
-        struct json_object *error = json_object_new_object();
-        json_object_object_add(error, "code", json_object_new_int(final_status(job, record, true)));
-        json_object_object_add(error, "rule", NULL);
-        json_object_object_add(error, "message", json_object_new_string(job->ui->err.text));
-        json_object_object_add(doc, "error", error);
-    }
-    say_json(job->how, doc);
-}
-
-void ui_unsaved_text(const struct ui *ui, const struct ferry_txn_record *record)
-{
-    if (!record->n_hands)
-        return;
-    ui_hands_text(ui, record->hands, record->n_hands, stdout);
-    printf("A restart would bring the old state back there: save by hand (`write memory`).\n");
-}
-
-static void report_end(const struct job *job, const struct ferry_txn_record *record)
-{
-    const struct ui *ui = job->ui;
-    const char *id = record->id, *reset = ui_reset(ui, stdout);
-    if (record->state == FERRY_TXN_COMMITTED && record->n_hands) {
-        printf("%scommitted and verified, but not saved%s: transaction %s\n", ui_style(ui, stdout, UI_RED),
-               reset, id);
-        ui_unsaved_text(ui, record);
-    } else if (record->state == FERRY_TXN_COMMITTED) {
-        printf("%scommitted and verified%s: transaction %s\n", ui_style(ui, stdout, UI_GREEN), reset, id);
-        if (strcmp(job->how->kind, "apply") == 0 && record->plan && record->plan->n_debts)
-            printf("Routers owe their part: ferry reconcile, once they answer\n");
-        else if (strcmp(job->how->kind, "apply") == 0)
-            printf("Roll back: ferry rollback %s\n", id);
-    } else if (record->state == FERRY_TXN_AWAITING_CONFIRM) {
-        ui_awaiting_text(ui, record);
-    } else if (record->state == FERRY_TXN_PAUSED) {
-        ui_paused_text(ui, record, stdout);
-    } else if (record->state == FERRY_TXN_UNDONE && job->verified) {
-        printf("%sdrill passed%s: moved, verified, rolled back, verified: transaction %s\n",
-               ui_style(ui, stdout, UI_GREEN), reset, id);
-    } else if (record->state == FERRY_TXN_UNDONE) {
-        printf("%srolled back and verified%s: everything is as before: transaction %s\n",
-               ui_style(ui, stdout, UI_YELLOW), reset, id);
-        if (record->reason)
-            printf("reason: %s\n", record->reason);
-    } else {
-        printf("%s%s: a person is needed%s: transaction %s\n", ui_style(ui, stdout, UI_RED),
-               ferry_txn_state_name(record->state), reset, id);
-        if (record->reason)
-            printf("reason: %s\n", record->reason);
-        if (record->n_hands)
-            ui_hands_text(ui, record->hands, record->n_hands, stdout);
-        printf("See `ferry show %s`; when the routers answer again: ferry recover\n", id);
-    }
-}
-
-static void report(const struct job *job, const struct ferry_plan *plan,
-                   const struct ferry_txn_record *record)
-{
-    const struct ui *ui = job->ui;
-    bool moved = record->state == FERRY_TXN_COMMITTED || record->state == FERRY_TXN_AWAITING_CONFIRM;
-    for (size_t i = 0; moved && i < plan->n_groups; i++) {
-        const struct ferry_group *g = &plan->groups[i];
-        if (g->dns) {
-            printf("changed the records of %s\n", g->subnets[0].name);
-            continue;
-        }
-        printf(ferry_test_is(record) ? "tried out " : "moved ");
-        ui_group_label(ui, g, stdout);
-        printf(": %s %s %s\n", g->from ? g->from : "nowhere", ui_arrow(ui), g->to ? g->to : "nowhere");
-    }
-    if (moved && plan->n_addresses)
-        printf("%zu address%s given\n", plan->n_addresses, plan->n_addresses == 1 ? "" : "es");
-    ui_outages_text(ui, record, stdout);
-    FERRY_AUTOFREE char *took = ui_took_text(record);
-    if (took)
-        printf("took %s\n", took);
-    report_end(job, record);
-}
-
 static void txn_cleanup(struct ferry_txn **txn)
 {
     ferry_txn_free(*txn);
@@ -450,11 +323,8 @@ static int finish(struct job *job, struct ferry_journal *journal, const struct f
     const struct ferry_txn_record *shown = ferry_txn_record(job->txn);
     if (ferry_journal_get(journal, id, &record, &err) == 0)
         shown = record;
-    if (ui->json)
-        report_json(job, shown, r < 0);
-    else
-        report(job, plan, shown);
-    return final_status(job, shown, r < 0);
+    struct ui_end end = {.how = job->how, .record = shown, .verified = job->verified, .failed = r < 0};
+    return ui_run_report(ui, &end, plan);
 }
 
 static int begin(struct job *job, struct ferry_journal *journal, struct ferry_fleet *fleet,

@@ -23,6 +23,21 @@ struct ui_run {
         *document; /* with --json: takes the document instead of stdout; NULL: it is printed */
 };
 
+/* run_report.c: what it came to. */
+struct ui_end {
+    const struct ui_run *how;
+    const struct ferry_txn_record *record;
+    bool verified; /* drill: the move was whole before it was undone */
+    bool failed;   /* the journal could not be written to the end: ui->err says why */
+};
+/* Prints it; the exit status. */
+int ui_run_report(const struct ui *ui, const struct ui_end *end, const struct ferry_plan *plan);
+/* To whoever collects the documents (`how->document`), or to stdout.  Takes `doc`. */
+void ui_run_say_json(const struct ui_run *how, struct json_object *doc);
+int ui_record_exit(const struct ferry_txn_record *record);
+/* Where a committed transaction would not outlive a restart; nothing where it would. */
+void ui_unsaved_text(const struct ui *ui, const struct ferry_txn_record *record);
+
 /* --yes, --dry-run, --probe: every option struct that has it begins with `struct ui *ui`. */
 struct ui_run_options {
     struct ui *ui;
@@ -50,9 +65,6 @@ int ui_run_paused(struct ui *ui, struct ferry_journal *journal, const char *id, 
 struct ferry_txn_options ui_txn_options(struct ui *ui, const char *kind, const char *undoes, void *progress);
 /* Who runs this program: behind sudo the person. */
 const char *ui_user_name(void);
-int ui_record_exit(const struct ferry_txn_record *record);
-/* Where a committed transaction would not outlive a restart; nothing where it would. */
-void ui_unsaved_text(const struct ui *ui, const struct ferry_txn_record *record);
 /* What to do about it, and until when. */
 void ui_awaiting_text(const struct ui *ui, const struct ferry_txn_record *record);
 /* What a record says after `verb`: confirm, extend, recover, or the rollback of what awaited.  Its exit status. */
