@@ -46,6 +46,12 @@ bool ferry_driver_field_ok(const struct ferry_driver_field *field, const char *t
     return true;
 }
 
+bool ferry_driver_vrf_ok(const char *name)
+{
+    static const struct ferry_driver_field vrf = {.first = "_", .more = "._:@-", .most = FERRY_DEV_LEN - 1};
+    return ferry_driver_field_ok(&vrf, name);
+}
+
 bool ferry_driver_is_remote(const char *type)
 {
     return strcmp(type, "frr") == 0 || strcmp(type, "iproute") == 0;
@@ -64,6 +70,7 @@ struct ferry_driver_config ferry_driver_config_copy(const struct ferry_driver_co
     copy.type = ferry_strdup(config->type);
     copy.prefix_list = ferry_strdup(config->prefix_list);
     copy.area = ferry_strdup(config->area);
+    copy.vrfs = ferry_memdup(config->vrfs, config->n_vrfs * sizeof *config->vrfs);
     for (const struct ferry_driver_field *f = ferry_driver_fields; f->key; f++)
         *ferry_driver_field_at(f, &copy) = ferry_strdup(*ferry_driver_field_at(f, config));
     return copy;
@@ -74,9 +81,26 @@ void ferry_driver_config_clear(struct ferry_driver_config *config)
     free(config->type);
     free(config->prefix_list);
     free(config->area);
+    free(config->vrfs);
     for (const struct ferry_driver_field *f = ferry_driver_fields; f->key; f++)
         free(*ferry_driver_field_at(f, config));
     *config = (struct ferry_driver_config){0};
+}
+
+const struct ferry_vrf *ferry_driver_config_vrf(const struct ferry_driver_config *config, uint32_t table)
+{
+    for (size_t i = 0; i < config->n_vrfs; i++)
+        if (config->vrfs[i].table == table)
+            return &config->vrfs[i];
+    return NULL;
+}
+
+void ferry_driver_config_set_vrfs(struct ferry_driver_config *config, const struct ferry_vrf *vrfs, size_t n)
+{
+    struct ferry_vrf *copy = ferry_memdup(vrfs, n * sizeof *vrfs);
+    free(config->vrfs);
+    config->vrfs = copy;
+    config->n_vrfs = n;
 }
 
 static bool same(const char *a, const char *b)

@@ -23,6 +23,8 @@ static inline char **ferry_driver_field_at(const struct ferry_driver_field *fiel
 /* Whether the text can stand there.  None of these ever goes through a shell; they are still held to what the
  * thing can be. */
 bool ferry_driver_field_ok(const struct ferry_driver_field *field, const char *text);
+/* Whether a VRF may be called so in a plan: an interface's name, of plain characters. */
+bool ferry_driver_vrf_ok(const char *name);
 /* Whether routers with this driver are ones that can be reached over SSH. */
 bool ferry_driver_is_remote(const char *type);
 /* Whether the connection goes over SSH: said so, or a host is named. */

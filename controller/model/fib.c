@@ -17,6 +17,7 @@ void ferry_fib_clear(struct ferry_fib *fib)
     for (size_t i = 0; i < fib->n; i++)
         free_entry(&fib->items[i].entry);
     free(fib->items);
+    free(fib->vrfs);
     *fib = (struct ferry_fib){0};
 }
 

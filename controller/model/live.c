@@ -39,6 +39,7 @@ struct ferry_live *ferry_live_new(const struct ferry_topology *t, struct ferry_p
     live->filled = ferry_calloc(t->n_routers, sizeof *live->filled);
     live->unreachable_why = ferry_calloc(t->n_routers, sizeof *live->unreachable_why);
     live->lost = ferry_calloc(t->n_routers, sizeof *live->lost);
+    live->vrfs = ferry_calloc(t->n_routers, sizeof *live->vrfs);
     return live;
 }
 
@@ -57,6 +58,9 @@ void ferry_live_free(struct ferry_live *live)
     free(live->conflicts);
     free(live->filled);
     free(live->lost);
+    for (size_t i = 0; i < live->topology->n_routers; i++)
+        free(live->vrfs[i].v);
+    free(live->vrfs);
     free(live);
 }
 
@@ -252,6 +256,9 @@ int ferry_live_set(struct ferry_live *live, uint32_t router, const struct ferry_
         return r;
     clear_row(live, router);
     live->unreachable[router] = live->offline = false;
+    free(live->vrfs[router].v);
+    live->vrfs[router].v = ferry_memdup(fib->vrfs, fib->n_vrfs * sizeof *fib->vrfs);
+    live->vrfs[router].n = fib->n_vrfs;
     FERRY_AUTOFREE struct held *held = ferry_calloc(fib->n, sizeof *held);
     FERRY_AUTOFREE const struct ferry_entry **entries = ferry_calloc(fib->n, sizeof *entries);
     FERRY_AUTOFREE struct ferry_prefix *cover = ferry_calloc(live->n_subnets, sizeof *cover);

@@ -22,8 +22,9 @@ static void note_neighbour(struct ferry_plan *plan, uint32_t router, uint32_t ne
     r->neighbours[r->n_neighbours++] = neighbour;
 }
 
-static void copy_routers(struct ferry_plan *plan, const struct ferry_topology *t, const bool *lost)
+static void copy_routers(struct ferry_plan *plan, const struct ferry_live *live)
 {
+    const struct ferry_topology *t = live->topology;
     plan->n_routers = t->n_routers;
     plan->routers = ferry_calloc(t->n_routers, sizeof *plan->routers);
     for (size_t i = 0; i < t->n_routers; i++) {
@@ -31,7 +32,8 @@ static void copy_routers(struct ferry_plan *plan, const struct ferry_topology *t
         plan->routers[i] = (struct ferry_plan_router){.name = ferry_strdup(r->name),
                                                       .site = ferry_strdup(t->sites[r->site].name),
                                                       .driver = ferry_driver_config_copy(&r->driver),
-                                                      .lost = lost[i]};
+                                                      .lost = live->lost[i]};
+        ferry_driver_config_set_vrfs(&plan->routers[i].driver, live->vrfs[i].v, live->vrfs[i].n);
     }
     for (size_t i = 0; i < t->n_links; i++) {
         note_neighbour(plan, t->links[i].a.router, t->links[i].b.router);
@@ -364,7 +366,7 @@ int ferry_plan_make_on(const struct ferry_live *live, const struct ferry_move *m
     plan->attest = ferry_strdup(terms->attest);
     plan->topology_name = ferry_strdup(t->name);
     memcpy(plan->topology_sha256, t->sha256, sizeof plan->topology_sha256);
-    copy_routers(plan, t, live->lost);
+    copy_routers(plan, live);
     make_goals(&m, plan->pool);
     if (!m.whole && strcmp(terms->mode, "disaster") == 0)
         return ferry_refuse(

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum { ROUTERS_MAX = 1000000 };
+enum { ROUTERS_MAX = 1000000, VRFS_MAX = 65536 };
 
 /* ---- Routers. ---- */
 
@@ -77,6 +77,36 @@ static int parse_routing(struct parsing *p, uint32_t v, struct ferry_driver_conf
     return 0;
 }
 
+/* "vrfs" of a router: {NAME: TABLE}. */
+static int parse_vrfs(struct parsing *p, uint32_t v, struct ferry_driver_config *ret, struct ferry_err *err)
+{
+    uint32_t vrfs = FERRY_JSON_NONE;
+    int r = ferry_json_opt(p->doc, v, "vrfs", FERRY_JSON_OBJECT, &vrfs, err);
+    if (r < 0 || vrfs == FERRY_JSON_NONE)
+        return r;
+    if (ferry_json_count(p->doc, vrfs) > VRFS_MAX)
+        return ferry_json_error(p->doc, vrfs, err, "more than %d VRFs", VRFS_MAX);
+    ret->vrfs = ferry_calloc(ferry_json_count(p->doc, vrfs), sizeof *ret->vrfs);
+    FERRY_JSON_EACH(p->doc, vrfs, one)
+    {
+        const char *name = ferry_json_key(p->doc, one);
+        struct ferry_vrf *vrf = &ret->vrfs[ret->n_vrfs];
+        int64_t table;
+        if (!ferry_driver_vrf_ok(name))
+            return ferry_json_error_key(p->doc, one, err, "'%.80s' cannot be the name of a VRF", name);
+        r = ferry_json_int(p->doc, one, 1, UINT32_MAX, &table, err);
+        if (r < 0)
+            return r;
+        if (table == FERRY_TABLE_MAIN || ferry_driver_config_vrf(ret, (uint32_t)table))
+            return ferry_json_error(p->doc, one, err, "table %u is no other VRF's, nor main",
+                                    (unsigned)table);
+        snprintf(vrf->name, sizeof vrf->name, "%s", name);
+        vrf->table = (uint32_t)table;
+        ret->n_vrfs++;
+    }
+    return 0;
+}
+
 static void add_router(struct parsing *p, const char *name)
 {
     struct ferry_plan *plan = p->plan;
@@ -91,7 +121,7 @@ static void add_router(struct parsing *p, const char *name)
 
 static int parse_one_router(struct parsing *p, uint32_t v, struct ferry_err *err)
 {
-    static const char *const known[] = {"site", "driver", "routing", "origination", NULL};
+    static const char *const known[] = {"site", "driver", "routing", "origination", "vrfs", NULL};
     const char *name = ferry_json_key(p->doc, v);
     uint32_t driver = FERRY_JSON_NONE, site = FERRY_JSON_NONE;
     int r = 0;
@@ -118,7 +148,9 @@ static int parse_one_router(struct parsing *p, uint32_t v, struct ferry_err *err
     }
     if (driver != FERRY_JSON_NONE)
         r = parse_driver(p, driver, &router->driver, err);
-    return r < 0 ? r : parse_routing(p, v, &router->driver, err);
+    if (r == 0)
+        r = parse_routing(p, v, &router->driver, err);
+    return r < 0 ? r : parse_vrfs(p, v, &router->driver, err);
 }
 
 /* Where the document lists no routers: all that it names, in the order of their first appearance. */

@@ -23,6 +23,17 @@ static void write_routing(struct plan_out *o, const struct ferry_driver_config *
     plan_out_close(o, "}");
 }
 
+static void write_vrfs(struct plan_out *o, const struct ferry_driver_config *config)
+{
+    if (!config->n_vrfs)
+        return;
+    plan_out_key(o, "vrfs");
+    plan_out_open(o, "{", true);
+    for (size_t i = 0; i < config->n_vrfs; i++)
+        plan_out_member_number(o, config->vrfs[i].name, config->vrfs[i].table);
+    plan_out_close(o, "}");
+}
+
 void plan_write_routers(struct plan_out *o, const struct ferry_plan *plan)
 {
     plan_out_key(o, "routers");
@@ -45,6 +56,7 @@ void plan_write_routers(struct plan_out *o, const struct ferry_plan *plan)
             plan_out_close(o, "}");
         }
         write_routing(o, &r->driver);
+        write_vrfs(o, &r->driver);
         plan_out_close(o, "}");
     }
     plan_out_close(o, "}");

@@ -46,6 +46,10 @@ struct ferry_fib {
     struct ferry_fib_item *items;
     size_t n;
     bool cut;
+    /* The router's VRFs, where its driver writes their routes by their names and a table was asked about that
+     * is not main; else none. */
+    struct ferry_vrf *vrfs;
+    size_t n_vrfs;
 };
 void ferry_fib_clear(struct ferry_fib *fib);
 /* Appends; copies the entry's next hops and native bytes. */
@@ -88,6 +92,10 @@ struct ferry_live {
     struct ferry_conflict *conflicts;
     size_t n_conflicts;
     bool offline; /* by ferry_live_offline: of what lies around a column only other columns are known */
+    struct ferry_live_vrfs {
+        struct ferry_vrf *v;
+        size_t n;
+    } * vrfs;     /* [router]: as in ferry_fib */
     bool *filled; /* [router]: the model's own: its row was set before */
 };
 

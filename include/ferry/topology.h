@@ -31,6 +31,12 @@ struct ferry_interface {
 enum ferry_routing { FERRY_ROUTING_STATIC, FERRY_ROUTING_BGP, FERRY_ROUTING_OSPF };
 const char *ferry_routing_name(enum ferry_routing routing); /* "static", "bgp", "ospf" */
 
+/* A routing table that belongs to a VRF of its router. */
+struct ferry_vrf {
+    char name[FERRY_DEV_LEN]; /* the VRF's, and its device's */
+    uint32_t table;           /* never FERRY_TABLE_MAIN */
+};
+
 /* Everything a driver needs to reach and to speak to its router.  Owned by whoever holds the struct. */
 struct ferry_driver_config {
     char *type; /* "netlink", "sim", "frr", "iproute"; of a name server "dns" */
@@ -49,6 +55,10 @@ struct ferry_driver_config {
     enum ferry_routing routing;
     char *prefix_list; /* redistribute connected, filtered by this list; NULL: by `network` */
     char *area;        /* OSPF area of `network`, as an IPv4 address; NULL: "0.0.0.0" */
+    /* Of frr: the VRFs that the router had when it was read last; not from the topology, and no part of
+     * ferry_driver_config_equal. */
+    struct ferry_vrf *vrfs;
+    size_t n_vrfs;
     /* Of a name server: `host` is its address, `port` (0: 53) that of all servers of its zones. */
     char *key_file; /* the TSIG key, as tsig-keygen writes it */
     char *zones; /* those that it takes updates of, with a space between them, as ferry_dns_name has them */
@@ -56,6 +66,10 @@ struct ferry_driver_config {
 };
 struct ferry_driver_config ferry_driver_config_copy(const struct ferry_driver_config *config);
 void ferry_driver_config_clear(struct ferry_driver_config *config);
+/* The VRF that a table belongs to, or NULL. */
+const struct ferry_vrf *ferry_driver_config_vrf(const struct ferry_driver_config *config, uint32_t table);
+/* Takes a copy, in place of what stood there. */
+void ferry_driver_config_set_vrfs(struct ferry_driver_config *config, const struct ferry_vrf *vrfs, size_t n);
 bool ferry_driver_config_equal(const struct ferry_driver_config *a, const struct ferry_driver_config *b);
 
 /* What a plan does about a router that does not answer. */

@@ -169,6 +169,33 @@ static void what_was_read_becomes_a_stack(void **state)
     ferry_live_free(live);
 }
 
+/* Which of its tables are VRFs a plan has to know: its routers' lines stand in their blocks. */
+static void vrfs_are_kept_with_what_was_read(void **state)
+{
+    struct ferry_live *live = ferry_live_new(three, pool, app, 1);
+    struct ferry_vrf red = {"red", 100};
+    struct ferry_fib fib = {.vrfs = ferry_memdup(&red, sizeof red), .n_vrfs = 1}, none = {0};
+    struct ferry_err err;
+    (void)state;
+    assert_int_equal(ferry_live_set(live, PRIMARY, &fib, &err), 0);
+    ferry_fib_clear(&fib);
+    assert_int_equal(live->vrfs[PRIMARY].n, 1);
+    assert_string_equal(live->vrfs[PRIMARY].v[0].name, "red");
+    assert_int_equal(live->vrfs[RECOVERY].n, 0);
+    struct ferry_driver_config config = {0}, copy;
+    ferry_driver_config_set_vrfs(&config, live->vrfs[PRIMARY].v, live->vrfs[PRIMARY].n);
+    assert_int_equal(ferry_live_set(live, PRIMARY, &none, &err), 0);
+    assert_int_equal(live->vrfs[PRIMARY].n, 0);
+    ferry_live_free(live);
+    copy = ferry_driver_config_copy(&config);
+    assert_true(
+        ferry_driver_config_equal(&copy, &(struct ferry_driver_config){0})); /* no matter how it is reached */
+    ferry_driver_config_clear(&config);
+    assert_string_equal(ferry_driver_config_vrf(&copy, 100)->name, "red");
+    assert_null(ferry_driver_config_vrf(&copy, FERRY_TABLE_MAIN));
+    ferry_driver_config_clear(&copy);
+}
+
 static void next_hops_are_resolved(void **state)
 {
     static const struct {
@@ -373,6 +400,7 @@ int main(void)
         TEST(offline_is_attached_and_routed),
         TEST(a_query_asks_for_every_column),
         TEST(what_was_read_becomes_a_stack),
+        TEST(vrfs_are_kept_with_what_was_read),
         TEST(next_hops_are_resolved),
         TEST(covers_and_conflicts_are_collected),
         TEST(nonsense_of_a_driver_changes_nothing),

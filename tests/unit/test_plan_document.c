@@ -18,7 +18,8 @@ static const char full[] =
     "\"topology\": {\"name\": \"t\", \"sha256\": "
     "\"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\"},"
     "\"routers\": {\"b\": {\"site\": \"north\", \"driver\": {\"type\": \"netlink\", \"netns\": \"b\"}},"
-    "\"a\": {\"site\": \"south\", \"driver\": {\"type\": \"frr\", \"transport\": \"ssh\"}}, \"c\": {}},"
+    "\"a\": {\"site\": \"south\", \"driver\": {\"type\": \"frr\", \"transport\": \"ssh\"},"
+    "\"vrfs\": {\"red\": 100, \"blue.7\": 4294967295}}, \"c\": {}},"
     "\"groups\": [{\"id\": \"g1\", \"from\": \"north\", \"to\": null,"
     "\"subnets\": [{\"name\": \"app\", \"prefix\": \"fd00:1::/64\", \"gateways\": ["
     "{\"router\": \"a\", \"interface\": \"lan0\", \"address\": \"fd00:1::1/64\", \"native\": \"00ff10\"},"
@@ -130,6 +131,16 @@ static void test_refusals(void **state)
         {HEAD "\"topology\": {\"name\": \"x\", \"sha256\": \"zz\"}, \"groups\": [], \"stages\": []}",
          "/topology/sha256"},
         {HEAD "\"routers\": {\"a b\": {}}, \"groups\": [], \"stages\": []}", "'a b' is not a name"},
+        {HEAD "\"routers\": {\"a\": {\"vrfs\": {\"a b\": 1}}}, \"groups\": [], \"stages\": []}",
+         "'a b' cannot be the name of a VRF"},
+        {HEAD "\"routers\": {\"a\": {\"vrfs\": {\"sixteen-letters-\": 1}}}, \"groups\": [], \"stages\": []}",
+         "name of a VRF"},
+        {HEAD "\"routers\": {\"a\": {\"vrfs\": {\"red\": 0}}}, \"groups\": [], \"stages\": []}",
+         "/routers/a/vrfs/red"},
+        {HEAD "\"routers\": {\"a\": {\"vrfs\": {\"red\": 254}}}, \"groups\": [], \"stages\": []}",
+         "nor main"},
+        {HEAD "\"routers\": {\"a\": {\"vrfs\": {\"red\": 7, \"blue\": 7}}}, \"groups\": [], \"stages\": []}",
+         "no other VRF's"},
         {HEAD GROUP "\"initial\": {\"a\": [{\"type\": \"tunnel\"}]}}], \"stages\": []}",
          "/groups/0/initial/a/0/type"},
         {HEAD GROUP
