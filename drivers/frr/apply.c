@@ -88,10 +88,14 @@ static void look_ahead(struct ferry_frr *d, const struct ferry_op *ops, size_t n
 {
     bool gateways = false;
     ferry_frr_forget(d);
+    for (size_t i = 0; i < n; i++)
+        ferry_frr_vrfs_note(d, ops[i].table);
     for (size_t i = 0; i < n && !(goes_on && ferry_frr_just_read(d)); i++)
         gateways |= ops[i].kind != FERRY_KIND_ROUTE;
-    if (gateways || n > FERRY_FRR_FEW)
+    if (gateways || n > FERRY_FRR_FEW) {
         ferry_frr_ahead(d, FERRY_FRR_SHOW, FERRY_FRR_RUNNING);
+        ferry_frr_vrfs_ahead(d);
+    }
     for (size_t i = 0; i < n && n <= FERRY_FRR_FEW; i++) {
         uint8_t family = ops[i].prefix.addr.family;
         if (ops[i].kind == FERRY_KIND_ROUTE)
@@ -119,7 +123,8 @@ static int fresh(struct ferry_frr *d, const struct ferry_op *ops, size_t n, bool
             ferry_frr_rib_read(d, ops[i].prefix.addr.family, table_of(&ops[i]), &ops[i].prefix, &rib, err);
         if (result < 0)
             return result;
-        const struct ferry_frr_static *s = ferry_frr_config_statics(d->running, &ops[i].prefix, &count);
+        const struct ferry_frr_static *s =
+            ferry_frr_config_statics(d->running, &ops[i].prefix, table_of(&ops[i]), &count);
         good = ferry_frr_rib_says(&rib, s, count, table_of(&ops[i]));
     }
     if (good)
@@ -206,7 +211,7 @@ static bool half_done(const struct ferry_frr *d, const struct ferry_op *op, cons
 {
     const struct ferry_entry *a = op->before, *b = op->after;
     size_t n, of_a = 0, of_b = 0;
-    const struct ferry_frr_static *s = ferry_frr_config_statics(d->running, &op->prefix, &n);
+    const struct ferry_frr_static *s = ferry_frr_config_statics(d->running, &op->prefix, table_of(op), &n);
     if (op->kind != FERRY_KIND_ROUTE || !a || !b || a->type != FERRY_UNICAST || b->type != FERRY_UNICAST ||
         !slot->was || slot->now != slot->was ||
         (slot->was->protocol != a->protocol && slot->was->protocol != b->protocol))
@@ -234,8 +239,8 @@ static bool takes(struct ferry_frr *d, struct ferry_op *op, const struct ferry_f
                            ferry_entry_equal(slot->now, op->before, FERRY_CMP_EXACT);
     if (!equal && !half_done(d, op, slot))
         stale(op, slot->now);
-    else if (ferry_frr_lines(&d->config, op, &files, &err) < 0 || ferry_frr_devices(d, op, &err) < 0 ||
-             ferry_frr_announce_heard(d, op, &err) < 0)
+    else if (ferry_frr_vrf_check(d, op, &err) < 0 || ferry_frr_lines(&d->config, op, &files, &err) < 0 ||
+             ferry_frr_devices(d, op, &err) < 0 || ferry_frr_announce_heard(d, op, &err) < 0)
         refuse(op, err.text);
     else if (ferry_frr_config_elsewhere(d->running, op, &distance)) {
         char text[200];

@@ -12,7 +12,23 @@ enum { MANY_STATICS = 10000, CHECKED_US = 5000000 };
 struct seek {
     const char *name;
     bool found, up;
+    char master[FERRY_DEV_LEN]; /* "": none */
+    uint32_t table;             /* of the VRF that it is in; FERRY_TABLE_MAIN: it is in none */
 };
+
+/* "linkinfo": {"info_slave_kind": "vrf", "info_slave_data": {"table": 100}} */
+static uint32_t table_of_link(struct json_object *link)
+{
+    struct json_object *info, *v;
+    if (!json_object_object_get_ex(link, "linkinfo", &info) ||
+        !json_object_object_get_ex(info, "info_slave_kind", &v) ||
+        !json_object_is_type(v, json_type_string) || strcmp(json_object_get_string(v), "vrf") != 0 ||
+        !json_object_object_get_ex(info, "info_slave_data", &info) ||
+        !json_object_object_get_ex(info, "table", &v))
+        return FERRY_TABLE_MAIN;
+    int64_t table = json_object_get_int64(v); /* `ip -N` prints some numbers as text */
+    return table < 1 || table > UINT32_MAX ? FERRY_TABLE_MAIN : (uint32_t)table;
+}
 
 static int links_document(void *ctx, struct json_object *o, struct ferry_err *err)
 {
@@ -25,6 +41,9 @@ static int links_document(void *ctx, struct json_object *o, struct ferry_err *er
             strcmp(json_object_get_string(v), s->name) != 0)
             continue;
         s->found = true;
+        s->table = table_of_link(link);
+        if (json_object_object_get_ex(link, "master", &v) && json_object_is_type(v, json_type_string))
+            snprintf(s->master, sizeof s->master, "%.15s", json_object_get_string(v));
         if (json_object_object_get_ex(link, "flags", &v) && json_object_is_type(v, json_type_array))
             for (size_t k = 0; k < json_object_array_length(v); k++) {
                 const char *flag = json_object_get_string(json_object_array_get_idx(v, k));
@@ -52,7 +71,8 @@ static int device_seek(struct ferry_frr *d, struct seek *s, bool again, struct f
     return result < 0 ? result : ferry_frr_json(d->links, n, links_document, s, err);
 }
 
-static int device_there(struct ferry_frr *d, const char *name, bool up, struct ferry_err *err)
+static int device_there(struct ferry_frr *d, const char *name, bool up, struct seek *ret,
+                        struct ferry_err *err)
 {
     struct seek s = {.name = name};
     int result = device_seek(d, &s, false, err);
@@ -60,19 +80,38 @@ static int device_there(struct ferry_frr *d, const char *name, bool up, struct f
         result = ferry_error(err, FERRY_EREFUSED, "there is no interface %s", name);
     if (!result && up && !s.up)
         result = ferry_error(err, FERRY_EREFUSED, "interface %s is down", name);
+    *ret = s;
     return result;
+}
+
+/* The connected route of an address is in the table of the VRF that its interface is in. */
+static int attached_in(const struct ferry_op *op, const struct seek *s, struct ferry_err *err)
+{
+    uint32_t table = op->table ? op->table : FERRY_TABLE_MAIN;
+    if (table == s->table)
+        return 0;
+    if (s->table == FERRY_TABLE_MAIN)
+        return ferry_error(err, FERRY_EREFUSED, "interface %s is in no VRF, and table %u is a VRF's", s->name,
+                           table);
+    return ferry_error(err, FERRY_EREFUSED,
+                       "interface %s is in VRF %s, where routes of its addresses are in table %u, and the "
+                       "subnet's table is %u here",
+                       s->name, s->master, s->table, table);
 }
 
 static int devices(struct ferry_frr *d, const struct ferry_op *op, bool up, struct ferry_err *err)
 {
+    struct seek s;
     int result = 0;
     if (!op->after || ferry_entry_dynamic(op->after))
         return 0;
-    if (op->kind == FERRY_KIND_GATEWAY && op->interface)
-        return device_there(d, op->interface, up, err);
+    if (op->kind == FERRY_KIND_GATEWAY && op->interface) {
+        result = device_there(d, op->interface, up, &s, err);
+        return result < 0 || !op->gateway->address.addr.family ? result : attached_in(op, &s, err);
+    }
     for (uint16_t i = 0; op->kind == FERRY_KIND_ROUTE && i < op->after->n_nexthops && !result; i++)
         if (*op->after->nexthops[i].dev && !op->after->native_len)
-            result = device_there(d, op->after->nexthops[i].dev, up, err);
+            result = device_there(d, op->after->nexthops[i].dev, up, &s, err);
     return result;
 }
 
@@ -116,14 +155,17 @@ int ferry_frr_daemons(struct ferry_frr *d, const struct ferry_driver_config *con
 /* ---- Next hops. ---- */
 
 /* Whether an address is reached directly through `dev`: FRR has a connected route for it there. */
-static int next_hop(struct ferry_frr *d, const struct ferry_nexthop *hop, struct ferry_err *err)
+static int next_hop(struct ferry_frr *d, const struct ferry_nexthop *hop, uint32_t table,
+                    struct ferry_err *err)
 {
     FERRY_AUTOFREE char *answer = NULL;
-    char command[96], via[FERRY_ADDR_STRLEN], quoted[FERRY_DEV_LEN + 2];
+    char command[112], via[FERRY_ADDR_STRLEN], quoted[FERRY_DEV_LEN + 2];
     size_t n;
     if (!hop->via.family || hop->onlink || (hop->via.family == AF_INET6 && hop->via.bytes[0] == 0xfe))
         return 0;
-    snprintf(command, sizeof command, "show %s route %s json", hop->via.family == AF_INET6 ? "ipv6" : "ip",
+    const struct ferry_vrf *vrf = ferry_frr_config_vrf(d->running, table);
+    snprintf(command, sizeof command, "show %s route%s%s %s json",
+             hop->via.family == AF_INET6 ? "ipv6" : "ip", vrf ? " vrf " : "", vrf ? vrf->name : "",
              ferry_addr_text(&hop->via, via));
     int result = ferry_frr_show(d, command, &answer, &n, err);
     if (result < 0)
@@ -153,7 +195,9 @@ static int elsewhere(const struct ferry_frr *d, const struct ferry_op *op, const
 static int check_one(struct ferry_frr *d, const struct ferry_op *op, struct ferry_err *err)
 {
     FERRY_CLEANUP(ferry_frr_files_clear) struct ferry_frr_files files = {0};
-    int result = ferry_frr_lines(&d->config, op, &files, err);
+    int result = ferry_frr_vrf_check(d, op, err);
+    if (!result)
+        result = ferry_frr_lines(&d->config, op, &files, err);
     if (!result)
         result = devices(d, op, true, err);
     if (!result && op->kind == FERRY_KIND_ANNOUNCEMENT)
@@ -163,7 +207,7 @@ static int check_one(struct ferry_frr *d, const struct ferry_op *op, struct ferr
     for (uint16_t i = 0; op->kind == FERRY_KIND_ROUTE && op->after && !ferry_entry_dynamic(op->after) &&
                          !op->after->native_len && i < op->after->n_nexthops && !result;
          i++)
-        result = next_hop(d, &op->after->nexthops[i], err);
+        result = next_hop(d, &op->after->nexthops[i], op->table, err);
     return result;
 }
 
@@ -218,6 +262,8 @@ int ferry_frr_check(struct ferry_driver *driver, struct ferry_op *ops, size_t n,
     if (!n)
         return 0;
     ferry_frr_forget(d);
+    for (size_t i = 0; i < n; i++)
+        ferry_frr_vrfs_note(d, ops[i].table);
     int result = check_router(d, err);
     if (!result)
         result = ferry_frr_bridge_sweep(d, ops, n, err);

@@ -195,28 +195,37 @@ static int static_compare(const void *x, const void *y)
     return c ? c : a->order < b->order ? -1 : a->order > b->order;
 }
 
-const struct ferry_frr_static *ferry_frr_config_statics(const struct ferry_frr_config *config,
-                                                        const struct ferry_prefix *prefix, size_t *ret_n)
+static const struct ferry_frr_static *statics_of(const struct ferry_frr_config *config, const char *vrf,
+                                                 const struct ferry_prefix *prefix, size_t *ret_n)
 {
     size_t low = 0, high = config->n_statics, n = 0;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (key_compare(&config->statics[middle], "", prefix) < 0)
+        if (key_compare(&config->statics[middle], vrf, prefix) < 0)
             low = middle + 1;
         else
             high = middle;
     }
-    while (low + n < config->n_statics && !key_compare(&config->statics[low + n], "", prefix))
+    while (low + n < config->n_statics && !key_compare(&config->statics[low + n], vrf, prefix))
         n++;
     *ret_n = n;
     return n ? &config->statics[low] : NULL;
+}
+
+const struct ferry_frr_static *ferry_frr_config_statics(const struct ferry_frr_config *config,
+                                                        const struct ferry_prefix *prefix, uint32_t table,
+                                                        size_t *ret_n)
+{
+    const struct ferry_vrf *vrf = ferry_frr_config_vrf(config, table);
+    const struct ferry_frr_static *s = statics_of(config, vrf ? vrf->name : "", prefix, ret_n);
+    return s || !vrf ? s : statics_of(config, "", prefix, ret_n); /* V1 of vrf.c */
 }
 
 bool ferry_frr_config_elsewhere(const struct ferry_frr_config *config, const struct ferry_op *op,
                                 uint32_t *ret_distance)
 {
     size_t n;
-    const struct ferry_frr_static *s = ferry_frr_config_statics(config, &op->prefix, &n);
+    const struct ferry_frr_static *s = ferry_frr_config_statics(config, &op->prefix, op->table, &n);
     const struct ferry_entry *e = op->after;
     for (size_t i = 0; i < n && e && op->kind == FERRY_KIND_ROUTE; i++) {
         bool same = e->type != FERRY_UNICAST && s[i].type != FERRY_UNICAST;
@@ -340,6 +349,7 @@ void ferry_frr_config_clear(struct ferry_frr_config *config)
     }
     free(config->blocks);
     free(config->statics);
+    free(config->vrfs);
     *config = (struct ferry_frr_config){0};
 }
 
@@ -350,7 +360,15 @@ int ferry_frr_config_read(struct ferry_frr *d, struct ferry_frr_config *ret, str
     int result = ferry_frr_show(d, FERRY_FRR_RUNNING, &text, &n, err);
     if (result < 0)
         return result;
-    return ferry_frr_config_parse(text, n, ret, err);
+    FERRY_CLEANUP(ferry_frr_config_clear) struct ferry_frr_config config = {0};
+    result = ferry_frr_config_parse(text, n, &config, err);
+    if (!result)
+        result = ferry_frr_vrfs_read(d, &config, err);
+    if (result < 0)
+        return result;
+    *ret = config;
+    config = (struct ferry_frr_config){0};
+    return 0;
 }
 
 const struct ferry_frr_block *ferry_frr_config_block(const struct ferry_frr_config *config,
@@ -369,9 +387,12 @@ const struct ferry_frr_block *ferry_frr_config_interface(const struct ferry_frr_
 {
     char header[64];
     snprintf(header, sizeof header, "interface %s", name);
-    for (size_t i = 0; i < config->n_blocks; i++)
-        if (!strcmp(config->blocks[i].header, header))
+    size_t n = strlen(header);
+    for (size_t i = 0; i < config->n_blocks; i++) {
+        const char *at = config->blocks[i].header;
+        if (!strncmp(at, header, n) && (!at[n] || !strncmp(at + n, " vrf ", 5)))
             return &config->blocks[i];
+    }
     return NULL;
 }
 

@@ -14,6 +14,7 @@ static void frr_close(struct ferry_driver *driver)
         ferry_frr_config_clear(d->running);
     free(d->running);
     ferry_driver_config_clear(&d->config);
+    free(d->planned);
     free(d->announced);
     free(d->links);
     free(d->router);
@@ -37,6 +38,8 @@ static int frr_open(const struct ferry_env *env, const struct ferry_driver_confi
     d->router = ferry_strdup(router);
     d->state_dir = ferry_strdup(state_dir);
     d->config = ferry_driver_config_copy(config);
+    d->planned = ferry_memdup(config->vrfs, config->n_vrfs * sizeof *config->vrfs);
+    d->n_planned = config->n_vrfs;
     int result = ferry_remote_open(env, config, router, &d->remote, err);
     if (result < 0)
         return result;

@@ -131,7 +131,7 @@ bool ferry_frr_needs_rib(const struct ferry_frr_config *running, const struct fe
                          uint32_t table)
 {
     size_t n;
-    const struct ferry_frr_static *s = ferry_frr_config_statics(running, prefix, &n);
+    const struct ferry_frr_static *s = ferry_frr_config_statics(running, prefix, table, &n);
     for (size_t i = 0; i < n; i++)
         if (s[i].table == table && s[i].type == FERRY_UNICAST && !*s[i].dev)
             return true;
@@ -218,7 +218,8 @@ static void statics_add(const struct ferry_frr_look *look, const struct ferry_qu
     struct made m;
     bool routed = item->gateway && item->gateway->via.family && !item->gateway->address.addr.family,
          found = false;
-    const struct ferry_frr_static *s = ferry_frr_config_statics(look->running, &item->prefix, &n);
+    const struct ferry_frr_static *s =
+        ferry_frr_config_statics(look->running, &item->prefix, item->table, &n);
     for (size_t i = 0; i < n; i += count) {
         for (count = 1;
              i + count < n && s[i + count].table == s[i].table && s[i + count].distance == s[i].distance;)
@@ -252,8 +253,9 @@ void ferry_frr_hold(const struct ferry_frr_look *look, const struct ferry_query_
                     enum ferry_relation relation, struct ferry_fib *ret)
 {
     struct made m;
-    bool attached = item->gateway && item->gateway->address.addr.family && item->table == FERRY_TABLE_MAIN &&
-                    connected_made(look, item, &m);
+    bool main_or_vrf = item->table == FERRY_TABLE_MAIN || ferry_frr_config_vrf(look->running, item->table);
+    bool attached =
+        item->gateway && item->gateway->address.addr.family && main_or_vrf && connected_made(look, item, &m);
     if (attached) {
         made_add(&m, &item->prefix, query, relation, ret);
         made_clear(&m);

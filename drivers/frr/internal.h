@@ -40,8 +40,11 @@ struct ferry_frr_talk {
 struct ferry_frr {
     struct ferry_driver_base base; /* first: the engine sees only this */
     const struct ferry_env *env;
-    char *router; /* for texts */
-    struct ferry_driver_config config;
+    char *router;                      /* for texts */
+    struct ferry_driver_config config; /* its VRFs: as they were seen last (vrf.c) */
+    struct ferry_vrf *planned;         /* those that it was opened with: a plan's */
+    size_t n_planned;
+    bool tables; /* one other than main was asked about */
     struct ferry_remote *remote;
     char *state_dir; /* whose the claim is; or NULL */
     struct ferry_frr_talk talk[FERRY_FRR_TALKS];
@@ -126,7 +129,7 @@ void ferry_frr_hang_up(struct ferry_frr *d); /* ends all three */
 struct ferry_frr_static {
     struct ferry_prefix prefix;
     enum ferry_entry_type type; /* unicast; blackhole; unreachable (reject) */
-    uint32_t table;             /* FERRY_TABLE_MAIN where the line has none */
+    uint32_t table;             /* FERRY_TABLE_MAIN where the line has none, and its VRF none (vrf.c) */
     uint32_t distance;          /* 1 where the line has none */
     uint32_t tag;               /* 0: none */
     struct ferry_addr via;      /* family 0: none */
@@ -149,6 +152,8 @@ struct ferry_frr_config {
     size_t n_blocks;
     struct ferry_frr_static *statics; /* by VRF (default first), prefix, table, distance, then FRR's order */
     size_t n_statics;
+    struct ferry_vrf *vrfs; /* vrf.c: not from the configuration; name "": vtysh cannot be told */
+    size_t n_vrfs;
     uint64_t hash; /* of the text, without what FRR changes by itself (the frame) */
 };
 /* `text` as `show running-config` says it.  -FERRY_EIO where it is no such thing (no end, NULs, a line without
@@ -172,19 +177,48 @@ const char *ferry_frr_after_prefix(const char *line); /* of "ip route PREFIX …
 /* The first block with this header, or with this beginning and a space after it ("router bgp"), or NULL. */
 const struct ferry_frr_block *ferry_frr_config_block(const struct ferry_frr_config *config,
                                                      const char *header);
-/* The static routes of one prefix in the default VRF: the first, and how many. */
+/* The static routes of one prefix in the VRF that the table is, if that has any; else in the default one, those of
+ * its other tables too: the first, and how many. */
 const struct ferry_frr_static *ferry_frr_config_statics(const struct ferry_frr_config *config,
-                                                        const struct ferry_prefix *prefix, size_t *ret_n);
+                                                        const struct ferry_prefix *prefix, uint32_t table,
+                                                        size_t *ret_n);
 /* Whether an op's new lines stand at another distance: FRR knows a next hop once a prefix, and would move it (L4 of
  * lines.c). */
 bool ferry_frr_config_elsewhere(const struct ferry_frr_config *config, const struct ferry_op *op,
                                 uint32_t *ret_distance);
 #define FERRY_FRR_ELSEWHERE                                                                                  \
     "FRR has this next hop at distance %u, and would move it: it knows a next hop once a prefix"
-/* The block of an interface in the default VRF, or NULL. */
+/* The block of an interface, or NULL. */
 const struct ferry_frr_block *ferry_frr_config_interface(const struct ferry_frr_config *config,
                                                          const char *name);
 bool ferry_frr_block_has(const struct ferry_frr_block *block, const char *line); /* false for NULL */
+
+/* ---- VRFs (vrf.c). ---- */
+
+#define FERRY_FRR_VRFS "show vrf" /* what it asks */
+/* Takes what `show vrf` says into a configuration: its VRFs, and the tables of their static routes. */
+void ferry_frr_config_vrfs(struct ferry_frr_config *config, const char *text);
+/* A table is in question. */
+void ferry_frr_vrfs_note(struct ferry_frr *d, uint32_t table);
+/* Whether it is asked, of a router with this configuration (NULL: not known yet). */
+bool ferry_frr_vrfs_wanted(const struct ferry_frr *d, const struct ferry_frr_config *config);
+/* Asks it where it is wanted, and keeps it in d->config, too. */
+int ferry_frr_vrfs_read(struct ferry_frr *d, struct ferry_frr_config *config,
+                        struct ferry_err *err) FERRY_MUST_CHECK;
+void ferry_frr_vrfs_ahead(struct ferry_frr *d); /* asks it ahead, behind the configuration */
+/* The VRF that a table is, or NULL: the default one's. */
+const struct ferry_vrf *ferry_frr_config_vrf(const struct ferry_frr_config *config, uint32_t table);
+/* Whether a static route is in its table: not where it stands in the block of a VRF that is inactive or unknown. */
+bool ferry_frr_static_counts(const struct ferry_frr_config *config, const struct ferry_frr_static *s);
+bool ferry_frr_vrf_name_fits(const char *name); /* for vtysh, and for a plan */
+/* Adds to `ret` those of d->running whose tables were asked about. */
+void ferry_frr_vrfs_report(const struct ferry_frr *d, const struct ferry_query *query, struct ferry_fib *ret);
+/* -FERRY_EREFUSED where it is not clear whose a route of the prefix in this table is. */
+int ferry_frr_vrf_clear(const struct ferry_frr_config *config, const struct ferry_prefix *prefix,
+                        uint32_t table, struct ferry_err *err) FERRY_MUST_CHECK;
+/* The same, and where the op was planned for another VRF; against d->running. */
+int ferry_frr_vrf_check(const struct ferry_frr *d, const struct ferry_op *op,
+                        struct ferry_err *err) FERRY_MUST_CHECK;
 
 /* ---- The RIB (rib.c). ---- */
 
@@ -211,7 +245,7 @@ struct ferry_frr_rib {
     struct ferry_frr_route *routes;
     size_t n;
 };
-/* Appends FRR's routes of one table (VRF default): of one prefix, or of the whole family where `prefix` is NULL. */
+/* Appends FRR's routes of one table (of the VRF that it is): of one prefix, or of the whole family where `prefix` is NULL. */
 int ferry_frr_rib_read(struct ferry_frr *d, uint8_t family, uint32_t table, const struct ferry_prefix *prefix,
                        struct ferry_frr_rib *rib, struct ferry_err *err) FERRY_MUST_CHECK;
 void ferry_frr_rib_ahead(struct ferry_frr *d, uint8_t family, uint32_t table,

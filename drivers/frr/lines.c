@@ -22,6 +22,7 @@ struct side {
     char *v[LINES_MAX];
     size_t n;
     bool drops;
+    const struct ferry_vrf *vrf; /* in whose block they stand; NULL: in none */
 };
 
 static void side_clear(struct side *s)
@@ -72,13 +73,14 @@ static int side_native(const struct ferry_entry *e, struct side *ret, struct fer
     return 0;
 }
 
-static void options(const struct ferry_entry *e, const struct ferry_nexthop *hop, struct ferry_frr_text *t)
+static void options(const struct ferry_entry *e, const struct ferry_nexthop *hop, const struct side *side,
+                    struct ferry_frr_text *t)
 {
     if (e->protocol == FERRY_PROTOCOL)
         ferry_frr_text_add(t, " tag %d", FERRY_FRR_TAG);
     if (e->metric != 1)
         ferry_frr_text_add(t, " %u", e->metric);
-    if (e->table != FERRY_TABLE_MAIN)
+    if (e->table != FERRY_TABLE_MAIN && !side->vrf)
         ferry_frr_text_add(t, " table %u", e->table);
     if (hop && hop->onlink)
         ferry_frr_text_add(t, " onlink");
@@ -102,16 +104,20 @@ static int side_legs(const struct ferry_entry *e, struct side *ret, struct ferry
         if (hop->via.family)
             ferry_frr_text_add(&t, "%s%s", ferry_addr_text(&hop->via, via), *hop->dev ? " " : "");
         ferry_frr_text_add(&t, "%s", hop->dev);
-        options(e, hop, &t);
+        options(e, hop, ret, &t);
         ret->v[ret->n++] = t.v;
     }
     return 0;
 }
 
-static int side_make(const struct ferry_entry *e, struct side *ret, struct ferry_err *err)
+static int side_make(const struct ferry_driver_config *config, const struct ferry_entry *e, struct side *ret,
+                     struct ferry_err *err)
 {
     if (!e || ferry_entry_dynamic(e))
         return 0;
+    ret->vrf = ferry_driver_config_vrf(config, e->table);
+    if (ret->vrf && !ferry_frr_vrf_name_fits(ret->vrf->name)) /* L1 */
+        return ferry_error(err, FERRY_EREFUSED, "FRR cannot be told of a VRF \"%.20s\"", ret->vrf->name);
     ret->drops = e->type != FERRY_UNICAST;
     if (e->metric < 1 || e->metric > 254)
         return ferry_error(err, FERRY_EREFUSED,
@@ -130,7 +136,7 @@ static int side_make(const struct ferry_entry *e, struct side *ret, struct ferry
                            ferry_entry_type_name(e->type));
     struct ferry_frr_text t = {0};
     ferry_frr_text_add(&t, e->type == FERRY_BLACKHOLE ? "blackhole" : "reject");
-    options(e, NULL, &t);
+    options(e, NULL, ret, &t);
     ret->v[ret->n++] = t.v;
     return 0;
 }
@@ -182,9 +188,22 @@ static bool same_text(const char *a, const char *b)
     return !strcmp(a, b);
 }
 
+/* The lines of one op in one file, within the block of their VRF where they have one (L2). */
+static void block_add(struct ferry_frr_text *file, const struct ferry_vrf *vrf, char *lines)
+{
+    char *rest = NULL;
+    if (vrf && lines)
+        ferry_frr_text_add(file, "vrf %s\n", vrf->name);
+    for (char *line = lines ? strtok_r(lines, "\n", &rest) : NULL; line; line = strtok_r(NULL, "\n", &rest))
+        ferry_frr_text_add(file, "%s%s\n", vrf ? " " : "", line);
+    if (vrf && lines)
+        ferry_frr_text_add(file, "exit-vrf\n");
+}
+
 static int swap(const struct ferry_prefix *prefix, const struct side *before, const struct side *after,
                 struct ferry_frr_files *files, struct ferry_err *err)
 {
+    FERRY_CLEANUP(ferry_frr_files_clear) struct ferry_frr_files made = {0};
     char text[FERRY_PREFIX_STRLEN];
     const char *ip = prefix->addr.family == AF_INET6 ? "ipv6" : "ip";
     ferry_prefix_text(prefix, text);
@@ -194,21 +213,24 @@ static int swap(const struct ferry_prefix *prefix, const struct side *before, co
             return ferry_error(err, FERRY_EREFUSED, "a line too long for vtysh");
     for (size_t i = 0; i < before->n; i++)
         if (!has(after, before->v[i], same_identity))
-            ferry_frr_text_add(&files->file[one_file ? 0 : FERRY_FRR_FILES - 1], "no %s route %s %s\n", ip,
+            ferry_frr_text_add(&made.file[one_file ? 0 : FERRY_FRR_FILES - 1], "no %s route %s %s\n", ip,
                                text, before->v[i]);
     for (size_t i = 0; i < after->n; i++)
         if (!has(before, after->v[i], same_text))
-            ferry_frr_text_add(&files->file[0], "%s route %s %s\n", ip, text, after->v[i]);
+            ferry_frr_text_add(&made.file[0], "%s route %s %s\n", ip, text, after->v[i]);
+    for (size_t i = 0; i < FERRY_FRR_FILES; i++)
+        block_add(&files->file[i], before->n ? before->vrf : after->vrf, made.file[i].v);
     return 0;
 }
 
-static int route_lines(const struct ferry_op *op, struct ferry_frr_files *files, struct ferry_err *err)
+static int route_lines(const struct ferry_driver_config *config, const struct ferry_op *op,
+                       struct ferry_frr_files *files, struct ferry_err *err)
 {
     FERRY_CLEANUP(side_clear) struct side before = {0};
     FERRY_CLEANUP(side_clear) struct side after = {0};
-    int result = side_make(op->before, &before, err);
+    int result = side_make(config, op->before, &before, err);
     if (!result)
-        result = side_make(op->after, &after, err);
+        result = side_make(config, op->after, &after, err);
     return result ? result : swap(&op->prefix, &before, &after, files, err);
 }
 
@@ -227,7 +249,8 @@ struct ferry_entry ferry_frr_gateway_route(const struct ferry_op *op, struct fer
                                 .nexthops = hop};
 }
 
-static int routed_lines(const struct ferry_op *op, struct ferry_frr_files *files, struct ferry_err *err)
+static int routed_lines(const struct ferry_driver_config *config, const struct ferry_op *op,
+                        struct ferry_frr_files *files, struct ferry_err *err)
 {
     struct ferry_nexthop hop;
     struct ferry_entry sides[2];
@@ -240,7 +263,7 @@ static int routed_lines(const struct ferry_op *op, struct ferry_frr_files *files
     }
     route.before = op->before ? &sides[0] : NULL;
     route.after = op->after ? &sides[1] : NULL;
-    return route_lines(&route, files, err);
+    return route_lines(config, &route, files, err);
 }
 
 static int connected_line(const struct ferry_op *op, const struct ferry_entry *e, const char *no,
@@ -261,18 +284,20 @@ static int connected_line(const struct ferry_op *op, const struct ferry_entry *e
     return 0;
 }
 
-static int gateway_lines(const struct ferry_op *op, struct ferry_frr_files *files, struct ferry_err *err)
+static int gateway_lines(const struct ferry_driver_config *config, const struct ferry_op *op,
+                         struct ferry_frr_files *files, struct ferry_err *err)
 {
     int result = 0;
     if (!op->gateway)
         return ferry_error(err, FERRY_EREFUSED, "no gateway is named");
     if (!op->gateway->address.addr.family)
-        return routed_lines(op, files, err);
+        return routed_lines(config, op, files, err);
     if (!op->interface || !ferry_frr_name_fits(op->interface))
         return ferry_error(err, FERRY_EREFUSED, "FRR cannot be told of an interface \"%.20s\"",
                            op->interface ? op->interface : "");
-    if (op->table && op->table != FERRY_TABLE_MAIN)
-        return ferry_error(err, FERRY_EREFUSED, "FRR attaches to table main only, not to %u", op->table);
+    if (op->table && op->table != FERRY_TABLE_MAIN && !ferry_driver_config_vrf(config, op->table))
+        return ferry_error(err, FERRY_EREFUSED,
+                           "FRR attaches to table main and to VRFs only, not to table %u", op->table);
     if (op->before)
         result = connected_line(op, op->before, "no ", &files->file[FERRY_FRR_FILES - 1], err);
     if (!result && op->after)
@@ -285,7 +310,7 @@ int ferry_frr_lines(const struct ferry_driver_config *config, const struct ferry
 {
     switch (op->kind) {
     case FERRY_KIND_GATEWAY:
-        return gateway_lines(op, files, err);
+        return gateway_lines(config, op, files, err);
     case FERRY_KIND_ANNOUNCEMENT:
         return ferry_frr_announce_lines(config, op, files, err);
     case FERRY_KIND_DNS:
@@ -295,7 +320,7 @@ int ferry_frr_lines(const struct ferry_driver_config *config, const struct ferry
     case FERRY_KIND_ROUTE:
         break;
     }
-    return route_lines(op, files, err);
+    return route_lines(config, op, files, err);
 }
 
 int ferry_frr_native(const struct ferry_driver_config *config, const struct ferry_op *op, char *buf,

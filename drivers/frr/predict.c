@@ -45,7 +45,7 @@ static bool says_so(const struct ferry_frr_apply *a, const struct ferry_prefix *
     size_t n;
     if (ferry_frr_rib_read(a->d, prefix->addr.family, FERRY_TABLE_MAIN, prefix, &rib, &ignored) < 0)
         return false;
-    const struct ferry_frr_static *s = ferry_frr_config_statics(&a->running, prefix, &n);
+    const struct ferry_frr_static *s = ferry_frr_config_statics(&a->running, prefix, FERRY_TABLE_MAIN, &n);
     for (size_t i = 0; i < n; i++)
         if (s[i].table == FERRY_TABLE_MAIN && *s[i].rest)
             return false;

@@ -17,7 +17,7 @@ static uint32_t metric(const struct ferry_frr_config *running, const struct ferr
 {
     for (size_t i = 0; running && i < running->n_statics; i++) {
         const struct ferry_frr_static *s = &running->statics[i];
-        if (table_of(s) == route->table && (!s->vrf || !*s->vrf) &&
+        if (table_of(s) == route->table && ferry_frr_static_counts(running, s) &&
             ferry_prefix_equal(&s->prefix, &route->prefix) &&
             (s->distance < usual) != (s->distance < route->distance))
             return route->distance;

@@ -109,7 +109,7 @@ static void collect(struct reader *r)
         const struct ferry_frr_static *s = i < r->d->running->n_statics ? &r->d->running->statics[i] : NULL;
         const struct ferry_frr_kernel_route *k = s ? NULL : &r->kernel.routes[i - r->d->running->n_statics];
         struct around at = s ? (struct around){s->prefix, s->table} : (struct around){k->prefix, k->table};
-        if (s && *s->vrf)
+        if (s && !ferry_frr_static_counts(r->d->running, s))
             continue;
         r->at = &at;
         if (selector)
@@ -150,6 +150,9 @@ static int answer(struct reader *r, const struct hit *h, const char **ret_why, s
     FERRY_CLEANUP(ferry_frr_rib_clear) struct ferry_frr_rib rib = {0};
     struct ferry_query_item item = {.prefix = h->what.prefix, .table = h->what.table};
     struct ferry_frr_look look = {&r->d->config, r->d->running, NULL, &r->kernel};
+    if (h->relation == FERRY_EXACT && !r->query->all &&
+        ferry_frr_vrf_clear(r->d->running, &item.prefix, item.table, err) < 0)
+        return -FERRY_EIO;
     if (wants_rib(r, h)) {
         look.rib = &rib;
         int result = ferry_frr_rib_read(r->d, item.prefix.addr.family, item.table, &item.prefix, &rib, err);
@@ -219,8 +222,10 @@ static int answers(struct reader *r, const char **ret_why, struct ferry_prefix *
 static void look_ahead(struct reader *r, bool config)
 {
     ferry_frr_forget(r->d);
-    if (config)
+    if (config) {
         ferry_frr_ahead(r->d, FERRY_FRR_SHOW, FERRY_FRR_RUNNING);
+        ferry_frr_vrfs_ahead(r->d);
+    }
     for (size_t i = 0; i < r->query->n && r->query->n <= FERRY_FRR_FEW && !r->query->all; i++) {
         const struct ferry_query_item *item = &r->query->items[i];
         uint8_t family = item->prefix.addr.family;
@@ -260,6 +265,10 @@ int ferry_frr_read(struct ferry_driver *driver, const struct ferry_query *query,
     char text[FERRY_PREFIX_STRLEN];
     if (!query->n && !query->all)
         return 0;
+    for (size_t i = 0; i < query->n; i++)
+        ferry_frr_vrfs_note(r.d, query->items[i].table);
+    if (query->all) /* of every table */
+        ferry_frr_vrfs_note(r.d, UINT32_MAX);
     uint64_t until = d->env->monotonic_us(d->env->ctx) + AGREE_US;
     int result;
     while ((result = look(&r, &why, &prefix, err)) > 0 && d->env->monotonic_us(d->env->ctx) < until)
@@ -269,6 +278,7 @@ int ferry_frr_read(struct ferry_driver *driver, const struct ferry_query *query,
                              ferry_prefix_text(&prefix, text), why);
     if (result < 0)
         return ferry_error_prefix(err, result, "%s", d->router);
+    ferry_frr_vrfs_report(d, query, &r.fib);
     *ret = r.fib;
     r.fib = (struct ferry_fib){0};
     return 0;

@@ -100,12 +100,16 @@ static int document(void *ctx, struct json_object *o, struct ferry_err *err)
 
 enum { QUESTION = 160 };
 
-static const char *question(uint8_t family, uint32_t table, const struct ferry_prefix *prefix,
-                            char buf[QUESTION])
+static const char *question(const struct ferry_frr *d, uint8_t family, uint32_t table,
+                            const struct ferry_prefix *prefix, char buf[QUESTION])
 {
     char text[FERRY_PREFIX_STRLEN];
     const char *ip = family == AF_INET6 ? "ipv6" : "ip";
-    if (table != FERRY_TABLE_MAIN) /* FRR has no question for one prefix of a table */
+    const struct ferry_vrf *vrf = ferry_driver_config_vrf(&d->config, table);
+    if (vrf)
+        snprintf(buf, QUESTION, "show %s route vrf %s%s%s json", ip, vrf->name, prefix ? " " : "",
+                 prefix ? ferry_prefix_text(prefix, text) : "");
+    else if (table != FERRY_TABLE_MAIN) /* FRR has no question for one prefix of a table */
         snprintf(buf, QUESTION, "show %s route table %u json", ip, table);
     else if (prefix)
         snprintf(buf, QUESTION, "show %s route %s json", ip, ferry_prefix_text(prefix, text));
@@ -119,14 +123,14 @@ int ferry_frr_rib_read(struct ferry_frr *d, uint8_t family, uint32_t table, cons
 {
     char command[QUESTION];
     struct context c = {.rib = rib, .only = prefix};
-    return ferry_frr_show_json(d, question(family, table, prefix, command), document, &c, err);
+    return ferry_frr_show_json(d, question(d, family, table, prefix, command), document, &c, err);
 }
 
 void ferry_frr_rib_ahead(struct ferry_frr *d, uint8_t family, uint32_t table,
                          const struct ferry_prefix *prefix)
 {
     char command[QUESTION];
-    ferry_frr_ahead(d, FERRY_FRR_SHOW, question(family, table, prefix, command));
+    ferry_frr_ahead(d, FERRY_FRR_SHOW, question(d, family, table, prefix, command));
 }
 
 void ferry_frr_rib_clear(struct ferry_frr_rib *rib)

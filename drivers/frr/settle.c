@@ -203,8 +203,10 @@ static void look_ahead(const struct ferry_frr_apply *a, bool config)
 {
     size_t n = 0;
     ferry_frr_forget(a->d);
-    if (config)
+    if (config) {
         ferry_frr_ahead(a->d, FERRY_FRR_SHOW, FERRY_FRR_RUNNING);
+        ferry_frr_vrfs_ahead(a->d);
+    }
     for (size_t i = 0; i < a->n_slots && n < FERRY_FRR_FEW; i++) {
         const struct ferry_op *key = &a->slots[i].key;
         if (!changes(&a->slots[i]) || key->kind == FERRY_KIND_ANNOUNCEMENT)

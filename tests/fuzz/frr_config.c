@@ -2,6 +2,7 @@
  *
  *  - Whatever was taken stands in order, and every static route is found by its prefix.
  *  - What an announcement is found as can be said again, taken away and put back.
+ *  - A static route within a VRF is found in that VRF's table.
  *  - The same text is the same hash; on failure the output is untouched.
  *
  * SPDX-License-Identifier: MIT */
@@ -19,9 +20,9 @@ static void check_statics(const struct ferry_frr_config *c)
         FUZZ_CHECK(s->prefix.len <= ferry_addr_bits(s->prefix.addr.family));
         FUZZ_CHECK(s->line && s->rest && s->vrf && memchr(s->dev, 0, sizeof s->dev));
         FUZZ_CHECK(i == 0 || strcmp(c->statics[i - 1].vrf, s->vrf) <= 0);
-        if (*s->vrf)
+        if (!ferry_frr_static_counts(c, s) || (!*s->vrf && ferry_frr_config_vrf(c, s->table)))
             continue;
-        const struct ferry_frr_static *first = ferry_frr_config_statics(c, &s->prefix, &n);
+        const struct ferry_frr_static *first = ferry_frr_config_statics(c, &s->prefix, s->table, &n);
         FUZZ_CHECK(first && first <= s && s < first + n);
     }
 }
@@ -56,7 +57,7 @@ static void check_announcements(const struct ferry_frr_config *c, enum ferry_rou
 
 static void check_hold(const struct ferry_frr_config *c)
 {
-    struct ferry_driver_config config = {.type = (char *)"frr"};
+    struct ferry_driver_config config = {.type = (char *)"frr", .vrfs = c->vrfs, .n_vrfs = c->n_vrfs};
     struct ferry_frr_look look = {.config = &config, .running = c};
     for (size_t i = 0; i < c->n_statics && i < 20; i++) {
         struct ferry_query_item item = {.prefix = c->statics[i].prefix, .table = c->statics[i].table};
@@ -79,6 +80,20 @@ static void check_hold(const struct ferry_frr_config *c)
     }
 }
 
+/* The same beside VRFs: two that it may have, and whatever its text is as what `show vrf` says. */
+static void check_vrfs(struct ferry_frr_config *c, const char *text)
+{
+    ferry_frr_config_vrfs(c, "vrf red id 9 table 100\nvrf green inactive (configured)\n");
+    ferry_frr_config_vrfs(c, text);
+    for (size_t i = 0; i < c->n_vrfs; i++) {
+        FUZZ_CHECK(c->vrfs[i].table && c->vrfs[i].table != FERRY_TABLE_MAIN);
+        FUZZ_CHECK(!*c->vrfs[i].name || ferry_frr_vrf_name_fits(c->vrfs[i].name));
+        FUZZ_CHECK(ferry_frr_config_vrf(c, c->vrfs[i].table) == &c->vrfs[i]); /* each table once */
+    }
+    check_statics(c);
+    check_hold(c);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct ferry_frr_config config = {.hash = 7}, again = {0};
@@ -96,6 +111,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_announcements(&config, FERRY_ROUTING_OSPF, NULL);
         check_announcements(&config, FERRY_ROUTING_BGP, "MOVED");
         check_hold(&config);
+        check_vrfs(&config, text);
         ferry_frr_config_clear(&config);
         ferry_frr_config_clear(&again);
     }
