@@ -129,8 +129,10 @@ void ferry_frr_vrfs_report(const struct ferry_frr *d, const struct ferry_query *
 
 static bool beside(const struct ferry_frr_config *c, const struct ferry_prefix *prefix, uint32_t table)
 {
-    for (size_t i = 0; i < c->n_statics && !*c->statics[i].vrf; i++) /* the default VRF's come first */
-        if (c->statics[i].table == table && ferry_prefix_equal(&c->statics[i].prefix, prefix))
+    size_t n;
+    const struct ferry_frr_static *s = ferry_frr_config_statics(c, prefix, FERRY_TABLE_MAIN, &n);
+    for (size_t i = 0; i < n; i++)
+        if (s[i].table == table)
             return true;
     return false;
 }

@@ -4,6 +4,7 @@
 #include "frr.h"
 #include "shell.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -26,7 +28,7 @@ int contract_frr_available(void)
         return 77;
     }
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
-        if (mount("tmpfs", own[i], "tmpfs", 0, "mode=755")) {
+        if ((mkdir(own[i], 0755) && errno != EEXIST) || mount("tmpfs", own[i], "tmpfs", 0, "mode=755")) {
             fprintf(stderr, "SKIPPED: no directory of its own for FRR\n");
             return 77;
         }

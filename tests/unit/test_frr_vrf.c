@@ -4,6 +4,9 @@
  * SPDX-License-Identifier: MIT */
 #include "frr/internal.h"
 
+#include "fuzz/fuzz.h"
+#include "fuzz/router.h"
+
 #include <stdio.h>
 
 #include <setjmp.h>
@@ -165,6 +168,71 @@ static void test_what_is_reported(void **state)
     assert_int_equal(fib.vrfs[0].table, 100);
 }
 
+/* The slot `read`, of a router that answers so. */
+static const char rib[] =
+    "{\n  \"192.168.1.0/24\":[\n    {\n      \"prefix\":\"192.168.1.0/24\",\n      \"prefixLen\":24,\n"
+    "      \"protocol\":\"static\",\n      \"vrfId\":8,\n      \"vrfName\":\"red\",\n      "
+    "\"selected\":true,\n"
+    "      \"destSelected\":true,\n      \"distance\":1,\n      \"metric\":0,\n      \"installed\":true,\n"
+    "      \"table\":100,\n      \"internalStatus\":16,\n      \"internalFlags\":73,\n"
+    "      \"internalNextHopNum\":1,\n      \"internalNextHopActiveNum\":1,\n      \"nexthopGroupId\":20,\n"
+    "      \"installedNexthopGroupId\":20,\n      \"uptime\":\"00:00:46\",\n      \"nexthops\":[\n        {\n"
+    "          \"flags\":3,\n          \"fib\":true,\n          \"ip\":\"10.255.1.2\",\n          "
+    "\"afi\":\"ipv4\",\n"
+    "          \"interfaceIndex\":3,\n          \"interfaceName\":\"up0\",\n          \"active\":true,\n"
+    "          \"weight\":1\n        }\n      ]\n    }\n  ]\n}\n";
+static const char kernel[] =
+    "[{\"type\":\"1\",\"dst\":\"192.168.1.0/24\",\"nhid\":20,\"gateway\":\"10.255.1.2\",\"dev\":\"up0\","
+    "\"table\":\"100\",\"protocol\":\"196\",\"scope\":\"0\",\"metric\":20,\"flags\":[],\"nh_info\":{\"id\":"
+    "20,"
+    "\"gateway\":\"10.255.1.2\",\"dev\":\"up0\",\"scope\":\"253\",\"protocol\":\"11\",\"flags\":[]}}]\n";
+
+static int read_red(const char *answers, const char *of, struct ferry_fib *ret, struct ferry_err *err)
+{
+    struct ferry_frr *d = ferry_calloc(1, sizeof *d);
+    struct ferry_query_item item = {.prefix = prefix(of), .table = 100};
+    struct ferry_query query = {.items = &item, .n = 1};
+    fuzz_begin();
+    d->base.ops = &ferry_driver_frr;
+    d->env = &fuzz_env;
+    d->router = ferry_strdup("edge");
+    d->config.type = ferry_strdup("frr");
+    d->remote = fuzz_router("edge", (const uint8_t *)answers, strlen(answers));
+    int result = ferry_driver_frr.read((struct ferry_driver *)d, &query, ret, err);
+    ferry_driver_frr.close((struct ferry_driver *)d);
+    return result;
+}
+
+static void test_what_is_read(void **state)
+{
+    (void)state;
+    struct ferry_err err;
+    FERRY_CLEANUP(ferry_fib_clear) struct ferry_fib fib = {0};
+    struct ferry_fib none = {0};
+    FERRY_AUTOFREE char *answers =
+        ferry_asprintf("@ show running-config\n%s@ show vrf\n%s@ show ip route vrf red " P " json\n%s"
+                       "@ route show match " P " table 100\n%s@ route show root " P " table 100\n%s",
+                       says, vrfs, rib, kernel, kernel);
+    if (read_red(answers, P, &fib, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(fib.n, 1); /* the route of the same prefix in table main is another's */
+    assert_int_equal(fib.items[0].relation, FERRY_EXACT);
+    const struct ferry_entry *e = &fib.items[0].entry;
+    assert_int_equal(e->table, 100);
+    assert_int_equal(e->n_nexthops, 1);
+    assert_string_equal(e->nexthops[0].dev, "up0");
+    assert_false(e->nexthops[0].down);
+    assert_int_equal(fib.n_vrfs, 1);
+    assert_string_equal(fib.vrfs[0].name, "red");
+    /* FRR says it, and the kernel has not got it. */
+    FERRY_AUTOFREE char *cut = ferry_strdup(answers);
+    *strstr(cut, "@ route show match") = '\0';
+    assert_int_equal(read_red(cut, P, &none, &err), -FERRY_EIO);
+    assert_non_null(strstr(err.text, "not in the kernel"));
+    assert_int_equal(read_red(answers, "192.168.3.0/24", &none, &err), -FERRY_EIO);
+    assert_non_null(strstr(err.text, "table 100 is VRF red's, and the default VRF has"));
+}
+
 /* ---- Lines. ---- */
 
 static struct ferry_vrf red = {"red", 100};
@@ -321,6 +389,7 @@ int main(void)
         cmocka_unit_test(test_without_vrfs_nothing_is_taken_for_one),
         cmocka_unit_test(test_what_is_held),
         cmocka_unit_test(test_what_is_reported),
+        cmocka_unit_test(test_what_is_read),
         cmocka_unit_test(test_lines_stand_in_the_block),
         cmocka_unit_test(test_gateways),
         cmocka_unit_test(test_no_name_is_a_way_into_vtysh),
