@@ -68,11 +68,12 @@ static void add_names(const struct hosts *h, uint32_t index)
                          ferry_prefix_text(&host->prefix, text), name);
 }
 
-static void add_host(const struct hosts *h, uint32_t outer, uint32_t machine, uint32_t site,
+static void add_host(const struct hosts *h, uint32_t outer, uint32_t machine, uint32_t nic,
                      const struct ferry_addr *a, uint32_t nth)
 {
     struct ferry_topology *t = h->l->t;
     const char *name = t->networks->workloads[machine].name;
+    uint32_t site = t->networks->networks[t->networks->workloads[machine].nics[nic].network].site;
     uint32_t index = (uint32_t)t->n_subnets++;
     t->subnets = ferry_realloc(t->subnets, t->n_subnets, sizeof *t->subnets);
     struct ferry_subnet *host = &t->subnets[index];
@@ -83,7 +84,8 @@ static void add_host(const struct hosts *h, uint32_t outer, uint32_t machine, ui
                                   .stretched = true,
                                   .is_host = true,
                                   .around = outer,
-                                  .machine = machine};
+                                  .machine = machine,
+                                  .nic = nic};
     if (!add_gateways(t, &t->subnets[outer], host))
         ferry_json_error(h->l->doc, h->v, &h->l->err,
                          "machine '%s' has no host route: subnet '%s' has no gateway at its site", name,
@@ -101,12 +103,12 @@ void ferry_load_hosts(struct ferry_loader *l)
         any = any || l->t->subnets[i].host_routes;
     for (uint32_t w = 0; any && n && !l->findings->n && w < n->n_workloads; w++) {
         uint32_t nth = 0;
-        for (size_t i = 0; i < n->workloads[w].n_nics; i++) {
+        for (uint32_t i = 0; i < n->workloads[w].n_nics; i++) {
             const struct ferry_nic *nic = &n->workloads[w].nics[i];
             for (size_t k = 0; nic->assignment == FERRY_ASSIGN_STATIC && k < nic->n_addresses; k++) {
                 uint32_t outer = around(&h, &nic->addresses[k]);
                 if (outer != FERRY_NONE)
-                    add_host(&h, outer, w, n->networks[nic->network].site, &nic->addresses[k], nth++);
+                    add_host(&h, outer, w, i, &nic->addresses[k], nth++);
             }
         }
     }

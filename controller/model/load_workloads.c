@@ -8,11 +8,12 @@
 #define NICS_MAX 64
 
 /* A machine with one NIC may say at once what else its NIC would say. */
-#define NIC_KEYS "network", "subnet", "address", "addresses", "assignment", "replica", "dns"
+#define NIC_KEYS "network", "subnet", "address", "addresses", "assignment", "replica", "dns", "target-type"
 
 struct machines {
     struct ferry_network_loader *nl;
     struct ferry_map addresses; /* machines by VM network and address */
+    uint32_t types[NICS_MAX]; /* "target-type" of each NIC of the machine that is loaded, where it has one */
 };
 
 /* By name; without a name the one that the first address lies in, else the first. */
@@ -104,6 +105,55 @@ static void load_assignment(struct ferry_loader *l, uint32_t object, struct ferr
                          "'%.40s' is neither static nor dhcp", text);
 }
 
+/* Without one it may become the primary one: choose_primary. */
+static void load_type(struct machines *m, uint32_t object, size_t index, struct ferry_nic *nic)
+{
+    struct ferry_loader *l = m->nl->l;
+    const char *text = NULL;
+    nic->type = FERRY_NIC_SECONDARY;
+    m->types[index] = FERRY_JSON_NONE;
+    if (ferry_json_opt_string(l->doc, object, "target-type", &text, &l->err) < 0 || !text)
+        return;
+    m->types[index] = ferry_json_get(l->doc, object, "target-type");
+    for (enum ferry_nic_type type = FERRY_NIC_PRIMARY; type <= FERRY_NIC_NOT_CREATED; type++)
+        if (strcmp(text, ferry_nic_type_name(type)) == 0) {
+            nic->type = type;
+            return;
+        }
+    ferry_json_error(l->doc, m->types[index], &l->err,
+                     "'%.40s' is neither primary, secondary nor not-created", text);
+    m->types[index] = FERRY_JSON_NONE; /* one finding is enough */
+}
+
+/* The one that says so, else the first that says nothing of it; a machine without one has no way out of the
+ * network that it fails over to. */
+static void choose_primary(struct machines *m, uint32_t v, struct ferry_workload *w)
+{
+    struct ferry_loader *l = m->nl->l;
+    size_t primary = w->n_nics, silent = w->n_nics;
+    for (size_t i = w->n_nics; i-- > 0;)
+        if (m->types[i] == FERRY_JSON_NONE)
+            silent = i;
+    for (size_t i = 0; i < w->n_nics; i++) {
+        if (w->nics[i].type != FERRY_NIC_PRIMARY)
+            continue;
+        if (primary < w->n_nics)
+            ferry_json_error(l->doc, m->types[i], &l->err,
+                             "NIC '%s' is the primary one of machine '%s' already", w->nics[primary].name,
+                             w->name);
+        else
+            primary = i;
+    }
+    if (primary == w->n_nics)
+        primary = silent;
+    if (primary < w->n_nics)
+        w->nics[primary].type = FERRY_NIC_PRIMARY;
+    else
+        ferry_json_error(
+            l->doc, v, &l->err,
+            "machine '%s' has no primary NIC at the target: one of those that are created must be", w->name);
+}
+
 /* "disconnected", or the VM network that the replica was moved to. */
 static void load_replica(struct ferry_network_loader *nl, uint32_t object, struct ferry_nic *nic)
 {
@@ -111,6 +161,9 @@ static void load_replica(struct ferry_network_loader *nl, uint32_t object, struc
     nic->replica.network = FERRY_NONE;
     if (ferry_json_opt_string(nl->l->doc, object, "replica", &text, &nl->l->err) < 0 || !text)
         return;
+    if (nic->type == FERRY_NIC_NOT_CREATED)
+        ferry_json_error(nl->l->doc, ferry_json_get(nl->l->doc, object, "replica"), &nl->l->err,
+                         "a NIC that is not created has no replica");
     nic->replica.state = FERRY_REPLICA_DISCONNECTED;
     if (strcmp(text, "disconnected") == 0)
         return;
@@ -141,10 +194,12 @@ static void check_cloud(struct ferry_network_loader *nl, uint32_t object, uint32
                          network->name, nl->n->logical[network->logical].name, cloud->name);
 }
 
-static void load_nic(struct machines *m, uint32_t object, uint32_t workload, struct ferry_nic *nic)
+static void load_nic(struct machines *m, uint32_t object, uint32_t workload, size_t index)
 {
     struct ferry_network_loader *nl = m->nl;
+    struct ferry_nic *nic = &nl->n->workloads[workload].nics[index];
     nic->subnet = FERRY_NONE;
+    load_type(m, object, index, nic);
     nic->network = ferry_load_reference(nl->l, object, "network", &nl->networks, "VM network");
     load_assignment(nl->l, object, nic);
     load_addresses(m, object, nic, workload);
@@ -172,10 +227,11 @@ static void load_nics(struct machines *m, uint32_t array, uint32_t index)
         if (ferry_json_want(l->doc, v, FERRY_JSON_OBJECT, &l->err) < 0)
             continue;
         (void)!ferry_json_keys(l->doc, v, keys, &l->err);
-        struct ferry_nic *nic = &w->nics[w->n_nics];
-        nic->name = ferry_load_new_name(l, v, &names, (uint32_t)w->n_nics++, "a NIC");
+        size_t nic = w->n_nics++;
+        w->nics[nic].name = ferry_load_new_name(l, v, &names, (uint32_t)nic, "a NIC");
         load_nic(m, v, index, nic);
     }
+    choose_primary(m, array, w);
 }
 
 static void load_workload(struct machines *m, uint32_t v, uint32_t index)
@@ -200,7 +256,8 @@ static void load_workload(struct machines *m, uint32_t v, uint32_t index)
     if (array == FERRY_JSON_NONE) {
         w->nics = ferry_calloc(w->n_nics = 1, sizeof *w->nics);
         w->nics[0].name = ferry_strdup("nic0");
-        load_nic(m, v, index, &w->nics[0]);
+        load_nic(m, v, index, 0);
+        choose_primary(m, v, w);
         return;
     }
     for (size_t i = 0; i < FERRY_COUNT(of_nic); i++) {

@@ -12,6 +12,14 @@ const char *ferry_assignment_name(enum ferry_assignment assignment)
     return assignment == FERRY_ASSIGN_DHCP ? "dhcp" : "static";
 }
 
+const char *ferry_nic_type_name(enum ferry_nic_type type)
+{
+    static const char *const names[] = {[FERRY_NIC_PRIMARY] = "primary",
+                                        [FERRY_NIC_SECONDARY] = "secondary",
+                                        [FERRY_NIC_NOT_CREATED] = "not-created"};
+    return (unsigned)type < FERRY_COUNT(names) ? names[type] : "unknown";
+}
+
 const char *ferry_move_kind_name(enum ferry_move_kind kind)
 {
     static const char *const names[] = {[FERRY_MOVE_SUBNET] = "subnet-failover",
@@ -228,6 +236,6 @@ bool ferry_network_moves_along(const struct ferry_networks *n, const struct ferr
                                const struct ferry_nic *nic)
 {
     const struct ferry_vm_network *network = &n->networks[nic->network];
-    return network->site == n->networks[move->network].site &&
+    return network->site == n->networks[move->network].site && nic->type != FERRY_NIC_NOT_CREATED &&
            has_prefix(&network->subnets[nic->subnet], &move->prefix);
 }

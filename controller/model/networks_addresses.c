@@ -27,6 +27,7 @@ const char *ferry_address_why_name(enum ferry_address_why why)
         [FERRY_ADDRESS_NO_POOL] = "no-pool",
         [FERRY_ADDRESS_DHCP] = "dhcp",
         [FERRY_ADDRESS_UNCONNECTED] = "disconnected",
+        [FERRY_ADDRESS_NOT_CREATED] = "not-created",
     };
     return (unsigned)why < FERRY_COUNT(names) ? names[why] : "unknown";
 }
@@ -144,6 +145,8 @@ static uint32_t subnet_in(const struct assigner *as, const struct ferry_nic *nic
 /* Where a machine's replica is since the failover. */
 static uint32_t replica_at(const struct ferry_nic *nic, uint32_t target)
 {
+    if (nic->type == FERRY_NIC_NOT_CREATED)
+        return FERRY_NONE;
     switch (nic->replica.state) {
     case FERRY_REPLICA_DISCONNECTED:
         return FERRY_NONE;
@@ -160,14 +163,20 @@ static void add_row(struct assigner *as, uint32_t workload, uint32_t index, cons
 {
     const struct ferry_nic *nic = &as->n->workloads[workload].nics[index];
     uint32_t target = as->n->networks[nic->network].mapped;
-    struct ferry_address_row row = {.workload = workload, .nic = index, .network = target};
+    bool left_out = nic->type == FERRY_NIC_NOT_CREATED;
+    struct ferry_address_row row = {
+        .workload = workload, .nic = index, .network = left_out ? FERRY_NONE : target};
     if (own)
         row.own = *own;
     row.from = failback ? replica_at(nic, target) : nic->network;
-    if (failback)
-        row.network = ferry_network_failback(as->n, nic->network, target, &nic->replica, &row.path);
-    else
+    if (!failback) {
         row.before = row.own;
+    } else if (left_out) { /* as it was */
+        row.network = nic->network;
+        row.path = FERRY_FAILBACK_NOT_CREATED;
+    } else {
+        row.network = ferry_network_failback(as->n, nic->network, target, &nic->replica, &row.path);
+    }
     row.from_subnet = subnet_in(as, nic, row.from);
     row.subnet = subnet_in(as, nic, row.network);
     FERRY_GROW(as->rows.v, as->rows.n);
@@ -217,7 +226,7 @@ static bool has_pool(const struct assigner *as, const struct ferry_address_row *
 static bool is_settled(const struct assigner *as, struct ferry_address_row *row)
 {
     const struct ferry_nic *nic = nic_of(as, row);
-    row->why = FERRY_ADDRESS_UNCONNECTED;
+    row->why = nic->type == FERRY_NIC_NOT_CREATED ? FERRY_ADDRESS_NOT_CREATED : FERRY_ADDRESS_UNCONNECTED;
     if (row->network == FERRY_NONE)
         return true;
     row->why = FERRY_ADDRESS_DHCP;
@@ -330,8 +339,10 @@ static void assign(struct assigner *as, const struct ferry_reservation *reservat
     for (size_t i = 0; i < as->rows.n; i++) {
         struct ferry_address_row *row = &as->rows.v[i];
         done[i] = is_settled(as, row);
-        const struct ferry_reservation *r = done[i] ? NULL : reservation_of(as, &reserved, row);
-        if (r)
+        bool left_out = row->why == FERRY_ADDRESS_NOT_CREATED;
+        const struct ferry_reservation *r = done[i] && !left_out ? NULL : reservation_of(as, &reserved, row);
+        row->stale = r && left_out;
+        if (r && !left_out)
             use_reservation(as, row, r);
         done[i] = done[i] || row->why == FERRY_ADDRESS_RESERVED || row->why == FERRY_ADDRESS_ASSIGNED;
     }

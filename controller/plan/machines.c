@@ -1,7 +1,10 @@
 /* The machines of a subnet that moves: whoever has an address in it moves along, wanted or not; who is not
  * ready to, refuses the plan (rule not-ready).  Used by make.c and obey.c; docs/site-recovery.md.
  *
- * A stretched subnet's machines move one by one: there is nothing to say of them here.
+ * A NIC that is not created at the target goes nowhere, and its address is nobody's until the failback: that is
+ * said.  A machine that is not ready refuses the plan for such a NIC too: it has it still, and would lose it.
+ *
+ * A stretched subnet's machines move one by one: there is nothing to say of them here but that.
  *
  * SPDX-License-Identifier: MIT */
 #include "plan/planner.h"
@@ -24,8 +27,8 @@ struct names {
 struct moved {
     const struct ferry_group *group;
     const struct ferry_plan_subnet *subnet;
-    uint32_t from, home; /* sites */
-    struct names along, not_ready;
+    uint32_t from, home, to; /* sites */
+    struct names along, not_ready, left_out;
 };
 
 struct machines {
@@ -40,6 +43,7 @@ static void clear(struct machines *m)
     for (size_t i = 0; i < m->n; i++) {
         free(m->v[i].along.v);
         free(m->v[i].not_ready.v);
+        free(m->v[i].left_out.v);
     }
     free(m->v);
     ferry_map_clear(&m->by_prefix);
@@ -75,12 +79,27 @@ static void find_subnets(struct machines *m, const struct ferry_plan *plan)
             m->v[m->n] = (struct moved){.group = group,
                                         .subnet = &group->subnets[s],
                                         .home = m->t->subnets[subnet].home,
+                                        .to = ferry_topology_site(m->t, group->to),
                                         .from = group->from ? ferry_topology_site(m->t, group->from)
                                                             : m->t->subnets[subnet].home};
             ferry_map_add(&m->by_prefix, &group->subnets[s].prefix, sizeof group->subnets[s].prefix,
                           (uint32_t)m->n++);
         }
     }
+}
+
+/* "VM4 (back)": each NIC by itself. */
+static void add_nic(struct names *names, const struct ferry_workload *w, const struct ferry_nic *nic)
+{
+    FERRY_AUTOFREE char *text = ferry_asprintf("%s (%s)", w->name, nic->name);
+    names->last = FERRY_NONE;
+    add_name(names, 0, text);
+}
+
+/* Whether a NIC of that network is missing at a site: back at its own it is there. */
+static bool is_left_out(const struct ferry_networks *n, const struct ferry_nic *nic, uint32_t site)
+{
+    return nic->type == FERRY_NIC_NOT_CREATED && n->networks[nic->network].site != site;
 }
 
 /* Of the site that the subnet leaves, or of its home: those came along when it left that. */
@@ -101,10 +120,36 @@ static void find_machines(struct machines *m, const struct ferry_plan *plan)
                 uint32_t at = ferry_map_get(&m->by_prefix, &in->prefixes[k], sizeof in->prefixes[k]);
                 if (at == FERRY_MAP_NONE || !is_there(&m->v[at], n->networks[nic->network].site))
                     continue;
-                add_name(&m->v[at].along, w, n->workloads[w].name);
+                if (is_left_out(n, nic, m->v[at].to))
+                    add_nic(&m->v[at].left_out, &n->workloads[w], nic);
+                else
+                    add_name(&m->v[at].along, w, n->workloads[w].name);
                 if (n->workloads[w].not_ready)
                     add_name(&m->v[at].not_ready, w, n->workloads[w].name);
             }
+        }
+}
+
+static void warn(struct ferry_plan *plan, char *text)
+{
+    FERRY_GROW(plan->warnings, plan->n_warnings);
+    plan->warnings[plan->n_warnings++] = text;
+}
+
+/* Host routes of addresses that nobody has where they lead. */
+static void say_hosts(struct ferry_plan *plan, const struct ferry_topology *t)
+{
+    const struct ferry_networks *n = t->networks;
+    for (size_t g = 0; g < plan->n_groups; g++)
+        for (size_t s = 0; plan->groups[g].stretched && s < plan->groups[g].n_subnets; s++) {
+            uint32_t subnet = ferry_topology_subnet(t, plan->groups[g].subnets[s].name);
+            const struct ferry_subnet *host = subnet == FERRY_NONE ? NULL : &t->subnets[subnet];
+            if (!host || !host->is_host)
+                continue;
+            const struct ferry_workload *w = &n->workloads[host->machine];
+            if (is_left_out(n, &w->nics[host->nic], ferry_topology_site(t, plan->groups[g].to)))
+                warn(plan, ferry_asprintf("%s: NIC %s of %s is not created at %s: nobody answers there",
+                                          host->name, w->nics[host->nic].name, w->name, plan->groups[g].to));
         }
 }
 
@@ -116,14 +161,16 @@ void ferry_plan_say_machines(struct ferry_plan *plan, const struct ferry_topolog
     find_machines(&m, plan);
     for (size_t i = 0; i < m.n; i++) {
         const struct moved *moved = &m.v[i];
-        if (!moved->along.n)
+        if (!moved->along.n && !moved->left_out.n)
             continue;
-        FERRY_GROW(plan->warnings, plan->n_warnings);
-        plan->warnings[plan->n_warnings++] =
-            ferry_asprintf("%s: the whole subnet moves%s%s to %s; machines that move along: %s",
-                           moved->subnet->name, moved->group->from ? " from " : "",
-                           moved->group->from ? moved->group->from : "", moved->group->to, moved->along.v);
+        warn(plan, ferry_asprintf("%s: the whole subnet moves%s%s to %s; machines that move along: %s%s%s",
+                                  moved->subnet->name, moved->group->from ? " from " : "",
+                                  moved->group->from ? moved->group->from : "", moved->group->to,
+                                  moved->along.n ? moved->along.v : "none",
+                                  moved->left_out.n ? "; NICs that are not created there: " : "",
+                                  moved->left_out.n ? moved->left_out.v : ""));
     }
+    say_hosts(plan, t);
 }
 
 int ferry_plan_ready(const struct ferry_plan *plan, const struct ferry_topology *t,

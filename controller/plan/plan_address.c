@@ -116,13 +116,14 @@ static bool network_has(const struct ferry_networks *n, const char *name, const 
     return false;
 }
 
-/* From its own address in its own network to one of another, or back. */
+/* From its own address in its own network to one of another, or back.  What is not created there is given
+ * nothing; but what it was given before, it gives back. */
 static bool fits(const struct ferry_networks *n, const struct ferry_plan_address *a)
 {
     const struct ferry_nic *nic = nic_of(n, a);
     const char *home = nic ? n->networks[nic->network].name : "";
-    return (strcmp(a->network, home) == 0 && ferry_addr_equal(&a->before, &a->own) &&
-            network_has(n, a->network_after, &a->after)) ||
+    return (nic && nic->type != FERRY_NIC_NOT_CREATED && strcmp(a->network, home) == 0 &&
+            ferry_addr_equal(&a->before, &a->own) && network_has(n, a->network_after, &a->after)) ||
            (strcmp(a->network_after, home) == 0 && ferry_addr_equal(&a->after, &a->own) &&
             network_has(n, a->network, &a->before));
 }

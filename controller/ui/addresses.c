@@ -164,7 +164,8 @@ static int apply_replica(struct ui *ui, const char *arg, const struct ferry_topo
     if (replica.network != FERRY_NONE)
         replica.state = FERRY_REPLICA_MOVED;
     for (size_t i = 0; i < t->networks->workloads[machine].n_nics; i++)
-        t->networks->workloads[machine].nics[i].replica = replica;
+        if (t->networks->workloads[machine].nics[i].type != FERRY_NIC_NOT_CREATED)
+            t->networks->workloads[machine].nics[i].replica = replica;
     return 0;
 }
 

@@ -9,6 +9,18 @@ static const char *network_name(const struct ferry_networks *n, uint32_t network
     return network == FERRY_NONE ? "disconnected" : n->networks[network].name;
 }
 
+static const struct ferry_nic *nic_of(const struct ui_addresses *a, const struct ferry_address_row *row)
+{
+    return &a->t->networks->workloads[row->workload].nics[row->nic];
+}
+
+/* Where a NIC is connected; one that is not created is not disconnected: there is none. */
+static const char *place(const struct ui_addresses *a, const struct ferry_address_row *row, uint32_t network)
+{
+    bool none = network == FERRY_NONE && nic_of(a, row)->type == FERRY_NIC_NOT_CREATED;
+    return none ? "not created" : network_name(a->t->networks, network);
+}
+
 static const char *subnet_name(const struct ferry_networks *n, uint32_t network, uint32_t subnet)
 {
     return network == FERRY_NONE ? NULL : n->networks[network].subnets[subnet].name;
@@ -26,6 +38,8 @@ static const char *address(const struct ferry_addr *a, char buf[static FERRY_ADD
 static char *path_text(const struct ui_addresses *a, const struct ferry_address_row *row)
 {
     const struct ferry_networks *n = a->t->networks;
+    if (row->why == FERRY_ADDRESS_NOT_CREATED)
+        return NULL; /* wherever its network is mapped to */
     if (!a->failback && row->network == FERRY_NONE)
         return ferry_asprintf("%s is not mapped", network_name(n, row->from));
     if (!a->failback)
@@ -37,6 +51,8 @@ static char *path_text(const struct ui_addresses *a, const struct ferry_address_
         return ferry_strdup("its replica was disconnected");
     case FERRY_FAILBACK_UNMAPPED:
         return ferry_asprintf("%s, where its replica is, is not mapped", network_name(n, row->from));
+    case FERRY_FAILBACK_NOT_CREATED:
+        return ferry_strdup("it was not created there");
     case FERRY_FAILBACK_MAPPED:
         break;
     }
@@ -68,6 +84,8 @@ static char *address_text(const struct ui_addresses *a, const struct ferry_addre
         return ferry_asprintf("subnet %s has no static pool", subnet);
     case FERRY_ADDRESS_DHCP:
         return ferry_strdup("DHCP: not managed");
+    case FERRY_ADDRESS_NOT_CREATED:
+        return ferry_strdup("the machine has no such NIC there");
     case FERRY_ADDRESS_UNCONNECTED:
         break;
     }
@@ -98,6 +116,7 @@ static enum ui_style style_of(const struct ferry_address_row *row)
     case FERRY_ADDRESS_RESERVED:
     case FERRY_ADDRESS_ASSIGNED:
     case FERRY_ADDRESS_DHCP:
+    case FERRY_ADDRESS_NOT_CREATED:
         break;
     }
     return UI_PLAIN;
@@ -107,14 +126,13 @@ static enum ui_style style_of(const struct ferry_address_row *row)
 static const char *cell(const struct ui_addresses *a, const struct ferry_address_row *row,
                         const struct ferry_addr *addr, char buf[static FERRY_ADDR_STRLEN])
 {
-    const struct ferry_nic *nic = &a->t->networks->workloads[row->workload].nics[row->nic];
-    return addr->family || nic->assignment == FERRY_ASSIGN_STATIC ? address(addr, buf) : "dhcp";
+    return addr->family || nic_of(a, row)->assignment == FERRY_ASSIGN_STATIC ? address(addr, buf) : "dhcp";
 }
 
 void ui_addresses_table(const struct ui *ui, const struct ui_addresses *a)
 {
-    static const char *const columns[] = {"MACHINE", "NIC",   "NETWORK", "BEFORE", "THEN",
-                                          "SUBNET",  "AFTER", "WHY",     NULL};
+    static const char *const columns[] = {"MACHINE", "NIC",    "TYPE",  "NETWORK", "BEFORE",
+                                          "THEN",    "SUBNET", "AFTER", "WHY",     NULL};
     const struct ferry_networks *n = a->t->networks;
     struct libscols_table *table = ui_table_new(ui, stdout, columns);
     for (size_t i = 0; i < a->rows.n; i++) {
@@ -122,13 +140,13 @@ void ui_addresses_table(const struct ui *ui, const struct ui_addresses *a)
         const struct ferry_workload *w = &n->workloads[row->workload];
         char before[FERRY_ADDR_STRLEN], after[FERRY_ADDR_STRLEN];
         FERRY_AUTOFREE char *why = why_text(a, row);
-        ui_table_row(table,
-                     (const char *[]){w->name, w->nics[row->nic].name, network_name(n, row->from),
-                                      cell(a, row, &row->before, before), network_name(n, row->network),
-                                      subnet_name(n, row->network, row->subnet),
-                                      row->network == FERRY_NONE ? NULL : cell(a, row, &row->after, after),
-                                      why},
-                     style_of(row));
+        ui_table_row(
+            table,
+            (const char *[]){w->name, w->nics[row->nic].name, ferry_nic_type_name(nic_of(a, row)->type),
+                             place(a, row, row->from), cell(a, row, &row->before, before),
+                             place(a, row, row->network), subnet_name(n, row->network, row->subnet),
+                             row->network == FERRY_NONE ? NULL : cell(a, row, &row->after, after), why},
+            style_of(row));
     }
     ui_table_print(table);
 }
@@ -154,7 +172,8 @@ static void field(const char *text, const char *end)
 void ui_addresses_csv(const struct ui_addresses *a)
 {
     const struct ferry_networks *n = a->t->networks;
-    puts("machine,nic,assignment,network,subnet,before,network_after,subnet_after,after,reason,why");
+    puts("machine,nic,assignment,network,subnet,before,network_after,subnet_after,after,reason,why,target_"
+         "type");
     for (size_t i = 0; i < a->rows.n; i++) {
         const struct ferry_address_row *row = &a->rows.v[i];
         const struct ferry_workload *w = &n->workloads[row->workload];
@@ -170,7 +189,8 @@ void ui_addresses_csv(const struct ui_addresses *a)
                                 subnet_name(n, row->network, row->subnet),
                                 address(&row->after, after),
                                 ferry_address_why_name(row->why),
-                                why};
+                                why,
+                                ferry_nic_type_name(w->nics[row->nic].type)};
         for (size_t k = 0; k < FERRY_COUNT(fields); k++)
             field(fields[k], k + 1 < FERRY_COUNT(fields) ? "," : "\n");
     }
@@ -202,6 +222,7 @@ static struct json_object *row_json(const struct ui_addresses *a, const struct f
     add(o, "after", address(&row->after, buf));
     add(o, "reason", ferry_address_why_name(row->why));
     add(o, "why", why);
+    add(o, "target_type", ferry_nic_type_name(w->nics[row->nic].type));
     json_object_object_add(o, "stale_reservation", json_object_new_boolean(row->stale));
     return o;
 }

@@ -18,6 +18,8 @@ struct ui_moves {
 };
 void ui_moves_add(struct ui_moves *m, struct ferry_move move);
 void ui_moves_clear(struct ui_moves *m);
+/* Whether a host route's NIC is not created at that site, so that it does not follow its machine there. */
+bool ui_host_stays(const struct ferry_topology *t, const struct ferry_subnet *host, uint32_t to);
 /* The moves that follow from the mappings of the networks that were named; on stderr what each prefix does,
  * and which machines go along.  -FERRY_EUSAGE: unknown, not mapped, one subnet to two sites, or not as the
  * network's "move" says. */

@@ -311,7 +311,7 @@ static bool is_moved(const struct ui_moves *moves, uint32_t subnet)
     return false;
 }
 
-/* Who names a machine with host routes means all of its addresses; who names a further one of them (MACHINE.2)
+/* Who names a machine with host routes means all of its addresses that it has there; who names a further one of them (MACHINE.2)
  * that one. */
 static void take_along(const struct ferry_topology *t, struct ui_moves *moves)
 {
@@ -322,7 +322,8 @@ static void take_along(const struct ferry_topology *t, struct ui_moves *moves)
         if (!host->is_host || strcmp(host->name, t->networks->workloads[host->machine].name) != 0)
             continue;
         for (uint32_t k = 0; k < t->n_subnets; k++)
-            if (t->subnets[k].is_host && t->subnets[k].machine == host->machine && !is_moved(moves, k))
+            if (t->subnets[k].is_host && t->subnets[k].machine == host->machine && !is_moved(moves, k) &&
+                !ui_host_stays(t, &t->subnets[k], named.to))
                 ui_moves_add(moves, (struct ferry_move){k, named.to});
     }
 }

@@ -75,6 +75,28 @@ static void add_failover(const struct ferry_networks *n, const struct ferry_addr
                                              .reason = (char *)(uintptr_t)ferry_address_why_name(row->why)});
 }
 
+/* Its records stay as they are, and lead to nobody: they are right again after the failback, and what is taken
+ * out here a failback could not tell from what somebody else took out. */
+static void say_left_out(const struct ferry_networks *n, const struct ferry_address_row *row,
+                         struct ui_readdressing *ret)
+{
+    const struct ferry_workload *w = &n->workloads[row->workload];
+    const struct ferry_nic *nic = &w->nics[row->nic];
+    uint32_t target = n->networks[nic->network].mapped;
+    char own[FERRY_ADDR_STRLEN];
+    if (w->not_ready || target == FERRY_NONE)
+        return; /* it stays where it is */
+    ferry_addr_text(&row->own, own);
+    warn(ret, row->own.family
+                  ? ferry_asprintf("NIC %s of %s is not created in %s: nobody has %s until the failback",
+                                   nic->name, w->name, n->networks[target].name, own)
+                  : ferry_asprintf("NIC %s of %s is not created in %s", nic->name, w->name,
+                                   n->networks[target].name));
+    for (size_t i = 0; row->own.family && i < nic->n_dns; i++)
+        warn(ret, ferry_asprintf("%s keeps leading to %s, which nobody has until the failback",
+                                 nic->dns[i].name, own));
+}
+
 /* Whether a machine that was given an address goes back now: at a failback of its network; or where the
  * network that it is in since fails over to its own. */
 static bool goes_back(const struct ferry_networks *n, const struct ui_selection *s,
@@ -122,9 +144,14 @@ int ui_network_addresses(struct ui *ui, const struct ferry_topology *t, const st
     if (s->failback)
         return 0;
     ferry_networks_addresses(t, false, ret->reservations.v, ret->reservations.n, &rows);
-    for (size_t i = 0; i < rows.n; i++)
-        if (rows.v[i].network != FERRY_NONE &&
-            is_meant(n, s, n->workloads[rows.v[i].workload].nics[rows.v[i].nic].network))
-            add_failover(n, &rows.v[i], ret);
+    for (size_t i = 0; i < rows.n; i++) {
+        const struct ferry_address_row *row = &rows.v[i];
+        if (!is_meant(n, s, n->workloads[row->workload].nics[row->nic].network))
+            continue;
+        if (row->why == FERRY_ADDRESS_NOT_CREATED)
+            say_left_out(n, row, ret);
+        else if (row->network != FERRY_NONE)
+            add_failover(n, row, ret);
+    }
     return 0;
 }

@@ -72,7 +72,8 @@ static void rows_of_journal(const struct ferry_topology *t, const struct ui_sele
     ferry_address_rows_clear(&rows);
 }
 
-/* The machines of the networks that were named, wherever they are. */
+/* The machines of the networks that were named, wherever they are; but no TTL is lowered of what is not created,
+ * for it leads nowhere else. */
 static int rows_of_networks(struct ui *ui, const struct ui_selection *s, const struct ferry_topology *t,
                             struct ferry_address_rows *ret)
 {
@@ -85,6 +86,8 @@ static int rows_of_networks(struct ui *ui, const struct ui_selection *s, const s
         for (uint32_t w = 0; w < n->n_workloads; w++)
             for (uint32_t k = 0; k < n->workloads[w].n_nics; k++) {
                 const struct ferry_nic *nic = &n->workloads[w].nics[k];
+                if (nic->type == FERRY_NIC_NOT_CREATED && !s->dns_ttl_restore)
+                    continue;
                 for (size_t a = 0; nic->network == network && a < nic->n_addresses; a++)
                     add_row(ret, (struct ferry_address_row){.workload = w,
                                                             .nic = k,

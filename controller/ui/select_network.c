@@ -44,6 +44,12 @@ void ui_moves_clear(struct ui_moves *m)
     free(m->v);
 }
 
+bool ui_host_stays(const struct ferry_topology *t, const struct ferry_subnet *host, uint32_t to)
+{
+    const struct ferry_nic *nic = &t->networks->workloads[host->machine].nics[host->nic];
+    return nic->type == FERRY_NIC_NOT_CREATED && t->networks->networks[nic->network].site != to;
+}
+
 /* "VM1, VM3" of the machines that go along; NULL: none. */
 static char *machines_along(const struct ferry_networks *n, const struct ferry_network_move *move)
 {
@@ -112,8 +118,8 @@ static void check_dhcp(const struct ui *ui, const struct ferry_networks *n,
     for (size_t i = 0; i < n->n_workloads; i++)
         for (size_t k = 0; k < n->workloads[i].n_nics; k++) {
             const struct ferry_nic *nic = &n->workloads[i].nics[k];
-            if (nic->assignment != FERRY_ASSIGN_DHCP || nic->network != move->network ||
-                nic->subnet != move->subnet)
+            if (nic->assignment != FERRY_ASSIGN_DHCP || nic->type == FERRY_NIC_NOT_CREATED ||
+                nic->network != move->network || nic->subnet != move->subnet)
                 continue;
             FERRY_AUTOFREE char *gap = ui_dhcp_gap(n, nic, move->target, move->target_subnet);
             if (gap)
@@ -154,6 +160,10 @@ static int add_moves(struct ui *ui, const struct ferry_topology *t, const struct
             continue;
         if (n->workloads[host->machine].not_ready && !failback)
             ui_warn(ui, "%s is not ready to move: its host route stays", n->workloads[host->machine].name);
+        else if (ui_host_stays(t, host, n->networks[move->target].site) && !failback)
+            ui_warn(ui, "NIC %s of %s is not created there: the host route %s stays",
+                    n->workloads[host->machine].nics[host->nic].name, n->workloads[host->machine].name,
+                    host->name);
         else
             r = add_move(ui, t, move, i, moves);
     }

@@ -81,9 +81,18 @@ struct ferry_dns_label {
     uint32_t ttl; /* seconds; 0: whatever it is found with */
 };
 
+/* What a NIC is at the target.  Exactly one of a machine is primary. */
+enum ferry_nic_type {
+    FERRY_NIC_PRIMARY,
+    FERRY_NIC_SECONDARY,
+    FERRY_NIC_NOT_CREATED, /* it stays behind, and is back after the failback as it was */
+};
+const char *ferry_nic_type_name(enum ferry_nic_type type); /* "primary", "secondary", "not-created" */
+
 struct ferry_nic {
     char *name;
     uint32_t network, subnet;
+    enum ferry_nic_type type;
     enum ferry_assignment assignment;
     struct ferry_addr
         *addresses; /* static: at least one; dhcp: what it has been leased, where that is known */
@@ -149,6 +158,7 @@ enum ferry_failback {
     FERRY_FAILBACK_DISCONNECTED, /* the replica was disconnected: so is the machine */
     FERRY_FAILBACK_UNMAPPED,     /* the replica is on a network that is mapped nowhere: disconnected */
     FERRY_FAILBACK_MAPPED,       /* the network that the replica's network is mapped to now */
+    FERRY_FAILBACK_NOT_CREATED,  /* of a NIC that the replica had not: the network that it came from */
 };
 /* The VM network to which a machine fails back, or FERRY_NONE: disconnected.  `source`: its own; `target`:
  * where failover put the replica, FERRY_NONE where the source was not mapped. */
@@ -179,7 +189,7 @@ void ferry_network_moves_add(const struct ferry_topology *t, uint32_t network,
                              struct ferry_network_moves *ret);
 void ferry_network_moves_clear(struct ferry_network_moves *moves);
 /* Whether a NIC is in the way of such a move: it is at the source's site, and one of its subnet's prefixes is
- * the one that moves; whatever its own network is, its addresses go along. */
+ * the one that moves; whatever its own network is, its addresses go along.  Not one that is not created there. */
 bool ferry_network_moves_along(const struct ferry_networks *n, const struct ferry_network_move *move,
                                const struct ferry_nic *nic);
 
@@ -218,6 +228,7 @@ enum ferry_address_why {
     FERRY_ADDRESS_NO_POOL,     /* the subnet has no pool of the family: none */
     FERRY_ADDRESS_DHCP,        /* not managed */
     FERRY_ADDRESS_UNCONNECTED, /* the machine is connected nowhere */
+    FERRY_ADDRESS_NOT_CREATED, /* the machine has no such NIC at the target */
 };
 
 const char *

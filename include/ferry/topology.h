@@ -160,6 +160,7 @@ struct ferry_subnet {
     bool is_host;
     uint32_t around;  /* of a host: the subnet that it lies in */
     uint32_t machine; /* of a host: in networks->workloads */
+    uint32_t nic;     /* of a host: that machine's */
 };
 
 /* `lab`: machines for `ferry lab`, which no other verb looks at. */

@@ -1,0 +1,132 @@
+/* model: what a NIC is at the target, and what address is asked for it.  Each test is named after its rule
+ * (docs/site-recovery.md).  SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include <ferry/networks.h>
+#include <string.h>
+
+/* Two networks with the same addresses, at sites e and w; "from" is mapped to "to".  Router rw has .2 at w. */
+#define TOPOLOGY                                                                                             \
+    "{\"ferry\": 1, \"name\": \"t\", \"sites\": [{\"name\": \"e\"}, {\"name\": \"w\"}], \"subnets\": [],"    \
+    "\"routers\": [{\"name\": \"rw\", \"site\": \"w\", \"driver\": {\"type\": \"sim\"}, \"interfaces\":"     \
+    " [{\"name\": \"lan\", \"addresses\": [\"10.1.0.2/24\"]}]}],"                                            \
+    "\"servers\": [{\"name\": \"se\", \"site\": \"e\"}, {\"name\": \"sw\", \"site\": \"w\"}],"               \
+    "\"logical-networks\": [{\"name\": \"l\"}], \"vm-networks\": ["                                          \
+    "{\"name\": \"from\", \"logical-network\": \"l\", \"server\": \"se\", \"subnets\":"                      \
+    " [{\"name\": \"a\", \"prefix\": \"10.1.0.0/24\"}], \"pool\": [\"10.1.0.1-10.1.0.9\"]},"                 \
+    "{\"name\": \"to\", \"logical-network\": \"l\", \"server\": \"sw\", \"subnets\":"                        \
+    " [{\"name\": \"a\", \"prefix\": \"10.1.0.0/24\"}], \"pool\": [\"10.1.0.1-10.1.0.9\"]}],"                \
+    "\"mappings\": [{\"source\": \"from\", \"target\": \"to\"}], \"workloads\": [%s]}"
+
+#define NIC(name, address, rest)                                                                             \
+    "{\"name\": \"" name "\", \"network\": \"from\", \"address\": \"" address "\"" rest "}"
+#define NICS(name, nics) "{\"name\": \"" name "\", \"nics\": [" nics "]}"
+#define TYPE(type)       ", \"target-type\": \"" type "\""
+#define LEFT_OUT         TYPE("not-created")
+
+static struct ferry_topology *make(const char *workloads)
+{
+    FERRY_AUTOFREE char *text = ferry_asprintf(TOPOLOGY, workloads);
+    struct ferry_topology *t = NULL;
+    struct ferry_err err;
+    if (ferry_topology_parse("test", text, strlen(text), &t, NULL, &err) < 0)
+        fail_msg("%s", err.text);
+    return t;
+}
+
+struct want {
+    const char *network, *after; /* NULL: none */
+    enum ferry_address_why why;
+};
+
+static void check(const char *workloads, bool failback, const struct want *want, size_t n)
+{
+    struct ferry_topology *t = make(workloads);
+    FERRY_CLEANUP(ferry_address_rows_clear) struct ferry_address_rows rows = {0};
+    ferry_networks_addresses(t, failback, NULL, 0, &rows);
+    assert_int_equal(rows.n, n);
+    for (size_t i = 0; i < n; i++) {
+        char text[FERRY_ADDR_STRLEN];
+        const struct ferry_address_row *row = &rows.v[i];
+        const char *there = row->network == FERRY_NONE ? NULL : t->networks->networks[row->network].name;
+        ferry_addr_text(&row->after, text);
+        if (row->why != want[i].why || !there != !want[i].network ||
+            (there && strcmp(there, want[i].network) != 0) ||
+            strcmp(text, want[i].after ? want[i].after : "none") != 0)
+            fail_msg("row %zu: %s, %s, %s", i, there ? there : "nowhere", text,
+                     ferry_address_why_name(row->why));
+    }
+    ferry_topology_free(t);
+}
+#define CHECK(workloads, failback, ...)                                                                      \
+    do {                                                                                                     \
+        const struct want want[] = {__VA_ARGS__};                                                            \
+        check(workloads, failback, want, FERRY_COUNT(want));                                                 \
+    } while (0)
+
+/* ---- What a NIC is at the target. ---- */
+
+static void check_types(const char *nics, const char *want)
+{
+    FERRY_AUTOFREE char *machine = ferry_asprintf("{\"name\": \"m\", \"nics\": [%s]}", nics);
+    struct ferry_topology *t = make(machine);
+    FERRY_AUTOFREE char *got = ferry_strdup("");
+    for (size_t i = 0; i < t->networks->workloads[0].n_nics; i++) {
+        FERRY_AUTOFREE char *before = got;
+        got = ferry_asprintf("%s%s%s", before, *before ? " " : "",
+                             ferry_nic_type_name(t->networks->workloads[0].nics[i].type));
+    }
+    assert_string_equal(got, want);
+    ferry_topology_free(t);
+}
+
+static void one_nic_is_primary_the_others_are_secondary(void **state)
+{
+    (void)state;
+    check_types(NIC("a", "10.1.0.4", ""), "primary");
+    check_types(NIC("a", "10.1.0.4", "") ", " NIC("b", "10.1.0.5", ""), "primary secondary");
+    check_types(NIC("a", "10.1.0.4", "") ", " NIC("b", "10.1.0.5", TYPE("primary")), "secondary primary");
+    check_types(NIC("a", "10.1.0.4", TYPE("secondary")) ", " NIC("b", "10.1.0.5", ""), "secondary primary");
+    check_types(NIC("a", "10.1.0.4", LEFT_OUT) ", " NIC("b", "10.1.0.5", "") ", " NIC("c", "10.1.0.6", ""),
+                "not-created primary secondary");
+}
+
+/* Not even one that it could have kept; which others may then get. */
+static void a_nic_that_is_not_created_gets_no_address(void **state)
+{
+    (void)state;
+    CHECK(NICS("m", NIC("a", "10.1.0.4", "") ", " NIC("b", "10.1.0.5", LEFT_OUT)), false,
+          {"to", "10.1.0.4", FERRY_ADDRESS_KEPT}, {NULL, NULL, FERRY_ADDRESS_NOT_CREATED});
+    CHECK(NICS("m", NIC("a", "10.1.0.77", "") ", " NIC("b", "10.1.0.1", LEFT_OUT)), false,
+          {"to", "10.1.0.1", FERRY_ADDRESS_OUTSIDE}, {NULL, NULL, FERRY_ADDRESS_NOT_CREATED});
+}
+
+static void failback_gives_a_nic_that_was_not_created_back_as_it_was(void **state)
+{
+    struct ferry_topology *t = make(NICS("m", NIC("a", "10.1.0.4", "") ", " NIC("b", "10.1.0.77", LEFT_OUT)));
+    FERRY_CLEANUP(ferry_address_rows_clear) struct ferry_address_rows rows = {0};
+    (void)state;
+    CHECK(NICS("m", NIC("a", "10.1.0.4", "") ", " NIC("b", "10.1.0.77", LEFT_OUT)), true,
+          {"from", "10.1.0.4", FERRY_ADDRESS_OWN}, {"from", "10.1.0.77", FERRY_ADDRESS_OWN});
+    ferry_networks_addresses(t, true, NULL, 0, &rows);
+    assert_int_equal(rows.v[1].from, FERRY_NONE);
+    assert_int_equal(rows.v[1].before.family, 0);
+    assert_int_equal(rows.v[1].path, FERRY_FAILBACK_NOT_CREATED);
+    ferry_topology_free(t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_nic_is_primary_the_others_are_secondary),
+        cmocka_unit_test(a_nic_that_is_not_created_gets_no_address),
+        cmocka_unit_test(failback_gives_a_nic_that_was_not_created_back_as_it_was),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
