@@ -325,6 +325,9 @@ static bool mismatch(struct prover *p, const struct prove_ref *ref)
         if (row->slots[i].rank == ref->rank && row->slots[i].metric == ref->metric)
             held = row->slots[i].now;
     char text[400], found[160], expected[160];
+    if (held && c->before && ferry_entry_equal(held, c->before, FERRY_CMP_EXACT))
+        return prove_wrong_change(p, FERRY_MISMATCH, ref->stage, ref->change,
+                                  "names other routers behind its next hops than what it finds");
     snprintf(text, sizeof text, "expects %s, but finds %s",
              c->before ? ferry_entry_text(c->before, expected, sizeof expected) : "nothing under this key",
              held ? ferry_entry_text(held, found, sizeof found) : "nothing under this key");

@@ -68,6 +68,18 @@ void prove_rows_load(struct prover *p, const struct prove_class *class)
     }
 }
 
+/* Whether a change finds what it says that it does, and says of whose the next hops are what was said before:
+ * else its undo would lead elsewhere than what it puts back. */
+static bool finds(const struct ferry_entry *now, const struct ferry_entry *before)
+{
+    if (now == before || !ferry_entry_equal(now, before, FERRY_CMP_EXACT))
+        return now == before;
+    for (uint16_t i = 0; i < now->n_nexthops; i++)
+        if (now->nexthops[i].router != before->nexthops[i].router)
+            return false;
+    return true;
+}
+
 bool prove_rows_stage(struct prover *p, uint32_t stage, const struct prove_ref **ret_culprit)
 {
     p->stage = stage;
@@ -77,7 +89,7 @@ bool prove_rows_stage(struct prover *p, uint32_t stage, const struct prove_ref *
             const struct prove_ref *ref = &p->refs[i];
             const struct ferry_change *c = &p->plan->stages[stage].changes[ref->change];
             struct prove_slot *slot = row_slot(&p->rows[ref->router], layer, ref->rank, ref->metric);
-            if (!ferry_entry_equal(slot->now, c->before, FERRY_CMP_EXACT)) {
+            if (!finds(slot->now, c->before)) {
                 *ret_culprit = ref;
                 return false;
             }

@@ -108,7 +108,8 @@ static bool plain(const struct ferry_frr_static *s)
     return !*s->rest && (!s->tag || s->tag == FERRY_FRR_TAG) && (s->type != FERRY_UNICAST || *s->dev);
 }
 
-/* The entry of the lines [0, n), which share table and distance. */
+/* The entry of the lines [0, n), which share table and distance.  A next hop goes before what drops, as a whole answer
+ * of FRR has never both. */
 static void static_made(const struct ferry_frr_static *s, size_t n, const struct ferry_frr_rib *rib,
                         struct made *m)
 {
@@ -119,9 +120,11 @@ static void static_made(const struct ferry_frr_static *s, size_t n, const struct
                              .metric = s->distance,
                              .protocol = s->tag == FERRY_FRR_TAG ? FERRY_PROTOCOL : 4}};
     for (size_t i = 0; i < n; i++) {
-        all_plain &= plain(&s[i]) && s[i].tag == s->tag;
-        if (s[i].type == FERRY_UNICAST)
-            legs_add(m, &s[i], rib, route);
+        all_plain &= plain(&s[i]) && s[i].tag == s->tag && s[i].type == s->type;
+        if (s[i].type != FERRY_UNICAST)
+            continue;
+        m->e.type = FERRY_UNICAST;
+        legs_add(m, &s[i], rib, route);
     }
     for (size_t i = 0; i < n && !all_plain; i++)
         ferry_frr_text_add(&m->native, "%s%s", i ? "\n" : "", ferry_frr_after_prefix(s[i].line));

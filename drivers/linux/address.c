@@ -23,10 +23,17 @@ bool ferry_linux_address_parse(struct ferry_linux *d, const struct nlmsghdr *mes
                                struct ferry_linux_address *ret)
 {
     const struct ifaddrmsg *ifa = NLMSG_DATA(message);
+    static const struct nla_policy policy[IFA_MAX + 1] = {
+        [IFA_FLAGS] = {.type = NLA_U32},
+        [IFA_RT_PRIORITY] = {.type = NLA_U32},
+        [IFA_PROTO] = {.type = NLA_U8},
+        [IFA_CACHEINFO] = {.minlen = sizeof(struct ifa_cacheinfo)},
+    };
     struct nlattr *tb[IFA_MAX + 1] = {0};
     char name[FERRY_DEV_LEN];
-    if (message->nlmsg_type != RTM_NEWADDR || (ifa->ifa_family != AF_INET && ifa->ifa_family != AF_INET6) ||
-        nlmsg_parse((struct nlmsghdr *)message, sizeof *ifa, tb, IFA_MAX, NULL) < 0)
+    if (message->nlmsg_type != RTM_NEWADDR ||
+        nlmsg_parse((struct nlmsghdr *)message, sizeof *ifa, tb, IFA_MAX, policy) < 0 ||
+        (ifa->ifa_family != AF_INET && ifa->ifa_family != AF_INET6))
         return false;
     memset(ret, 0, sizeof *ret);
     ret->family = ifa->ifa_family;

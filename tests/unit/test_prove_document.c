@@ -21,6 +21,17 @@ static void test_mismatch(void **state)
     build_change(p, 0, 'b', "20>c", "20!");
     prove_expect(p, FERRY_MISMATCH, 1, 1, "b", "expects unicast");
 
+    p = build_chain(
+        "192.168.1.0/24"); /* its undo would lead to nobody where the document's state leads to a */
+    build_stage(p, FERRY_PREPARE);
+    struct ferry_change *c = build_change(p, 0, 'b', "20>a", "20!");
+    struct ferry_nexthop hop = c->before->nexthops[0];
+    struct ferry_entry astray = *c->before;
+    hop.router = FERRY_NO_ROUTER;
+    astray.nexthops = &hop;
+    c->before = ferry_pool_entry(p->pool, &astray);
+    prove_expect(p, FERRY_MISMATCH, 1, 1, "b", "names other routers behind its next hops");
+
     p = build_chain("192.168.1.0/24"); /* a running state, not only the first */
     build_move(p);
     p->stages[3].changes[1].before = build_entry(p, AF_INET, "2100x");
