@@ -91,6 +91,7 @@ int ferry_iproute_links(struct ferry_iproute *d, struct ferry_err *err) FERRY_MU
 /* ---- The netlink driver's questions, and its messages (means.c, answers.c, batch.c). ---- */
 
 extern const struct ferry_linux_means ferry_iproute_means;
+#define FERRY_IPROUTE_VLANS "-d link show type vlan"
 
 /* The commands that answer a look. */
 int ferry_iproute_look(struct ferry_linux *base, const struct ferry_linux_survey *s, struct ferry_err *err);
@@ -103,6 +104,8 @@ void ferry_iproute_send(struct ferry_linux_batch *b, bool last);
 /* What gateways bring along (device.c). */
 int ferry_iproute_refresh(struct ferry_linux *base, struct ferry_err *err);
 int ferry_iproute_link(struct ferry_linux *base, const char *name, uint32_t *ret_group, uint32_t *ret_master,
+                       struct ferry_err *err);
+int ferry_iproute_vlan(struct ferry_linux *base, const char *name, struct ferry_linux_vlan *ret,
                        struct ferry_err *err);
 int ferry_iproute_run(struct ferry_linux *base, const char *lines, struct ferry_err *err);
 int ferry_iproute_writable(const struct ferry_entry *entry, struct ferry_err *err);

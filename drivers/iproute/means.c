@@ -263,6 +263,7 @@ const struct ferry_linux_means ferry_iproute_means = {
     .send = ferry_iproute_send,
     .refresh = ferry_iproute_refresh,
     .link = ferry_iproute_link,
+    .vlan = ferry_iproute_vlan,
     .run = ferry_iproute_run,
     .writable = ferry_iproute_writable,
 };

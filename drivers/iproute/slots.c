@@ -58,6 +58,8 @@ static void expect(struct ferry_iproute_list *list, const struct ferry_op *op)
         ferry_iproute_say_lookup(command, sizeof command, &leg->via, leg->dev);
         ferry_iproute_list_add(list, "%s", command);
     }
+    if (op->kind == FERRY_KIND_GATEWAY && op->gateway && !strncmp(op->gateway->make, "vlan ", 5) && op->after)
+        ferry_iproute_list_add(list, FERRY_IPROUTE_VLANS);
     if (op->kind == FERRY_KIND_GATEWAY && op->gateway && op->gateway->via.family && op->after) {
         ferry_iproute_say_lookup(command, sizeof command, &op->gateway->via,
                                  op->interface ? op->interface : "");

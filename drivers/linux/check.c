@@ -302,7 +302,8 @@ static int check_make(struct checker *c, const struct ferry_op *op, struct ferry
     struct ferry_device device;
     if (!ferry_device_parse(op->gateway->make, &device))
         return ferry_refuse(err, "native", "how %s is made cannot be read", op->interface);
-    return ferry_linux_device_possible(c->d, op->interface, &device, err);
+    return comes(c, op) ? ferry_linux_device_possible(c->d, op->interface, &device, err)
+                        : ferry_linux_device_fits(c->d, op->interface, &device, err);
 }
 
 static void check_gateway(struct checker *c, struct ferry_op *op)
@@ -315,7 +316,8 @@ static void check_gateway(struct checker *c, struct ferry_op *op)
     }
     struct ferry_err unmade;
     const char *why = op->interface && !comes(c, op) ? ask(c, NULL, op->interface) : "";
-    if (op->after && comes(c, op) && check_make(c, op, &unmade))
+    bool makes = g->make[0] && op->interface && (comes(c, op) || !op->before);
+    if (!why[0] && op->after && makes && check_make(c, op, &unmade))
         why = unmade.text;
     if (!why[0] && op->after && g->via.family)
         why = ask(c, &g->via, op->interface ? op->interface : "");

@@ -24,6 +24,13 @@ struct ferry_linux_dump;
 struct ferry_linux_probe;
 struct ferry_linux_survey;
 
+/* A VLAN subinterface that is there (vlan.c). */
+struct ferry_linux_vlan {
+    uint16_t id;                /* 0: what is there is none */
+    bool other;                 /* not 802.1Q but 802.1ad */
+    char parent[FERRY_DEV_LEN]; /* "": in another namespace */
+};
+
 /* Another way to hold the conversation than a socket of this machine: drivers/iproute lets `ip` hold it on the router.
  * The messages are the kernel's either way, so that all that is decided about them is decided here, once.  Each
  * function stands for ferry_linux_<name>. */
@@ -47,6 +54,7 @@ struct ferry_linux_means {
     int (*link)(struct ferry_linux *d, const char *name, uint32_t *ret_group, uint32_t *ret_master,
                 struct ferry_err *err);
     int (*run)(struct ferry_linux *d, const char *lines, struct ferry_err *err);
+    int (*vlan)(struct ferry_linux *d, const char *name, struct ferry_linux_vlan *ret, struct ferry_err *err);
     /* -FERRY_EREFUSED where it has no words for the route. */
     int (*writable)(const struct ferry_entry *entry, struct ferry_err *err);
 };
@@ -328,6 +336,9 @@ struct ferry_device;
 /* Whether it could be made: positive, and why not. */
 int ferry_linux_device_possible(struct ferry_linux *d, const char *name, const struct ferry_device *device,
                                 struct ferry_err *err) FERRY_MUST_CHECK;
+/* Whether what has its name already is not another VLAN (vlan.c): positive, and which. */
+int ferry_linux_device_fits(struct ferry_linux *d, const char *name, const struct ferry_device *device,
+                            struct ferry_err *err) FERRY_MUST_CHECK;
 int ferry_linux_devices_make(struct ferry_linux *d, const struct ferry_op *ops, size_t n,
                              struct ferry_err *err) FERRY_MUST_CHECK;
 void ferry_linux_devices_unmake(struct ferry_linux *d, const struct ferry_op *ops, size_t n);

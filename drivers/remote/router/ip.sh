@@ -14,7 +14,7 @@ ip_answer() {
         return 64
         ;;
     'addr save' | '-4 route save table '* | '-6 route save table '*) ip_run $1 </dev/null ;;
-    'link show' | '-4 netconf show' | '-6 netconf show' | 'nexthop show id '* | '-4 route get '* | '-6 route get '*)
+    'link show' | '-d link show type vlan' | '-4 netconf show' | '-6 netconf show' | 'nexthop show id '* | '-4 route get '* | '-6 route get '*)
         ip_run -j $1 </dev/null
         ;;
     *)
