@@ -38,6 +38,8 @@ printf '%s\n' "$@" "$WORD" "$PWD" "$(id -u)" "$(uname -r)"
 ip link add dummy7 type dummy && ip link add red type vrf table 7 && ip link add link dummy7 name dummy7.5 type vlan id 5 && echo made
 mount -o remount,rw / ; touch /usr/ferry-was-here "$0" 2>&1 || echo read-only
 [ -e "$MARK" ] && echo leaked
+[ -t 0 ] || [ -t 1 ] || [ -t 2 ] && echo terminal
+sleep 1000 & # left behind, with both outputs open
 echo here >/tmp/x && cat </tmp/x -
 head -c 300000 /dev/zero | tr '\0' '\n' >&2
 head -c 300000 /bin/bash
@@ -50,7 +52,7 @@ exit 77
     lines = head.decode().split("\n")
     assert lines[:8] == ["two words", "a", "new 'line'", "$HOME \\", "pß", "", os.getcwd(), "0"]
     assert lines[8] != os.uname().release
-    assert "made" in lines and "read-only" in lines and "here" in lines and "leaked" not in lines
+    assert "made" in lines and "read-only" in lines and "here" in lines and "leaked" not in lines and "terminal" not in lines
     assert bytes_ == pathlib.Path("/bin/bash").read_bytes()[:300000]
     assert result.stderr.count(b"\n") == 300000
     assert result.returncode == 77
