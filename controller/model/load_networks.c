@@ -422,6 +422,7 @@ static void clear(struct ferry_network_loader *nl)
     struct ferry_map *maps[] = {&nl->servers, &nl->logical, &nl->clouds, &nl->networks, &nl->workloads};
     for (size_t i = 0; i < FERRY_COUNT(maps); i++)
         ferry_map_clear(maps[i]);
+    free(nl->asked);
 }
 
 void ferry_load_networks(struct ferry_loader *l)
@@ -446,4 +447,5 @@ void ferry_load_networks(struct ferry_loader *l)
     each(&nl, networks, load_network);
     each(&nl, mappings, load_mapping);
     ferry_load_workloads(&nl, workloads);
+    ferry_load_check_asked(&nl);
 }

@@ -10,6 +10,8 @@ struct ferry_network_loader {
     struct ferry_loader *l;
     struct ferry_networks *n;
     struct ferry_map servers, logical, clouds, networks, workloads; /* by name */
+    uint32_t *asked; /* where the file asks for addresses, in its order: JSON values */
+    size_t n_asked;
 };
 
 /* Every value under `one` (a value) or `many` (an array of them), which exclude each other; malloc'd, NULL
@@ -21,6 +23,10 @@ char *ferry_load_new_name(struct ferry_loader *l, uint32_t object, struct ferry_
                           const char *what);
 /* The DNS names of a NIC. */
 void ferry_load_nic_names(struct ferry_loader *l, uint32_t object, struct ferry_nic *nic);
+/* "target-address": what the address at `v` of a NIC's addresses asks for; `index`: its number there. */
+void ferry_load_asked(struct ferry_network_loader *nl, uint32_t v, struct ferry_nic *nic, size_t index);
+/* Whether all that is asked for can be had, by the topology alone; once everything else is loaded. */
+void ferry_load_check_asked(struct ferry_network_loader *nl);
 void ferry_load_workloads(struct ferry_network_loader *nl, uint32_t array);
 
 #endif

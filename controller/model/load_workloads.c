@@ -8,7 +8,9 @@
 #define NICS_MAX 64
 
 /* A machine with one NIC may say at once what else its NIC would say. */
-#define NIC_KEYS "network", "subnet", "address", "addresses", "assignment", "replica", "dns", "target-type"
+#define NIC_KEYS                                                                                             \
+    "network", "subnet", "address", "addresses", "assignment", "replica", "dns", "target-type",              \
+        "target-address"
 
 struct machines {
     struct ferry_network_loader *nl;
@@ -71,6 +73,42 @@ static void check_address(struct machines *m, uint32_t v, const struct ferry_nic
                          m->nl->n->workloads[other].name, text, network->name);
 }
 
+/* An element of "addresses" may be {"address", "target-address"}: gives the values of both. */
+static bool open_address(struct ferry_loader *l, uint32_t *v, uint32_t *ret_asked)
+{
+    static const char *const keys[] = {"address", "target-address", NULL};
+    uint32_t element = *v;
+    if (ferry_json_type(l->doc, element) != FERRY_JSON_OBJECT)
+        return true;
+    if (ferry_json_keys(l->doc, element, keys, &l->err) < 0 ||
+        ferry_json_need(l->doc, element, "address", FERRY_JSON_STRING, v, &l->err) < 0)
+        return false;
+    *ret_asked = ferry_json_get(l->doc, element, "target-address");
+    return true;
+}
+
+/* The addresses, one after the other; `at`: where each stands. */
+static void load_each(struct machines *m, uint32_t object, const uint32_t *list, size_t n, uint32_t *at,
+                      struct ferry_nic *nic)
+{
+    struct ferry_loader *l = m->nl->l;
+    uint32_t alone = ferry_json_get(l->doc, object, "target-address");
+    bool many = ferry_json_get(l->doc, object, "addresses") != FERRY_JSON_NONE;
+    if (alone != FERRY_JSON_NONE && (many || n == 0))
+        ferry_json_error_key(l->doc, alone, &l->err,
+                             many ? "'target-address' goes with 'address': in 'addresses' each has its own"
+                                  : "'target-address' goes with 'address'");
+    for (size_t i = 0; i < n; i++) {
+        uint32_t v = list[i], asked = many ? FERRY_JSON_NONE : alone;
+        if ((many && !open_address(l, &v, &asked)) ||
+            !ferry_load_plain_address(l, v, &nic->addresses[nic->n_addresses]))
+            continue;
+        at[nic->n_addresses++] = v;
+        if (asked != FERRY_JSON_NONE)
+            ferry_load_asked(m->nl, asked, nic, nic->n_addresses - 1);
+    }
+}
+
 static void load_addresses(struct machines *m, uint32_t object, struct ferry_nic *nic, uint32_t workload)
 {
     struct ferry_loader *l = m->nl->l;
@@ -78,9 +116,8 @@ static void load_addresses(struct machines *m, uint32_t object, struct ferry_nic
     FERRY_AUTOFREE uint32_t *list = ferry_load_one_or_many(l, object, "address", "addresses", &n);
     FERRY_AUTOFREE uint32_t *at = ferry_calloc(n, sizeof *at);
     nic->addresses = ferry_calloc(n, sizeof *nic->addresses);
-    for (size_t i = 0; i < n; i++)
-        if (ferry_load_plain_address(l, list[i], &nic->addresses[nic->n_addresses]))
-            at[nic->n_addresses++] = list[i];
+    nic->asked = ferry_calloc(n, sizeof *nic->asked);
+    load_each(m, object, list, n, at, nic);
     if (list && n == 0 && nic->assignment == FERRY_ASSIGN_STATIC &&
         ferry_json_get(l->doc, object, "addresses") == FERRY_JSON_NONE)
         ferry_json_error(l->doc, object, &l->err, "'address' is missing: without one it is \"dhcp\"");

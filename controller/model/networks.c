@@ -47,6 +47,7 @@ static void free_workload(struct ferry_workload *w)
     for (size_t i = 0; i < w->n_nics; i++) {
         free(w->nics[i].name);
         free(w->nics[i].addresses);
+        free(w->nics[i].asked);
         for (size_t k = 0; k < w->nics[i].n_dns; k++)
             free(w->nics[i].dns[k].name);
         free(w->nics[i].dns);
@@ -238,4 +239,27 @@ bool ferry_network_moves_along(const struct ferry_networks *n, const struct ferr
     const struct ferry_vm_network *network = &n->networks[nic->network];
     return network->site == n->networks[move->network].site && nic->type != FERRY_NIC_NOT_CREATED &&
            has_prefix(&network->subnets[nic->subnet], &move->prefix);
+}
+
+/* ---- Addresses. ---- */
+
+void ferry_address_unavailable_text(const struct ferry_networks *n, const struct ferry_address_row *row,
+                                    char ret[static 256])
+{
+    char asked[FERRY_ADDR_STRLEN];
+    ret[0] = '\0';
+    if (!row->asked.family || row->network == FERRY_NONE || ferry_addr_equal(&row->asked, &row->after))
+        return;
+    const struct ferry_vm_network *network = &n->networks[row->network];
+    const struct ferry_network_subnet *subnet = &network->subnets[row->subnet];
+    ferry_addr_text(&row->asked, asked);
+    if (row->why == FERRY_ADDRESS_RESERVED || row->why == FERRY_ADDRESS_ASSIGNED)
+        snprintf(ret, 256, "%s, which is asked for, is not what was %s", asked,
+                 ferry_address_why_name(row->why));
+    else if (row->taken_by)
+        snprintf(ret, 256, "%s, which is asked for, is taken by %s", asked, row->taken_by);
+    else
+        snprintf(ret, 256, "%s, which is asked for, is not in %ssubnet %s of %s", asked,
+                 ferry_network_subnet_has(subnet, &row->asked) ? "the pool of " : "", subnet->name,
+                 network->name);
 }

@@ -1,7 +1,8 @@
 /* Which address a machine has after a failover or a failback, and why; see ferry/networks.h.
  *
  * Invariants
- *  1. What can be kept is kept: no address is handed out before every machine that can keep its own has it.
+ *  1. What can be kept is kept: no address is handed out before every machine that can keep its own, and is not
+ *     asked another for, has it; then what is asked for is given, in the order of the file.
  *  2. No address of a network is given to two NICs, nor one that a machine or a router of the site has there,
  *     nor one that is reserved for somebody else.
  *  3. The same topology and reservations give the same rows.
@@ -28,6 +29,8 @@ const char *ferry_address_why_name(enum ferry_address_why why)
         [FERRY_ADDRESS_DHCP] = "dhcp",
         [FERRY_ADDRESS_UNCONNECTED] = "disconnected",
         [FERRY_ADDRESS_NOT_CREATED] = "not-created",
+        [FERRY_ADDRESS_ASKED] = "asked-for",
+        [FERRY_ADDRESS_UNAVAILABLE] = "not-available",
     };
     return (unsigned)why < FERRY_COUNT(names) ? names[why] : "unknown";
 }
@@ -158,16 +161,18 @@ static uint32_t replica_at(const struct ferry_nic *nic, uint32_t target)
     return target;
 }
 
-static void add_row(struct assigner *as, uint32_t workload, uint32_t index, const struct ferry_addr *own,
-                    bool failback)
+/* `a`: of the NIC's addresses; FERRY_NONE: it has none. */
+static void add_row(struct assigner *as, uint32_t workload, uint32_t index, uint32_t a, bool failback)
 {
     const struct ferry_nic *nic = &as->n->workloads[workload].nics[index];
     uint32_t target = as->n->networks[nic->network].mapped;
     bool left_out = nic->type == FERRY_NIC_NOT_CREATED;
     struct ferry_address_row row = {
         .workload = workload, .nic = index, .network = left_out ? FERRY_NONE : target};
-    if (own)
-        row.own = *own;
+    if (a != FERRY_NONE)
+        row.own = nic->addresses[a];
+    if (a != FERRY_NONE && !failback)
+        row.asked = nic->asked[a];
     row.from = failback ? replica_at(nic, target) : nic->network;
     if (!failback) {
         row.before = row.own;
@@ -188,10 +193,10 @@ static void add_rows(struct assigner *as, bool failback)
     for (uint32_t w = 0; w < as->n->n_workloads; w++)
         for (uint32_t i = 0; i < as->n->workloads[w].n_nics; i++) {
             const struct ferry_nic *nic = &as->n->workloads[w].nics[i];
-            for (size_t a = 0; a < nic->n_addresses; a++)
-                add_row(as, w, i, &nic->addresses[a], failback);
+            for (uint32_t a = 0; a < nic->n_addresses; a++)
+                add_row(as, w, i, a, failback);
             if (nic->n_addresses == 0)
-                add_row(as, w, i, NULL, failback);
+                add_row(as, w, i, FERRY_NONE, failback);
         }
 }
 
@@ -306,6 +311,16 @@ static void keep(struct assigner *as, struct ferry_address_row *row)
     }
 }
 
+static void ask(struct assigner *as, struct ferry_address_row *row)
+{
+    const struct holder *holder = holder_of(as, row->network, &row->asked);
+    row->why = FERRY_ADDRESS_UNAVAILABLE;
+    if (holder)
+        row->taken_by = holder->name;
+    else if (pool_has(as, row, &row->asked))
+        give(as, row, &row->asked, FERRY_ADDRESS_ASKED);
+}
+
 /* The first free address of the pool, in its order.  What was passed once is taken for good, so the cursor
  * only goes on. */
 static void hand_out(struct assigner *as, struct ferry_address_row *row)
@@ -347,9 +362,14 @@ static void assign(struct assigner *as, const struct ferry_reservation *reservat
         done[i] = done[i] || row->why == FERRY_ADDRESS_RESERVED || row->why == FERRY_ADDRESS_ASSIGNED;
     }
     for (size_t i = 0; i < as->rows.n; i++)
-        if (!done[i]) {
+        if (!done[i] && !as->rows.v[i].asked.family) {
             keep(as, &as->rows.v[i]);
             done[i] = as->rows.v[i].why == FERRY_ADDRESS_KEPT;
+        }
+    for (size_t i = 0; i < as->rows.n; i++)
+        if (!done[i] && as->rows.v[i].asked.family) {
+            ask(as, &as->rows.v[i]);
+            done[i] = as->rows.v[i].why == FERRY_ADDRESS_ASKED;
         }
     for (size_t i = 0; i < as->rows.n; i++)
         if (!done[i])

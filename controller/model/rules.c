@@ -99,6 +99,7 @@ const struct ferry_rule ferry_rules[] = {
     {"same-machine", "two routers are two machines", DOCUMENT, 0},
     {"site-exclusive", "a subnet is attached or announced at one site, checked at every write (exit 5)",
      PROOF, 0},
+    {"target-address", "a machine gets the address that is asked for it", NULL, 0},
     {"test-broken", "a test failover that was never whole has not passed", ORDER, 0},
     {"test-isolated", "a test failover changes nothing that packets of others can meet", PROOF, 0},
     {"test-running", "a test failover ends; it is never kept", ORDER, 0},

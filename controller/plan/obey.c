@@ -124,6 +124,8 @@ int ferry_plan_obey(const struct ferry_plan *plan, const struct ferry_topology *
         r = budget(plan, t, overrides, err);
     if (r == 0 && t && strcmp(plan->mode, "reconcile") != 0) /* that moves nothing */
         r = ferry_plan_ready(plan, t, overrides, err);
+    if (r == 0 && t)
+        r = ferry_plan_asked(plan, t, overrides, err);
     if (r == 0 && t && t->rules & FERRY_NO_FOREIGN)
         r = no_foreign(plan, overrides, err);
     if (r == 0 && t && t->rules & FERRY_COVERING_ROUTE)

@@ -96,14 +96,18 @@ int parse_addresses(struct parsing *p, struct ferry_err *err)
 
 /* ---- The topology. ---- */
 
-static const struct ferry_nic *nic_of(const struct ferry_networks *n, const struct ferry_plan_address *a)
+/* `ret_index`: of the NIC's addresses, its own there. */
+static const struct ferry_nic *nic_of(const struct ferry_networks *n, const struct ferry_plan_address *a,
+                                      size_t *ret_index)
 {
     uint32_t w = n ? ferry_networks_workload(n, a->machine) : FERRY_NONE;
     for (size_t i = 0; w != FERRY_NONE && i < n->workloads[w].n_nics; i++)
         for (size_t k = 0; k < n->workloads[w].nics[i].n_addresses; k++)
             if (strcmp(n->workloads[w].nics[i].name, a->nic) == 0 &&
-                ferry_addr_equal(&n->workloads[w].nics[i].addresses[k], &a->own))
+                ferry_addr_equal(&n->workloads[w].nics[i].addresses[k], &a->own)) {
+                *ret_index = k;
                 return &n->workloads[w].nics[i];
+            }
     return NULL;
 }
 
@@ -120,7 +124,8 @@ static bool network_has(const struct ferry_networks *n, const char *name, const 
  * nothing; but what it was given before, it gives back. */
 static bool fits(const struct ferry_networks *n, const struct ferry_plan_address *a)
 {
-    const struct ferry_nic *nic = nic_of(n, a);
+    size_t index;
+    const struct ferry_nic *nic = nic_of(n, a, &index);
     const char *home = nic ? n->networks[nic->network].name : "";
     return (nic && nic->type != FERRY_NIC_NOT_CREATED && strcmp(a->network, home) == 0 &&
             ferry_addr_equal(&a->before, &a->own) && network_has(n, a->network_after, &a->after)) ||
@@ -171,4 +176,26 @@ int ferry_plan_fit_addresses(const struct ferry_plan *plan, const struct ferry_t
                                 a->machine, a->nic, after, a->network_after);
     }
     return 0;
+}
+
+/* Of those that leave their own network: what goes back, or is rolled back, is not asked for. */
+int ferry_plan_asked(const struct ferry_plan *plan, const struct ferry_topology *t,
+                     struct ferry_overrides *overrides, struct ferry_err *err)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < plan->n_addresses; i++) {
+        const struct ferry_plan_address *a = &plan->addresses[i];
+        size_t index;
+        const struct ferry_nic *nic = nic_of(t->networks, a, &index);
+        char asked[FERRY_ADDR_STRLEN], after[FERRY_ADDR_STRLEN];
+        if (!nic || !nic->asked[index].family ||
+            strcmp(a->network, t->networks->networks[nic->network].name) != 0 ||
+            ferry_addr_equal(&nic->asked[index], &a->after))
+            continue;
+        r = ferry_rule_refuse(overrides, err, "target-address",
+                              "%s (%s) would get %s in %s, but %s is asked for", a->machine, a->nic,
+                              ferry_addr_text(&a->after, after), a->network_after,
+                              ferry_addr_text(&nic->asked[index], asked));
+    }
+    return r;
 }

@@ -202,6 +202,8 @@ void ferry_plan_address_clear(struct ferry_plan_address *address);
 /* Appends those of `plan`, with before and after swapped. */
 void ferry_plan_reverse_addresses(const struct ferry_plan *plan, struct ferry_plan *ret);
 /* Refuses what the topology does not have (rule topology). */
+int ferry_plan_asked(const struct ferry_plan *plan, const struct ferry_topology *t,
+                     struct ferry_overrides *overrides, struct ferry_err *err);
 int ferry_plan_fit_addresses(const struct ferry_plan *plan, const struct ferry_topology *t,
                              struct ferry_err *err) FERRY_MUST_CHECK;
 /* A text that lives as long as the plan. */

@@ -63,17 +63,22 @@ static char *path_text(const struct ui_addresses *a, const struct ferry_address_
 static char *address_text(const struct ui_addresses *a, const struct ferry_address_row *row)
 {
     const char *subnet = subnet_name(a->t->networks, row->network, row->subnet);
-    char own[FERRY_ADDR_STRLEN];
+    char own[FERRY_ADDR_STRLEN], unavailable[256];
     ferry_addr_text(&row->own, own);
+    ferry_address_unavailable_text(a->t->networks, row, unavailable);
     switch (row->why) {
     case FERRY_ADDRESS_KEPT:
         return ferry_asprintf("%s is in the pool and free", own);
     case FERRY_ADDRESS_OWN:
         return ferry_strdup("its own address");
     case FERRY_ADDRESS_RESERVED:
-        return ferry_strdup("reserved");
+        return ferry_asprintf("reserved%s%s", unavailable[0] ? "; " : "", unavailable);
     case FERRY_ADDRESS_ASSIGNED:
         return ferry_strdup("assigned: a move has made it the machine's");
+    case FERRY_ADDRESS_ASKED:
+        return ferry_strdup("asked for, and free");
+    case FERRY_ADDRESS_UNAVAILABLE:
+        return ferry_asprintf("%s: the next free one", unavailable);
     case FERRY_ADDRESS_OUTSIDE:
         return ferry_asprintf("%s is not in the pool: the next free one", own);
     case FERRY_ADDRESS_TAKEN:
@@ -109,9 +114,11 @@ static enum ui_style style_of(const struct ferry_address_row *row)
         return UI_RED;
     case FERRY_ADDRESS_OUTSIDE:
     case FERRY_ADDRESS_TAKEN:
+    case FERRY_ADDRESS_UNAVAILABLE:
     case FERRY_ADDRESS_UNCONNECTED:
         return UI_YELLOW;
     case FERRY_ADDRESS_KEPT:
+    case FERRY_ADDRESS_ASKED:
     case FERRY_ADDRESS_OWN:
     case FERRY_ADDRESS_RESERVED:
     case FERRY_ADDRESS_ASSIGNED:
@@ -173,11 +180,11 @@ void ui_addresses_csv(const struct ui_addresses *a)
 {
     const struct ferry_networks *n = a->t->networks;
     puts("machine,nic,assignment,network,subnet,before,network_after,subnet_after,after,reason,why,target_"
-         "type");
+         "type,asked");
     for (size_t i = 0; i < a->rows.n; i++) {
         const struct ferry_address_row *row = &a->rows.v[i];
         const struct ferry_workload *w = &n->workloads[row->workload];
-        char before[FERRY_ADDR_STRLEN], after[FERRY_ADDR_STRLEN];
+        char before[FERRY_ADDR_STRLEN], after[FERRY_ADDR_STRLEN], asked[FERRY_ADDR_STRLEN];
         FERRY_AUTOFREE char *why = why_text(a, row);
         const char *fields[] = {w->name,
                                 w->nics[row->nic].name,
@@ -190,7 +197,8 @@ void ui_addresses_csv(const struct ui_addresses *a)
                                 address(&row->after, after),
                                 ferry_address_why_name(row->why),
                                 why,
-                                ferry_nic_type_name(w->nics[row->nic].type)};
+                                ferry_nic_type_name(w->nics[row->nic].type),
+                                address(&row->asked, asked)};
         for (size_t k = 0; k < FERRY_COUNT(fields); k++)
             field(fields[k], k + 1 < FERRY_COUNT(fields) ? "," : "\n");
     }
@@ -223,6 +231,7 @@ static struct json_object *row_json(const struct ui_addresses *a, const struct f
     add(o, "reason", ferry_address_why_name(row->why));
     add(o, "why", why);
     add(o, "target_type", ferry_nic_type_name(w->nics[row->nic].type));
+    add(o, "asked", address(&row->asked, buf));
     json_object_object_add(o, "stale_reservation", json_object_new_boolean(row->stale));
     return o;
 }

@@ -48,8 +48,22 @@ static bool is_meant(const struct ferry_networks *n, const struct ui_selection *
     return meant;
 }
 
-static void add_failover(const struct ferry_networks *n, const struct ferry_address_row *row,
-                         struct ui_readdressing *ret)
+/* Rule target-address: that the next free one will do has to be said. */
+static int check_asked(struct ui *ui, const struct ui_selection *s, const struct ferry_networks *n,
+                       const struct ferry_address_row *row)
+{
+    const struct ferry_workload *w = &n->workloads[row->workload];
+    char why[256], after[FERRY_ADDR_STRLEN];
+    ferry_address_unavailable_text(n, row, why);
+    return why[0] ? ferry_rule_refuse(s->overrides, &ui->err, "target-address", "%s (%s) would get %s: %s",
+                                      w->name, w->nics[row->nic].name,
+                                      row->after.family ? ferry_addr_text(&row->after, after) : "no address",
+                                      why)
+                  : 0;
+}
+
+static int add_failover(struct ui *ui, const struct ui_selection *s, const struct ferry_networks *n,
+                        const struct ferry_address_row *row, struct ui_readdressing *ret)
 {
     const struct ferry_workload *w = &n->workloads[row->workload];
     const struct ferry_nic *nic = &w->nics[row->nic];
@@ -57,7 +71,10 @@ static void add_failover(const struct ferry_networks *n, const struct ferry_addr
     bool stays = !ferry_addr_equal(&row->own, &row->after);
     char own[FERRY_ADDR_STRLEN];
     if (row->why == FERRY_ADDRESS_ASSIGNED || row->why == FERRY_ADDRESS_DHCP)
-        return; /* it is there; it is nobody's business here */
+        return 0; /* it is there; it is nobody's business here */
+    int r = w->not_ready && stays ? 0 : check_asked(ui, s, n, row);
+    if (r < 0)
+        return r;
     if (!row->after.family)
         warn(ret, ferry_asprintf("%s %s: no address of %s is left for %s: it gets none", w->name, nic->name,
                                  to->name, ferry_addr_text(&row->own, own)));
@@ -73,6 +90,7 @@ static void add_failover(const struct ferry_networks *n, const struct ferry_addr
                                              .before = row->own,
                                              .after = row->after,
                                              .reason = (char *)(uintptr_t)ferry_address_why_name(row->why)});
+    return 0;
 }
 
 /* Its records stay as they are, and lead to nobody: they are right again after the failback, and what is taken
@@ -144,14 +162,14 @@ int ui_network_addresses(struct ui *ui, const struct ferry_topology *t, const st
     if (s->failback)
         return 0;
     ferry_networks_addresses(t, false, ret->reservations.v, ret->reservations.n, &rows);
-    for (size_t i = 0; i < rows.n; i++) {
+    for (size_t i = 0; r == 0 && i < rows.n; i++) {
         const struct ferry_address_row *row = &rows.v[i];
         if (!is_meant(n, s, n->workloads[row->workload].nics[row->nic].network))
             continue;
         if (row->why == FERRY_ADDRESS_NOT_CREATED)
             say_left_out(n, row, ret);
         else if (row->network != FERRY_NONE)
-            add_failover(n, row, ret);
+            r = add_failover(ui, s, n, row, ret);
     }
-    return 0;
+    return r;
 }

@@ -97,6 +97,7 @@ struct ferry_nic {
     struct ferry_addr
         *addresses; /* static: at least one; dhcp: what it has been leased, where that is known */
     size_t n_addresses;
+    struct ferry_addr *asked; /* [n_addresses]: what is asked for at the target; family 0: nothing */
     struct ferry_replica replica;
     struct ferry_dns_label *dns; /* docs/dns.md */
     size_t n_dns;
@@ -229,6 +230,8 @@ enum ferry_address_why {
     FERRY_ADDRESS_DHCP,        /* not managed */
     FERRY_ADDRESS_UNCONNECTED, /* the machine is connected nowhere */
     FERRY_ADDRESS_NOT_CREATED, /* the machine has no such NIC at the target */
+    FERRY_ADDRESS_ASKED,       /* so it was asked for by name, and it is free */
+    FERRY_ADDRESS_UNAVAILABLE, /* what was asked for is not to be had: the next free one */
 };
 
 const char *
@@ -241,23 +244,29 @@ struct ferry_address_row {
     uint32_t from,
         from_subnet; /* where it is before: its network; at a failback its replica's.  FERRY_NONE: nowhere */
     struct ferry_addr before; /* family 0: not known */
+    struct ferry_addr asked;  /* of a failover: what is asked for there; family 0: nothing */
     uint32_t network, subnet; /* after; FERRY_NONE: connected nowhere */
     enum ferry_failback path; /* of failback: why that network */
     struct ferry_addr after;  /* family 0: none that Ferry gives */
     enum ferry_address_why why;
-    const char *taken_by; /* of FERRY_ADDRESS_TAKEN: the machine or router, as the topology names it */
-    bool stale;           /* there was a reservation, which does not hold any more */
+    /* Who has the machine's own there, or what is asked for: a machine or router, as the topology names it. */
+    const char *taken_by;
+    bool stale; /* there was a reservation, which does not hold any more */
 };
 struct ferry_address_rows {
     struct ferry_address_row *v; /* in the order of the file: machines, NICs, addresses */
     size_t n;
 };
 /* Where every machine would be, and with which addresses, were its network to fail over (or, with `failback`,
- * back).  Addresses that can be kept are kept before others are handed out; a static address is free where no
- * machine and no router of the site has it in that network, and nobody else has it reserved. */
+ * back).  Addresses that can be kept are kept, and those that are asked for given, before others are handed out;
+ * a static address is free where no machine and no router of the site has it in that network, and nobody else has
+ * it reserved. */
 void ferry_networks_addresses(const struct ferry_topology *t, bool failback,
                               const struct ferry_reservation *reservations, size_t n_reservations,
                               struct ferry_address_rows *ret);
+/* Why a machine does not get the address that is asked for it; "" where it does, or none is asked for. */
+void ferry_address_unavailable_text(const struct ferry_networks *n, const struct ferry_address_row *row,
+                                    char ret[static 256]);
 void ferry_address_rows_clear(struct ferry_address_rows *rows);
 
 #endif

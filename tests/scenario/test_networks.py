@@ -183,7 +183,7 @@ def test_addresses_and_why(cli):
         ("VM7", "VMNetwork1-NewYork", "192.168.1.12", "taken"),
         ("VM8", None, None, "disconnected"),
         ("VM9", "VMNetwork1-Chicago", "192.168.1.20", "kept"),
-        ("VM9", "VMNetwork1-Chicago", "192.168.2.12", "outside-pool"),
+        ("VM9", "VMNetwork1-Chicago", "192.168.2.50", "asked-for"),
         ("VM9", None, None, "not-created")]
     text = cli.run("addresses").stdout
     assert "192.168.1.11 is taken by VM7: the next free one" in text
@@ -204,7 +204,7 @@ def test_csv_says_what_json_says(cli):
     assert len(got) == len(document) == 11
     for line, row in zip(got, document):
         assert {k: v or None for k, v in line.items()} == {k: row[k] for k in line}
-    assert text.splitlines()[0] == "machine,nic,assignment,network,subnet,before,network_after,subnet_after,after,reason,why,target_type"
+    assert text.splitlines()[0] == "machine,nic,assignment,network,subnet,before,network_after,subnet_after,after,reason,why,target_type,asked"
     # a comma in a field
     failback = cli.run("addresses", "--csv", "VM1", "--failback", "--replica", "VM1=VMNetwork2-Chicago").stdout
     assert next(csv.DictReader(io.StringIO(failback)))["why"] == "VMNetwork2-Chicago, where its replica is, is not mapped"

@@ -3,6 +3,7 @@ rule of docs/site-recovery.md, with simulated routers.
 """
 import csv
 import io
+import json
 import os
 
 import pytest
@@ -204,3 +205,147 @@ def test_who_names_its_host_route_is_warned(hosts):
     assert "web-1.2: NIC back of web-1 is not created at recovery: nobody answers there" in plan["warnings"]
     hosts.run("apply", "--move", "web-1.2=recovery", "--yes")
     assert not any("not created" in w for w in hosts.json("plan", "--move", "web-1.2=primary")["warnings"])
+
+
+# ---- An address that is asked for ----
+
+JOBS = "192.168.2.50"
+
+
+def test_what_is_asked_for_has_a_reason_of_its_own(cli):
+    got = row(cli, "jobs")
+    assert (got["before"], got["asked"], got["after"], got["reason"], got["why"]) == (
+        "192.168.4.20", JOBS, JOBS, "asked-for", "asked for, and free")
+    assert row(cli, "front")["asked"] is None
+    lines = {line["nic"]: line for line in csv.DictReader(io.StringIO(cli.run("addresses", "VM9", "--csv").stdout))}
+    assert (lines["jobs"]["asked"], lines["front"]["asked"]) == (JOBS, "")
+
+
+def test_a_plan_gives_what_is_asked_for_and_failback_takes_it_back(cli):
+    assert given(cli.json("plan", *FAILOVER))["VM9", "jobs"] == (JOBS, "asked-for")
+    cli.run("apply", *FAILOVER, "--yes")
+    assert (row(cli, "jobs")["after"], row(cli, "jobs")["reason"]) == (JOBS, "assigned")
+    back = row(cli, "jobs", "VM9", "--failback")
+    assert (back["before"], back["after"], back["asked"]) == (JOBS, "192.168.4.20", None)
+    cli.run("apply", "--failback", "--yes")
+    assert row(cli, "jobs")["reason"] == "asked-for"
+
+
+def test_what_is_asked_for_is_reserved_like_any_other(cli):
+    cli.run("addresses", "VM9", "--reserve", "--yes")
+    assert (row(cli, "jobs")["after"], row(cli, "jobs")["reason"], row(cli, "jobs")["why"]) == (JOBS, "reserved", "reserved")
+    assert given(cli.json("plan", *FAILOVER))["VM9", "jobs"] == (JOBS, "reserved")
+
+
+def reserve_for_another(cli):
+    """VM3 has what VM9 asks for reserved: it asked first, and does not any more."""
+    cli.edit(lambda d: (nic(d, "jobs", "VM9").pop("target-address"),
+                        machine(d, "VM3").update({"subnet": "web", "address": "192.168.2.30", "target-address": JOBS})))
+    cli.run("addresses", "VM3", "--reserve", "--yes")
+    cli.edit(lambda d: (nic(d, "jobs", "VM9").update({"target-address": JOBS}), machine(d, "VM3").pop("target-address")))
+
+
+def test_what_is_reserved_for_another_is_not_available(cli):
+    reserve_for_another(cli)
+    got = row(cli, "jobs")
+    assert (got["asked"], got["after"], got["reason"]) == (JOBS, "192.168.2.12", "not-available")
+    assert got["why"] == f"{JOBS}, which is asked for, is taken by VM3: the next free one"
+    error = cli.error("plan", *FAILOVER, rc=4)
+    assert error["rule"] == "target-address"
+    assert f"VM9 (jobs) would get 192.168.2.12: {JOBS}, which is asked for, is taken by VM3" in error["message"]
+    cli.error("apply", *FAILOVER, "--yes", rc=4)
+    assert cli.json("history")["transactions"] == []
+
+
+def test_the_next_free_one_where_one_says_so(cli):
+    reserve_for_another(cli)
+    plan = cli.json("plan", *FAILOVER, "--override-rule", "target-address")
+    assert given(plan)["VM9", "jobs"] == ("192.168.2.12", "not-available")
+    assert [o["rule"] if isinstance(o, dict) else o for o in plan["overrides"]] == ["target-address"]
+    done = cli.json("apply", *FAILOVER, "--override-rule", "target-address", "--yes")
+    shown = cli.json("show", done["id"])
+    assert [o["rule"] for o in shown["overrides"]] == ["target-address"]
+    assert f"{JOBS}, which is asked for, is taken by VM3" in shown["overrides"][0]["refused"]
+    assert row(cli, "jobs")["after"] == "192.168.2.12"
+    cli.run("apply", "--failback", "--yes")  # the way back is not asked
+    assert cli.json("status")["subnets"][0]["active"] == "new-york"
+
+
+def test_a_rollback_is_not_asked(cli):
+    reserve_for_another(cli)
+    cli.run("apply", *FAILOVER, "--override-rule", "target-address", "--yes")
+    cli.run("rollback", "--yes")
+    assert row(cli, "jobs")["before"] == "192.168.4.20"
+
+
+def test_where_none_is_left_it_is_refused_too(cli):
+    reserve_for_another(cli)
+
+    def shrink(document):
+        next(n for n in document["vm-networks"] if n["name"] == "VMNetwork1-Chicago").update(
+            pool=["192.168.1.10-192.168.1.99", f"{JOBS}-192.168.2.52"])
+        document["workloads"].append({"name": "filler", "network": "VMNetwork1-Chicago", "subnet": "web",
+                                      "addresses": ["192.168.2.51", "192.168.2.52"]})
+    cli.edit(shrink)
+    assert row(cli, "jobs")["reason"] == "exhausted"
+    assert "VM9 (jobs) would get no address" in cli.error("plan", *FAILOVER, rc=4)["message"]
+
+
+def test_a_reservation_of_another_address_stands_until_it_is_released(cli):
+    cli.edit(lambda d: nic(d, "jobs", "VM9").pop("target-address"))
+    cli.run("addresses", "VM9", "--reserve", "--yes")
+    cli.edit(lambda d: nic(d, "jobs", "VM9").update({"target-address": JOBS}))
+    got = row(cli, "jobs")
+    assert (got["after"], got["reason"]) == ("192.168.2.12", "reserved")
+    assert got["why"] == f"reserved; {JOBS}, which is asked for, is not what was reserved"
+    assert cli.error("plan", *FAILOVER, rc=4)["rule"] == "target-address"
+    cli.run("addresses", "VM9", "--release", "--yes")
+    assert row(cli, "jobs")["reason"] == "asked-for"
+
+
+def test_a_saved_plan_is_asked_again(cli):
+    cli.edit(lambda d: nic(d, "jobs", "VM9").pop("target-address"))
+    plan = cli.json("plan", *FAILOVER, "--out", cli.path("plan"))
+    assert given(plan)["VM9", "jobs"][0] == "192.168.2.12"
+    cli.edit(lambda d: nic(d, "jobs", "VM9").update({"target-address": JOBS}))
+    plan = cli.json("plan", *FAILOVER)  # as it is now, but with the other address
+    plan.pop("id")
+    next(a for a in plan["addresses"] if a["nic"] == "jobs").update(after="192.168.2.12", reason="outside-pool")
+    with open(cli.path("other"), "w", encoding="utf-8") as f:
+        json.dump(plan, f)
+    error = cli.error("apply", cli.path("other"), "--yes", rc=4)
+    assert error["rule"] == "target-address"
+    assert f"VM9 (jobs) would get 192.168.2.12 in VMNetwork1-Chicago, but {JOBS} is asked for" in error["message"]
+
+
+def test_a_machine_that_is_not_ready_asks_for_nothing(changed):
+    changed.edit(lambda d: machine(d, "db-2").update({"ready": False, "target-address": "172.16.1.44"}))
+    plan = changed.json("plan", *CHANGED)
+    assert ("db-2", "nic0") not in given(plan)
+    assert any("db-2 is not ready to move" in w for w in plan["warnings"])
+
+
+def test_a_mapping_as_if_has_it_or_not(cli):
+    """What is asked for is of the mapping of the file."""
+    got = row(cli, "jobs", "VM9", "--map", "VMNetwork1-NewYork=VMNetwork2-Chicago")
+    assert (got["after"], got["reason"]) == ("10.30.0.16", "not-available")
+    assert got["why"] == f"{JOBS}, which is asked for, is not in subnet office of VMNetwork2-Chicago: the next free one"
+
+
+@pytest.mark.parametrize("asked, words", [
+    ("192.168.4.50", "is not in subnet web of VMNetwork1-Chicago"),
+    ("192.168.2.100", "is not in the pool of subnet web of VMNetwork1-Chicago"),
+    ("192.168.2.1", "is taken by edge-chicago"),
+    ("192.168.2.31", "is taken by VM10"),
+    ("192.168.2.32", "is taken by VM11"),
+    ("192.168.2.33", "is taken by VM12"),
+])
+def test_what_cannot_be_had_is_refused_with_its_place(cli, asked, words):
+    """By whoever is there, keeps it, or asks for it too."""
+    cli.edit(lambda d: (nic(d, "jobs", "VM9").update({"target-address": asked}), d.update(workloads=[
+        {"name": "VM10", "network": "VMNetwork1-Chicago", "subnet": "web", "address": "192.168.2.31"},
+        {"name": "VM11", "network": "VMNetwork1-NewYork", "subnet": "web", "address": "192.168.2.32"},
+        {"name": "VM12", "network": "VMNetwork1-NewYork", "subnet": "web", "address": "192.168.2.6", "target-address": "192.168.2.33"},
+        *d["workloads"]])))
+    said = cli.run("validate", rc=65)
+    assert f"/nics/1/target-address: {asked}, which is asked for, {words}" in said.stderr + said.stdout

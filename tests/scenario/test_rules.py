@@ -8,7 +8,8 @@ from clitool import FERRY, ROOT, Cli
 
 pytestmark = pytest.mark.skipif(not FERRY, reason="FERRY names no program")
 
-OVERRIDABLE = {"budget", "covering-route", "hold-down", "last-site", "more-specific", "name-server", "no-foreign", "not-ready", "probe-before"}
+OVERRIDABLE = {"budget", "covering-route", "hold-down", "last-site", "more-specific", "name-server", "no-foreign", "not-ready", "probe-before",
+               "target-address"}
 EVACUATE = ["--evacuate", "primary", "--to", "recovery"]
 
 

@@ -28,7 +28,10 @@
     "{\"name\": \"" name "\", \"network\": \"from\", \"address\": \"" address "\"" rest "}"
 #define NICS(name, nics) "{\"name\": \"" name "\", \"nics\": [" nics "]}"
 #define TYPE(type)       ", \"target-type\": \"" type "\""
-#define LEFT_OUT         TYPE("not-created")
+#define ASKS(address)    ", \"target-address\": \"" address "\""
+#define MACHINE(name, network, address, rest)                                                                \
+    "{\"name\": \"" name "\", \"network\": \"" network "\", \"address\": \"" address "\"" rest "}"
+#define LEFT_OUT TYPE("not-created")
 
 static struct ferry_topology *make(const char *workloads)
 {
@@ -121,12 +124,125 @@ static void failback_gives_a_nic_that_was_not_created_back_as_it_was(void **stat
     ferry_topology_free(t);
 }
 
+/* ---- What is asked for. ---- */
+
+static void an_address_that_is_asked_for_and_free_is_given(void **state)
+{
+    (void)state;
+    CHECK(MACHINE("m", "from", "10.1.0.5", ASKS("10.1.0.7")), false, {"to", "10.1.0.7", FERRY_ADDRESS_ASKED});
+    CHECK(MACHINE("m", "from", "10.1.0.77", ASKS("10.1.0.7")), false,
+          {"to", "10.1.0.7", FERRY_ADDRESS_ASKED});
+    CHECK(MACHINE("m", "from", "10.1.0.5", ASKS("10.1.0.5")), false, {"to", "10.1.0.5", FERRY_ADDRESS_ASKED});
+}
+
+/* The first machine would get .1 without. */
+static void what_is_asked_for_is_given_before_others_are_handed_out(void **state)
+{
+    (void)state;
+    CHECK(MACHINE("a", "from", "10.1.0.77", "") ", " MACHINE("b", "from", "10.1.0.78", ASKS("10.1.0.1")),
+          false, {"to", "10.1.0.3", FERRY_ADDRESS_OUTSIDE}, {"to", "10.1.0.1", FERRY_ADDRESS_ASKED});
+}
+
+static void two_machines_may_change_their_addresses(void **state)
+{
+    (void)state;
+    CHECK(MACHINE("a", "from", "10.1.0.5", ASKS("10.1.0.6")) ", " MACHINE("b", "from", "10.1.0.6",
+                                                                          ASKS("10.1.0.5")),
+          false, {"to", "10.1.0.6", FERRY_ADDRESS_ASKED}, {"to", "10.1.0.5", FERRY_ADDRESS_ASKED});
+}
+
+static void every_address_may_ask_for_its_own(void **state)
+{
+    (void)state;
+    CHECK("{\"name\": \"m\", \"network\": \"from\", \"addresses\": [\"10.1.0.4\", {\"address\": \"10.1.0.5\""
+          ", \"target-address\": \"10.1.0.8\"}, {\"address\": \"10.1.0.6\"}]}",
+          false, {"to", "10.1.0.4", FERRY_ADDRESS_KEPT}, {"to", "10.1.0.8", FERRY_ADDRESS_ASKED},
+          {"to", "10.1.0.6", FERRY_ADDRESS_KEPT});
+}
+
+static void on_the_way_back_nothing_is_asked_for(void **state)
+{
+    (void)state;
+    CHECK(MACHINE("m", "from", "10.1.0.5", ASKS("10.1.0.7")), true, {"from", "10.1.0.5", FERRY_ADDRESS_OWN});
+}
+
+/* Of one machine, m; `why` as the rows say it, `reserved`: what is reserved for somebody else. */
+static void check_unavailable(const char *workloads, const char *reserved, enum ferry_address_why why,
+                              const char *after, const char *text)
+{
+    struct ferry_topology *t = make(workloads);
+    FERRY_CLEANUP(ferry_address_rows_clear) struct ferry_address_rows rows = {0};
+    char got[256], address[FERRY_ADDR_STRLEN];
+    struct ferry_err err;
+    struct ferry_reservation other = {.workload = (char *)(uintptr_t) "other",
+                                      .nic = (char *)(uintptr_t) "nic0",
+                                      .network = (char *)(uintptr_t) "to"};
+    assert_int_equal(ferry_addr_parse("10.1.0.99", &other.own, &err), 0);
+    if (reserved)
+        assert_int_equal(ferry_addr_parse(reserved, &other.address, &err), 0);
+    ferry_networks_addresses(t, false, &other, reserved ? 1 : 0, &rows);
+    ferry_address_unavailable_text(t->networks, &rows.v[0], got);
+    assert_string_equal(got, text);
+    assert_string_equal(ferry_addr_text(&rows.v[0].after, address), after);
+    assert_int_equal(rows.v[0].why, why);
+    ferry_topology_free(t);
+}
+
+static void what_is_not_available_is_the_next_free_one(void **state)
+{
+    (void)state;
+    check_unavailable(
+        MACHINE("m", "from", "10.1.0.5", ASKS("10.1.0.7")) ", " MACHINE("other", "from", "10.1.0.99", ""),
+        NULL, FERRY_ADDRESS_ASKED, "10.1.0.7", "");
+    check_unavailable(
+        MACHINE("m", "from", "10.1.0.5", ASKS("10.1.0.7")) ", " MACHINE("other", "from", "10.1.0.99", ""),
+        "10.1.0.7", FERRY_ADDRESS_UNAVAILABLE, "10.1.0.1", "10.1.0.7, which is asked for, is taken by other");
+}
+
+/* What the file alone can tell is told of the file. */
+static void check_refused(const char *workloads, const char *text)
+{
+    FERRY_AUTOFREE char *document = ferry_asprintf(TOPOLOGY, workloads);
+    struct ferry_topology *t = NULL;
+    struct ferry_err err;
+    assert_true(ferry_topology_parse("test", document, strlen(document), &t, NULL, &err) < 0);
+    if (!strstr(err.text, text))
+        fail_msg("%s", err.text);
+}
+
+static void what_cannot_be_had_is_refused_at_load(void **state)
+{
+    (void)state;
+    check_refused(MACHINE("m", "from", "10.1.0.5", ASKS("10.1.0.2")),
+                  "10.1.0.2, which is asked for, is taken by rw");
+    check_refused(MACHINE("m", "from", "10.1.0.5", ASKS("10.1.0.77")),
+                  "is not in the pool of subnet a of to");
+    check_refused(MACHINE("m", "from", "10.1.0.5", ASKS("10.2.0.7")), "is not in subnet a of to");
+    check_refused(MACHINE("m", "from", "10.1.0.5", ASKS("10.1.0.0")), "is not in the pool");
+    check_refused(MACHINE("m", "from", "10.1.0.5", ASKS("10.1.0.7")) ", " MACHINE("n", "from", "10.1.0.6",
+                                                                                  ASKS("10.1.0.7")),
+                  "10.1.0.7, which is asked for, is taken by m");
+    check_refused(
+        MACHINE("m", "from", "10.1.0.5", ASKS("10.1.0.6")) ", " MACHINE("k", "from", "10.1.0.6", ""),
+        "10.1.0.6, which is asked for, is taken by k");
+    check_refused(
+        MACHINE("m", "from", "10.1.0.5", ASKS("10.1.0.6")) ", " MACHINE("there", "to", "10.1.0.6", ""),
+        "10.1.0.6, which is asked for, is taken by there");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_nic_is_primary_the_others_are_secondary),
         cmocka_unit_test(a_nic_that_is_not_created_gets_no_address),
         cmocka_unit_test(failback_gives_a_nic_that_was_not_created_back_as_it_was),
+        cmocka_unit_test(an_address_that_is_asked_for_and_free_is_given),
+        cmocka_unit_test(what_is_asked_for_is_given_before_others_are_handed_out),
+        cmocka_unit_test(two_machines_may_change_their_addresses),
+        cmocka_unit_test(every_address_may_ask_for_its_own),
+        cmocka_unit_test(on_the_way_back_nothing_is_asked_for),
+        cmocka_unit_test(what_is_not_available_is_the_next_free_one),
+        cmocka_unit_test(what_cannot_be_had_is_refused_at_load),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
