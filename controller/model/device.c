@@ -112,17 +112,23 @@ int ferry_device_rules(const struct ferry_prefix *prefix, const char *interface,
                interface, table, FERRY_RULE_PRIORITY, FERRY_PROTOCOL);
 }
 
+static int add_drop(char *buf, size_t size, int at, const char *ip, const char *verb, const char *interface)
+{
+    return add(buf, size, at, "%s rule %s iif %s blackhole priority %u protocol %u\n", ip, verb, interface,
+               FERRY_RULE_DROP, FERRY_PROTOCOL);
+}
+
 int ferry_device_isolation(const struct ferry_addr *address, const char *interface, uint32_t table, bool make,
                            char *buf, size_t size)
 {
     char text[FERRY_ADDR_STRLEN];
     const char *ip = address->family == AF_INET6 ? "ip -6" : "ip", *verb = make ? "add" : "del";
-    int at = add(buf, size, 0, "%s rule %s iif %s lookup %u priority %u protocol %u\n", ip, verb, interface,
-                 table, FERRY_RULE_ISOLATED, FERRY_PROTOCOL);
+    int at = make ? add_drop(buf, size, 0, ip, verb, interface) : 0;
+    at = add(buf, size, at, "%s rule %s iif %s lookup %u priority %u protocol %u\n", ip, verb, interface,
+             table, FERRY_RULE_ISOLATED, FERRY_PROTOCOL);
     at = add(buf, size, at, "%s rule %s from %s iif lo lookup %u priority %u protocol %u\n", ip, verb,
              ferry_addr_text(address, text), table, FERRY_RULE_ISOLATED, FERRY_PROTOCOL);
-    return add(buf, size, at, "%s rule %s iif %s blackhole priority %u protocol %u\n", ip, verb, interface,
-               FERRY_RULE_DROP, FERRY_PROTOCOL);
+    return make ? at : add_drop(buf, size, at, ip, verb, interface);
 }
 
 int ferry_device_hiding(const struct ferry_prefix *address, const char *interface, uint32_t table, bool make,

@@ -40,9 +40,9 @@ static void load_gateway(struct ferry_loader *l, uint32_t v, const struct ferry_
         return;
     const struct ferry_router *router = &l->t->routers[gateway->router];
     const char *type = router->driver.type;
-    if (type && strcmp(type, "netlink") != 0 && strcmp(type, "sim") != 0)
-        ferry_json_error(l->doc, v, &l->err, "the driver %s isolates nothing: a test needs netlink (or sim)",
-                         type);
+    if (type && strcmp(type, "netlink") != 0 && strcmp(type, "iproute") != 0 && strcmp(type, "sim") != 0)
+        ferry_json_error(l->doc, v, &l->err,
+                         "the driver %s isolates nothing: a test needs netlink or iproute (or sim)", type);
     if (ferry_json_get(l->doc, v, "via") != FERRY_JSON_NONE)
         ferry_json_error_key(l->doc, ferry_json_get(l->doc, v, "via"), &l->err,
                              "a test has connected gateways alone: 'interface' and 'address'");

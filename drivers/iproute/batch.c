@@ -70,6 +70,22 @@ static const char *verb(const struct nlmsghdr *h, bool gone)
     return h->nlmsg_flags & NLM_F_CREATE ? "replace" : "change";
 }
 
+/* What hides an isolated gateway's address (linux/gateway.c, G6); false: another route. */
+static bool say_local(struct ferry_linux *base, struct ferry_text *t, struct nlmsghdr *h, bool gone)
+{
+    const struct rtmsg *rtm = NLMSG_DATA(h);
+    struct nlattr *tb[RTA_MAX + 1] = {0};
+    char dev[FERRY_DEV_LEN];
+    if ((rtm->rtm_type != RTN_LOCAL && rtm->rtm_type != RTN_BROADCAST) ||
+        nlmsg_parse(h, sizeof *rtm, tb, RTA_MAX, NULL) < 0 || !tb[RTA_DST] || !tb[RTA_OIF] || !tb[RTA_TABLE])
+        return false;
+    base->means->ifname(base, nla_get_u32(tb[RTA_OIF]), dev);
+    ferry_say(t, "ip route %s %s", verb(h, gone), rtm->rtm_type == RTN_LOCAL ? "local" : "broadcast");
+    ferry_say_address(t, " ", rtm->rtm_family, nla_data(tb[RTA_DST]));
+    ferry_say(t, " dev %s table %u proto %u\n", dev, nla_get_u32(tb[RTA_TABLE]), rtm->rtm_protocol);
+    return plain(dev);
+}
+
 static bool say_message(struct ferry_linux *base, struct ferry_text *t, struct nlmsghdr *h,
                         struct ferry_linux_route *route)
 {
@@ -80,9 +96,10 @@ static bool say_message(struct ferry_linux *base, struct ferry_text *t, struct n
     size_t from = t->n;
     if (h->nlmsg_type == RTM_NEWROUTE || h->nlmsg_type == RTM_DELROUTE) {
         h->nlmsg_type = RTM_NEWROUTE;
-        if (!ferry_linux_route_parse(base, h, route))
+        if (ferry_linux_route_parse(base, h, route))
+            ferry_say_route(t, NULL, verb(h, gone), &route->prefix, &route->entry);
+        else if (!say_local(base, t, h, gone))
             return false;
-        ferry_say_route(t, NULL, verb(h, gone), &route->prefix, &route->entry);
     } else {
         h->nlmsg_type = RTM_NEWADDR;
         if (!ferry_linux_address_parse(base, h, &address))

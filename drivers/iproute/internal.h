@@ -13,8 +13,14 @@
 #include "linux/native.h"
 #include "remote/remote.h"
 
-/* iproute2's ip/iproute.c and ip/ipaddress.c: what saved messages begin with, in the byte order of their router. */
-enum { FERRY_IPROUTE_ROUTES = 0x45311224, FERRY_IPROUTE_ADDRESSES = 0x47361222 };
+/* iproute2's ip/iproute.c, ip/ipaddress.c and ip/iprule.c: what saved messages begin with, in the byte order of their
+ * router. */
+enum {
+    FERRY_IPROUTE_ROUTES = 0x45311224,
+    FERRY_IPROUTE_ADDRESSES = 0x47361222,
+    FERRY_IPROUTE_RULES = 0x71706986
+};
+bool ferry_iproute_saved(uint32_t magic);
 
 /* What the router's ip said to one command. */
 struct ferry_iproute_answer {

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 
 #include <errno.h>
+#include <linux/fib_rules.h>
 #include <linux/lwtunnel.h>
 #include <linux/netconf.h>
 #include <linux/nexthop.h>
@@ -134,8 +135,24 @@ static bool sound_address(struct nlmsghdr *h)
     return ifa->ifa_prefixlen <= 8 * bytes && nlmsg_parse(h, sizeof *ifa, tb, IFA_MAX, policy) >= 0;
 }
 
+static bool sound_rule(struct nlmsghdr *h)
+{
+    const struct fib_rule_hdr *rule = NLMSG_DATA(h);
+    uint16_t bytes = rule->family == AF_INET ? 4 : 16;
+    struct nla_policy policy[FRA_MAX + 1] = {[FRA_DST] = {.minlen = bytes},
+                                             [FRA_SRC] = {.minlen = bytes},
+                                             [FRA_IIFNAME] = {.type = NLA_NUL_STRING},
+                                             [FRA_PRIORITY] = {.minlen = 4},
+                                             [FRA_TABLE] = {.minlen = 4},
+                                             [FRA_PROTOCOL] = {.minlen = 1}};
+    struct nlattr *tb[FRA_MAX + 1];
+    return nlmsg_parse(h, sizeof *rule, tb, FRA_MAX, policy) >= 0;
+}
+
 static bool sound(struct nlmsghdr *h)
 {
+    if (h->nlmsg_type == RTM_NEWRULE)
+        return h->nlmsg_len >= NLMSG_LENGTH(sizeof(struct fib_rule_hdr)) && sound_rule(h);
     if (h->nlmsg_type == RTM_NEWROUTE)
         return h->nlmsg_len >= NLMSG_LENGTH(sizeof(struct rtmsg)) && sound_route(h);
     if (h->nlmsg_type == RTM_NEWADDR)
@@ -158,41 +175,60 @@ static int hand_over(const struct ferry_iproute_answer *a, const struct ferry_li
     uint32_t magic;
     size_t at = sizeof magic;
     memcpy(&magic, a->out, sizeof magic);
-    if (magic == __builtin_bswap32(FERRY_IPROUTE_ROUTES) ||
-        magic == __builtin_bswap32(FERRY_IPROUTE_ADDRESSES))
+    if (ferry_iproute_saved(__builtin_bswap32(magic)))
         return ferry_error(err, FERRY_ESUPPORT, "the router's byte order is not this machine's");
-    if (magic != FERRY_IPROUTE_ROUTES && magic != FERRY_IPROUTE_ADDRESSES)
+    if (!ferry_iproute_saved(magic))
         return ferry_error(err, FERRY_EIO, "the answer to 'ip %s' is broken", a->command);
     for (struct nlmsghdr *h; at < a->n_out; at += NLMSG_ALIGN(h->nlmsg_len)) {
         h = (struct nlmsghdr *)(a->out + at);
         if (a->n_out - at < sizeof *h || h->nlmsg_len < sizeof *h || h->nlmsg_len > a->n_out - at ||
             NLMSG_ALIGN(h->nlmsg_len) > a->n_out - at || !sound(h))
             return ferry_error(err, FERRY_EIO, "the answer to 'ip %s' is broken", a->command);
-        if (h->nlmsg_type == RTM_NEWROUTE || h->nlmsg_type == RTM_NEWADDR)
+        if (h->nlmsg_type == RTM_NEWROUTE || h->nlmsg_type == RTM_NEWADDR || h->nlmsg_type == RTM_NEWRULE)
             dump->each(dump->ctx, h);
     }
     return 0;
 }
 
+static int dump_one(struct ferry_iproute *d, const char *command, const struct ferry_linux_dump *dump,
+                    struct ferry_err *err)
+{
+    const struct ferry_iproute_answer *a;
+    int result = ferry_iproute_ask(d, command, &a, err);
+    return result < 0 ? result : hand_over(a, dump, err);
+}
+
+static int dump_saved(struct ferry_iproute *d, const struct ferry_linux_dump *dump, struct ferry_err *err)
+{
+    char family[40];
+    int result = 0;
+    bool asked = false;
+    unsigned type = dump->request->nlmsg_type;
+    const struct rtgenmsg *gen = NLMSG_DATA(dump->request);
+    if (type == RTM_GETADDR)
+        return dump_one(d, "addr save", dump, err);
+    snprintf(family, sizeof family, "-%d %s save", gen->rtgen_family == AF_INET6 ? 6 : 4,
+             type == RTM_GETRULE ? "rule" : "route");
+    if (type == RTM_GETRULE)
+        return dump_one(d, family, dump, err);
+    for (size_t i = 0; i < d->n_answers && result == 0; i++)
+        if (!strncmp(d->answers[i].command, family, strlen(family))) {
+            asked = true;
+            result = hand_over(&d->answers[i], dump, err);
+        }
+    if (asked)
+        return result;
+    strcat(family, " table all");
+    return dump_one(d, family, dump, err);
+}
+
 static int dump(struct ferry_linux *base, const struct ferry_linux_dump *dump, struct ferry_err *err)
 {
     struct ferry_iproute *d = (struct ferry_iproute *)base;
-    const struct rtmsg *rtm = NLMSG_DATA(dump->request);
-    const struct ferry_iproute_answer *a;
-    char family[16];
-    if (dump->request->nlmsg_type == RTM_GETADDR) {
-        int result = ferry_iproute_ask(d, "addr save", &a, err);
-        return result < 0 ? result : hand_over(a, dump, err);
-    }
-    snprintf(family, sizeof family, "-%d route save", rtm->rtm_family == AF_INET6 ? 6 : 4);
-    for (size_t i = 0; i < d->n_answers; i++) {
-        int result = 0;
-        if (!strncmp(d->answers[i].command, family, strlen(family)))
-            result = hand_over(&d->answers[i], dump, err);
-        if (result)
-            return result;
-    }
-    return 0;
+    int result = dump_saved(d, dump, err);
+    if (result == 1)
+        ferry_iproute_forget(d); /* whoever tries again asks the router again */
+    return result;
 }
 
 /* ---- Single questions. ---- */

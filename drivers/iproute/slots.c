@@ -50,7 +50,12 @@ static bool link_local(const struct ferry_addr *a)
 static void expect(struct ferry_iproute_list *list, const struct ferry_op *op)
 {
     char command[200];
-    ferry_iproute_list_add(list, "-%d netconf show", op->prefix.addr.family == AF_INET6 ? 6 : 4);
+    int family = op->prefix.addr.family == AF_INET6 ? 6 : 4;
+    ferry_iproute_list_add(list, "-%d netconf show", family);
+    if (op->kind == FERRY_KIND_GATEWAY && op->gateway && op->gateway->isolated && op->after) {
+        ferry_iproute_list_add(list, "-%d rule save", family);
+        ferry_iproute_list_add(list, "-%d route save table %u", family, op->table);
+    }
     for (uint16_t i = 0; op->kind == FERRY_KIND_ROUTE && op->after && i < op->after->n_nexthops; i++) {
         const struct ferry_nexthop *leg = &op->after->nexthops[i];
         if (!leg->via.family || leg->onlink || link_local(&leg->via))

@@ -70,6 +70,11 @@ const char *ferry_iproute_words(const char *err, char *buf, size_t size)
 
 /* ---- One call. ---- */
 
+bool ferry_iproute_saved(uint32_t magic)
+{
+    return magic == FERRY_IPROUTE_ROUTES || magic == FERRY_IPROUTE_ADDRESSES || magic == FERRY_IPROUTE_RULES;
+}
+
 /* Where the saved messages that begin at `at` end: they say themselves how long they are (Q2). */
 static size_t end_of_saved(const char *out, size_t n, size_t at)
 {
@@ -77,7 +82,7 @@ static size_t end_of_saved(const char *out, size_t n, size_t at)
     if (n - at < sizeof magic)
         return at;
     memcpy(&magic, out + at, sizeof magic);
-    if (magic != FERRY_IPROUTE_ROUTES && magic != FERRY_IPROUTE_ADDRESSES)
+    if (!ferry_iproute_saved(magic))
         return at;
     at += sizeof magic;
     while (n - at >= sizeof bytes) {

@@ -309,10 +309,15 @@ static int isolation(struct ferry_linux *d, const struct ferry_op *op, bool add,
         {.priority = FERRY_RULE_ISOLATED, .from_interface = op->interface},
         {.priority = FERRY_RULE_ISOLATED, .from_interface = "lo", .from = &own},
     };
+    char lines[512];
     int result = 0;
-    if (d->means || op->prefix.addr.family != AF_INET) {
-        ferry_error(err, FERRY_EIO, "this driver isolates no such gateway");
+    if (op->prefix.addr.family != AF_INET) {
+        ferry_error(err, FERRY_EIO, "an IPv6 gateway cannot be hidden from the router's other packets");
         return EOPNOTSUPP;
+    }
+    if (d->means) {
+        ferry_device_isolation(&own.addr, op->interface, op->table, add, lines, sizeof lines);
+        return d->means->run(d, lines, err);
     }
     for (size_t i = 0; !result && i < FERRY_COUNT(all); i++)
         result = tell_rule(d, op, &all[add ? i : FERRY_COUNT(all) - 1 - i], add, err);
@@ -407,10 +412,13 @@ void ferry_linux_devices_unmake(struct ferry_linux *d, const struct ferry_op *op
         struct ferry_err err;
         bool detached = op->before && !op->after && op->outcome == FERRY_DONE;
         bool failed = !op->before && op->after && op->outcome == FERRY_REFUSED;
-        if (!brings(op) || (!detached && !failed && !strayed(d, op) && !orphaned(d, op)))
+        bool stale = op->outcome == FERRY_STALE && op->gateway && op->gateway->isolated;
+        if (!brings(op) || (!detached && !failed && !stale))
             continue;
         int result = d->means && !asked ? d->means->refresh(d, &err) : 0;
-        asked = true;
+        asked |= result == 0;
+        if (result == 0 && stale && !strayed(d, op) && !orphaned(d, op))
+            continue;
         if (result == 0)
             result = take_away(d, op, &err);
         if (result)

@@ -69,7 +69,10 @@ static int render_op(struct ferry_linux *d, struct ferry_text *t, const struct f
     if (strchr(lines, '#') || lapses(op->after)) /* U2 */
         return ferry_refuse(err, "dead-man", "%s: ip has no words for all of the undo",
                             ferry_prefix_text(&op->prefix, prefix));
-    bool kept = goes && op->gateway->make[0] && !ferry_linux_device_ours(d, op->interface);
+    bool makes = goes && op->gateway->make[0];
+    if (makes && d->means && d->means->refresh(d, err)) /* what it knows may be older than the interface */
+        return -FERRY_EIO;
+    bool kept = makes && !ferry_linux_device_ours(d, op->interface);
     for (char *line = lines, *end; (end = strchr(line, '\n')); line = end + 1)
         if (!kept || strncmp(line, "ip link del ", 12) != 0)
             append_line(t, line, (size_t)(end + 1 - line));

@@ -43,7 +43,7 @@ int ferry_device_rules(const struct ferry_prefix *prefix, const char *interface,
                        char *buf, size_t size);
 /* Those of an isolated one: packets from its interface, and the router's own from its address, are looked up
  * in the table, and what comes in by the interface and has no route there is dropped, silently: an answer
- * would go to who has that address elsewhere. */
+ * would go to who has that address elsewhere.  What drops is made first and unmade last. */
 int ferry_device_isolation(const struct ferry_addr *address, const char *interface, uint32_t table, bool make,
                            char *buf, size_t size);
 /* After its address was added, or before it goes: the address is known to the table alone, not to the one

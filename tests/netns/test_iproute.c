@@ -237,6 +237,79 @@ static void test_a_label_that_a_batch_cannot_carry_is_refused(void **state)
     ferry_fib_clear(&fib);
 }
 
+/* ---- Test failovers. ---- */
+
+enum { TEST_TABLE = 4242 };
+
+static const struct ferry_entry attached = {.type = FERRY_GATEWAY};
+
+static struct ferry_op isolated(struct ferry_gateway *g, const char *make, const char *interface)
+{
+    *g = (struct ferry_gateway){.address = kernel_prefix("192.168.1.1/24"), .isolated = true};
+    snprintf(g->make, sizeof g->make, "%s", make);
+    struct ferry_op op = kernel_gateway(P4, g, interface, NULL, &attached);
+    op.table = TEST_TABLE;
+    return op;
+}
+
+#define WHEN_RULES(what) "case \"$*\" in *'rule save'*) " what " ;; *) exec $real \"$@\" ;; esac"
+
+/* Who cannot say which rules there are is not let isolate anything. */
+static void test_what_it_says_of_rules_is_not_believed(void **state)
+{
+    static const struct {
+        const char *script, *words;
+    } lies[] = {
+        {WHEN_RULES("exit 0"), "said nothing"},
+        {WHEN_RULES("echo Oops >&2; exit 2"), "failed: Oops"},
+        {WHEN_RULES("printf '\\161\\160\\151\\206'"), "byte order"},
+        {WHEN_RULES("printf '\\206\\151\\160\\161\\004\\000\\000\\000\\040\\000'"), "broken"},
+        {WHEN_RULES("$real \"$@\"; head -c 3000 /dev/zero"), "broken"},
+        {WHEN_RULES("echo 'Dump was interrupted and may be inconsistent.' >&2; exec $real \"$@\""),
+         "too fast"},
+    };
+    struct kernel *k = *state;
+    struct ferry_gateway g;
+    struct ferry_op on = isolated(&g, "", "lan0");
+    char once[300];
+    for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
+        fake(lies[i].script);
+        kernel_check(k, &on, FERRY_REFUSED, lies[i].words);
+    }
+    snprintf(
+        once, sizeof once,
+        WHEN_RULES("[ -e /usr/local/sbin/%s ] || { >/usr/local/sbin/%s; echo 'Dump was interrupted.' >&2; "
+                   "}; exec $real \"$@\""),
+        k->netns, k->netns);
+    fake(once);
+    kernel_check(k, &on, FERRY_DONE, NULL);
+    snprintf(once, sizeof once, "/usr/local/sbin/%s", k->netns);
+    assert_int_equal(unlink(once), 0); /* it was torn once */
+}
+
+/* All of its rules, or none and no address. */
+static void test_a_rule_that_the_router_refuses_leaves_nothing(void **state)
+{
+    static const char *const lines[] = {"rule add iif lan0 blackhole", "rule add iif lan0 lookup",
+                                        "rule add from 192.168.1.1 iif lo"};
+    struct kernel *k = *state;
+    struct ferry_gateway g;
+    struct ferry_op on = isolated(&g, "", "lan0"), off = kernel_swap(&on);
+    char script[300], *was = kernel_snapshot(k);
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        snprintf(script, sizeof script,
+                 WHEN_BATCH("sed 's|^%s .*|route add 0.0.0.1 via 0.0.0.2|' | $real \"$@\""), lines[i]);
+        fake(script);
+        kernel_apply(k, &on, FERRY_REFUSED);
+        kernel_same(k, was);
+    }
+    fake(NULL);
+    kernel_apply(k, &on, FERRY_DONE);
+    kernel_apply(k, &off, FERRY_DONE);
+    kernel_same(k, was);
+    free(was);
+}
+
 /* ---- The dead-man. ---- */
 
 static enum ferry_deadman_state deadman(const struct kernel *k, enum ferry_deadman_verb verb,
@@ -291,6 +364,44 @@ static void test_an_undo_waits_on_the_router(void **state)
     ferry_fib_clear(&fib6);
 }
 
+/* Armed by one who has not looked at the router yet; `foreign`: the bridge is somebody else's, and stays. */
+static void ends_by_the_clock(struct kernel *k, bool foreign)
+{
+    struct ferry_gateway g;
+    struct ferry_op on = isolated(&g, "bridge lan0", "br-test"), off = kernel_swap(&on);
+    struct ferry_deadman_step step = {.ops = &off, .n_ops = 1};
+    struct ferry_deadman d = {.id = "t4", .seconds = 3, .steps = &step, .n_steps = 1};
+    if (foreign) {
+        kernel_ip(k, "link add br-test type bridge");
+        kernel_ip(k, "link set lan0 master br-test");
+        kernel_ip(k, "link set br-test up");
+        kernel_runs(k, "br-test");
+        for (int i = 0; i < 500 && !kernel_says(k, "-6 route show table all", "dev br-test"); i++)
+            usleep(10000);
+    }
+    char *was = kernel_snapshot(k);
+    assert_int_equal(deadman(k, FERRY_DEADMAN_ARM, &d), FERRY_DEADMAN_ARMED);
+    kernel_apply(k, &on, FERRY_DONE);
+    assert_true(kernel_says(k, "rule show", "br-test"));
+    for (int i = 0; i < 500 && deadman(k, FERRY_DEADMAN_LOOK, &d) != FERRY_DEADMAN_FIRED; i++)
+        usleep(10000);
+    for (int i = 0; i < 500 && kernel_says(k, "rule show", "br-test"); i++)
+        usleep(10000);
+    assert_true(kernel_try(k, "link show dev br-test >/dev/null 2>&1") == foreign);
+    kernel_same(k, was);
+    free(was);
+}
+
+static void test_the_clock_takes_a_test_away(void **state)
+{
+    ends_by_the_clock(*state, false);
+}
+
+static void test_the_clock_leaves_a_bridge_that_was_there_before(void **state)
+{
+    ends_by_the_clock(*state, true);
+}
+
 /* Refused when it is armed, not found out when it fires. */
 static void test_an_undo_without_words_is_not_armed(void **state)
 {
@@ -320,7 +431,11 @@ int main(void)
         T(test_outcomes_are_honest_where_ip_breaks_off),
         T(test_a_name_that_a_batch_cannot_carry_is_refused),
         T(test_a_label_that_a_batch_cannot_carry_is_refused),
+        T(test_what_it_says_of_rules_is_not_believed),
+        T(test_a_rule_that_the_router_refuses_leaves_nothing),
         T(test_an_undo_waits_on_the_router),
+        T(test_the_clock_takes_a_test_away),
+        T(test_the_clock_leaves_a_bridge_that_was_there_before),
         T(test_an_undo_without_words_is_not_armed),
     };
     kernel_need_root();

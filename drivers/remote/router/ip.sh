@@ -13,7 +13,7 @@ ip_answer() {
         echo 'ferry-router: a question has other characters than words have' >&2
         return 64
         ;;
-    'addr save' | '-4 route save table '* | '-6 route save table '*) ip_run $1 </dev/null ;;
+    'addr save' | '-4 rule save' | '-6 rule save' | '-4 route save table '* | '-6 route save table '*) ip_run $1 </dev/null ;;
     'link show' | '-d link show type vlan' | '-4 netconf show' | '-6 netconf show' | 'nexthop show id '* | '-4 route get '* | '-6 route get '*)
         ip_run -j $1 </dev/null
         ;;
