@@ -22,16 +22,30 @@ ADDRESS = "192.168.1.10"
 BOTH = ["--move", "app=recovery", "--move", "web=recovery", "--yes"]
 
 
-@pytest.fixture(name="lab", scope="module")
-def make_lab(tmp_path_factory):
+def over_ssh(lab, router):
+    """A plain Linux router that is reached by ssh, in the lab (topologies/three-site-iproute.json)."""
+    run = os.path.join(labtool.RUN, lab.name)
+    router["driver"] = {"type": "iproute", "netns": router["name"], "transport": "ssh", "host": "127.0.0.1", "user": "root",
+                        "identity": os.path.join(run, "id_ed25519"), "known_hosts": os.path.join(run, "known_hosts")}
+
+
+def a_lab(directory, tag, change=lambda lab: None):
     before = namespaces()
-    with Lab("test-failover", tmp_path_factory.mktemp("tf"), tag="tf") as lab:
+    lab = Lab("test-failover", directory, tag=tag)
+    change(lab)
+    lab.save()
+    with lab:
         lab.links = lambda: ip("-n", lab.router("tf-recovery"), "-o", "link", "show")
         yield lab
         for router in lab.routers:
             for path in glob.glob(f"{RECORDS}/{router}@*"):
                 shutil.rmtree(path)
     assert namespaces() == before, "namespaces were left behind"
+
+
+@pytest.fixture(name="lab", scope="module")
+def make_lab(tmp_path_factory):
+    yield from a_lab(tmp_path_factory.mktemp("tf"), "tf")
 
 
 class Stream:
