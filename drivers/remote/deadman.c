@@ -78,17 +78,17 @@ static int parse(const struct ferry_remote_reply *reply, enum ferry_deadman_stat
     static const struct {
         const char *word;
         enum ferry_deadman_state state;
-    } words[] = {{"none", FERRY_DEADMAN_NONE},
-                 {"armed", FERRY_DEADMAN_ARMED},
-                 {"confirmed", FERRY_DEADMAN_CONFIRMED},
-                 {"fired", FERRY_DEADMAN_FIRED}};
+    } words[] = {{"none", FERRY_DEADMAN_NONE},           {"armed", FERRY_DEADMAN_ARMED},
+                 {"moving", FERRY_DEADMAN_MOVING},       {"rests", FERRY_DEADMAN_RESTS},
+                 {"confirmed", FERRY_DEADMAN_CONFIRMED}, {"fired", FERRY_DEADMAN_FIRED}};
     size_t len = strcspn(reply->out, " \n");
     for (size_t i = 0; i < FERRY_COUNT(words); i++) {
         if (strlen(words[i].word) != len || strncmp(reply->out, words[i].word, len) != 0)
             continue;
         unsigned left = 0;
         char end;
-        if (words[i].state == FERRY_DEADMAN_ARMED &&
+        if ((words[i].state == FERRY_DEADMAN_ARMED || words[i].state == FERRY_DEADMAN_MOVING ||
+             words[i].state == FERRY_DEADMAN_RESTS) &&
             (sscanf(reply->out + len, " %9u%c", &left, &end) != 2 || end != '\n'))
             break;
         if (words[i].state == FERRY_DEADMAN_FIRED)
@@ -114,27 +114,38 @@ int ferry_remote_deadman(struct ferry_remote *remote, const char *router, enum f
         [FERRY_DEADMAN_ARM] = "deadman_arm",         [FERRY_DEADMAN_EXTEND] = "deadman_extend",
         [FERRY_DEADMAN_CONFIRM] = "deadman_confirm", [FERRY_DEADMAN_DISARM] = "deadman_disarm",
         [FERRY_DEADMAN_LOOK] = "deadman_look",       [FERRY_DEADMAN_LIMIT] = "deadman_limit",
+        [FERRY_DEADMAN_NEXT] = "deadman_next",       [FERRY_DEADMAN_MOVE] = "deadman_move",
+        [FERRY_DEADMAN_SETTLE] = "deadman_settle",
     };
     FERRY_CLEANUP(reply_cleanup) struct ferry_remote_reply reply = {0};
     FERRY_AUTOFREE char *bytes = NULL;
     struct text input = {0};
-    char seconds[16], from[16], to[16], seen[16];
+    char seconds[16], from[16], to[16], seen[16], split[16];
     snprintf(seconds, sizeof seconds, "%u", deadman->seconds);
     snprintf(from, sizeof from, "%u", deadman->from_s);
     snprintf(to, sizeof to, "%u", deadman->to_s);
     snprintf(seen, sizeof seen, "%u", deadman->seen_s);
+    snprintf(split, sizeof split, "%u", deadman->split_s);
     struct ferry_remote_call call = {
         .verb = verbs[verb],
         .words = {router, deadman->id, NULL},
         .timeout_ms = TIMEOUT_MS,
         .most_bytes = REPLY_MOST,
     };
-    if (verb == FERRY_DEADMAN_ARM || verb == FERRY_DEADMAN_EXTEND)
+    if (verb == FERRY_DEADMAN_ARM || verb == FERRY_DEADMAN_EXTEND || verb == FERRY_DEADMAN_NEXT)
         call.words[2] = seconds;
     if (verb == FERRY_DEADMAN_ARM && deadman->from_s)
         call.words[3] = from;
     if (verb == FERRY_DEADMAN_EXTEND && deadman->seen_s)
         call.words[3] = seen;
+    if (verb == FERRY_DEADMAN_NEXT)
+        call.words[3] = deadman->earlier ? "earlier" : "later";
+    if (verb == FERRY_DEADMAN_MOVE)
+        call.words[2] = split;
+    if (verb == FERRY_DEADMAN_MOVE)
+        call.words[3] = deadman->earlier ? "earlier" : "later";
+    if (verb == FERRY_DEADMAN_SETTLE)
+        call.words[2] = deadman->earlier ? "earlier" : "later";
     if (verb == FERRY_DEADMAN_LIMIT) {
         call.words[2] = from;
         call.words[3] = to;

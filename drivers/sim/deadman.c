@@ -1,7 +1,7 @@
 /* The dead-man of a simulated router: a file beside its state file.
  *
- *   {"id": TX, "state": "armed" | "confirmed" | "fired" | "none", "deadline_us": N, "done": N, "from": S,
- *   "to": S, "steps": [
+ *   {"id": TX, "state": "armed" | "confirmed" | "fired" | "none", "deadline_us": N, "next_us": N, "split": S, "done": N,
+ *   "from": S, "to": S, "steps": [
  *     {"delay": SECONDS, "gone": [{"prefix", "kind", "table", "metric"}, …],
  *      "routes": [as in the state file], "gateways": [likewise], "announcements": [likewise], "selectors":
  *      [likewise]}, …]}
@@ -101,50 +101,162 @@ static void run(const struct ferry_sim_undo *step, struct ferry_sim_table *table
     }
 }
 
-void ferry_sim_deadman_extend(struct ferry_sim_deadman *d, const struct ferry_deadman *deadman,
-                              uint64_t now_us)
-{
-    uint64_t left_s = (d->deadline_us - now_us) / 1000000, seen_s = deadman->seen_s;
-    if (!seen_s || (left_s <= seen_s + FERRY_DEADMAN_LATE_S && seen_s <= left_s + FERRY_DEADMAN_LATE_S))
-        d->deadline_us = now_us + 1000000ull * deadman->seconds;
-}
-
-void ferry_sim_deadman_limit(struct ferry_sim_deadman *d, const struct ferry_deadman *deadman)
-{
-    d->from_s = deadman->from_s;
-    if (deadman->to_s && (!d->to_s || deadman->to_s < d->to_s))
-        d->to_s = deadman->to_s;
-}
-
 static bool is_run(const struct ferry_sim_deadman *d, const struct ferry_sim_undo *step)
 {
     return step->delay_s >= d->from_s && (!d->to_s || step->delay_s < d->to_s);
 }
 
-bool ferry_sim_deadman_undoing(const struct ferry_sim_deadman *d)
+static bool is_later(const struct ferry_sim_deadman *d, const struct ferry_sim_undo *step)
 {
-    for (size_t i = d->n_done; i < d->n_steps; i++)
-        if (is_run(d, &d->steps[i]))
-            return true;
-    return false;
+    return d->next_us && step->delay_s >= d->split_s;
+}
+
+uint64_t ferry_sim_deadman_due(const struct ferry_sim_deadman *d, const struct ferry_sim_undo *step)
+{
+    return (is_later(d, step) ? d->next_us : d->deadline_us) + 1000000ull * step->delay_s;
+}
+
+/* The first deadline to which anything belongs. */
+static uint64_t first_us(const struct ferry_sim_deadman *d)
+{
+    return d->next_us && !d->split_s ? d->next_us : d->deadline_us;
 }
 
 bool ferry_sim_deadman_fire(struct ferry_sim_deadman *d, uint64_t now_us, struct ferry_sim_table *table)
 {
-    bool any = d->id && d->state == FERRY_DEADMAN_ARMED && d->deadline_us <= now_us;
+    bool any = d->id && d->state == FERRY_DEADMAN_ARMED && first_us(d) <= now_us;
     if (any)
         d->state = FERRY_DEADMAN_FIRED;
     if (!d->id || d->state != FERRY_DEADMAN_FIRED)
         return false;
     for (; d->n_done < d->n_steps; d->n_done++) {
         const struct ferry_sim_undo *step = &d->steps[d->n_done];
-        if (d->deadline_us + 1000000ull * step->delay_s > now_us)
+        if (ferry_sim_deadman_due(d, step) > now_us)
             break;
         if (is_run(d, step))
             run(step, table);
         any = true;
     }
     return any;
+}
+
+/* ---- What is asked of it. ---- */
+
+bool ferry_sim_deadman_waits(const struct ferry_sim_deadman *d)
+{
+    if (d->state != FERRY_DEADMAN_FIRED || !d->next_us)
+        return d->state == FERRY_DEADMAN_ARMED;
+    for (size_t i = d->n_done; i < d->n_steps; i++)
+        if (is_run(d, &d->steps[i]))
+            return true;
+    return false;
+}
+
+static bool is_seen(uint64_t deadline_us, uint64_t now_us, unsigned seen_s)
+{
+    uint64_t left_s = deadline_us > now_us ? (deadline_us - now_us) / 1000000 : 0;
+    return left_s <= seen_s + FERRY_DEADMAN_LATE_S && seen_s <= left_s + FERRY_DEADMAN_LATE_S;
+}
+
+static void extend(struct ferry_sim_deadman *d, const struct ferry_deadman *what, uint64_t now_us)
+{
+    if (!d->next_us && (!what->seen_s || is_seen(d->deadline_us, now_us, what->seen_s)))
+        d->deadline_us = now_us + 1000000ull * what->seconds;
+}
+
+static void limit(struct ferry_sim_deadman *d, const struct ferry_deadman *what)
+{
+    d->from_s = what->from_s;
+    if (what->to_s && (!d->to_s || what->to_s < d->to_s))
+        d->to_s = what->to_s;
+}
+
+/* While steps have moved to another one it is none. */
+static void take_next(struct ferry_sim_deadman *d, const struct ferry_deadman *what, uint64_t now_us)
+{
+    uint64_t old = first_us(d), told = now_us + 1000000ull * what->seconds;
+    bool unmoved = !d->next_us || d->split_s == FERRY_DEADMAN_ALL_EARLIER || (!d->split_s && what->earlier);
+    if (!unmoved)
+        return;
+    d->deadline_us = what->earlier && told < old ? told : old;
+    d->next_us = what->earlier || told < old ? old : told;
+    d->split_s = what->earlier ? 0 : FERRY_DEADMAN_ALL_EARLIER;
+}
+
+static void move(struct ferry_sim_deadman *d, const struct ferry_deadman *what, uint64_t now_us)
+{
+    if (d->next_us && d->deadline_us > now_us &&
+        (what->earlier ? what->split_s > d->split_s : what->split_s < d->split_s))
+        d->split_s = what->split_s;
+}
+
+static void settle(struct ferry_sim_deadman *d, const struct ferry_deadman *what)
+{
+    if (d->next_us && !what->earlier)
+        d->deadline_us = d->next_us;
+    d->next_us = 0;
+}
+
+static unsigned left_s(uint64_t deadline_us, uint64_t now_us)
+{
+    return deadline_us > now_us ? (unsigned)((deadline_us - now_us) / 1000000) : 0;
+}
+
+static enum ferry_deadman_state say(const struct ferry_sim_deadman *d, uint64_t now_us, unsigned *ret_left_s)
+{
+    size_t i = d->n_done;
+    *ret_left_s = 0;
+    if (d->state == FERRY_DEADMAN_ARMED) {
+        *ret_left_s = left_s(first_us(d), now_us);
+        return d->next_us && d->split_s != FERRY_DEADMAN_ALL_EARLIER ? FERRY_DEADMAN_MOVING : d->state;
+    }
+    if (d->state != FERRY_DEADMAN_FIRED)
+        return d->state;
+    while (i < d->n_steps && !is_run(d, &d->steps[i]))
+        i++;
+    if (i == d->n_steps)
+        return d->state;
+    bool rests = is_later(d, &d->steps[i]) && d->next_us > now_us;
+    *ret_left_s = rests ? left_s(d->next_us, now_us) : 1;
+    return rests ? FERRY_DEADMAN_RESTS : d->state;
+}
+
+enum ferry_deadman_state ferry_sim_deadman_answer(struct ferry_sim_deadman *d, enum ferry_deadman_verb verb,
+                                                  const struct ferry_deadman *what, uint64_t now_us,
+                                                  unsigned *ret_left_s)
+{
+    enum ferry_deadman_state state = say(d, now_us, ret_left_s);
+    if (state == FERRY_DEADMAN_RESTS && verb == FERRY_DEADMAN_DISARM)
+        d->state = FERRY_DEADMAN_NONE;
+    if (d->state != FERRY_DEADMAN_ARMED)
+        return say(d, now_us, ret_left_s);
+    switch (verb) {
+    case FERRY_DEADMAN_ARM:
+    case FERRY_DEADMAN_LOOK:
+        break;
+    case FERRY_DEADMAN_EXTEND:
+        extend(d, what, now_us);
+        break;
+    case FERRY_DEADMAN_CONFIRM:
+        d->state = FERRY_DEADMAN_CONFIRMED;
+        break;
+    case FERRY_DEADMAN_DISARM:
+        d->state = FERRY_DEADMAN_NONE;
+        break;
+    case FERRY_DEADMAN_LIMIT:
+        limit(d, what);
+        break;
+    case FERRY_DEADMAN_NEXT:
+        take_next(d, what, now_us);
+        break;
+    case FERRY_DEADMAN_MOVE:
+        move(d, what, now_us);
+        break;
+    case FERRY_DEADMAN_SETTLE:
+        settle(d, what);
+        break;
+    }
+    return say(d, now_us, ret_left_s);
 }
 
 /* ---- The file. ---- */
@@ -196,10 +308,10 @@ int ferry_sim_deadman_save(const char *path, const struct ferry_sim_deadman *d, 
         return ferry_error(err, FERRY_EIO, "%s: %s", temporary, strerror(errno));
     fputs("{\"id\": ", f);
     ferry_sim_put_string(f, d->id);
-    fprintf(
-        f,
-        ", \"state\": \"%s\", \"deadline_us\": %llu, \"done\": %zu, \"from\": %u, \"to\": %u, \"steps\": [",
-        state_names[d->state], (unsigned long long)d->deadline_us, d->n_done, d->from_s, d->to_s);
+    fprintf(f, ", \"state\": \"%s\", \"deadline_us\": %llu, \"next_us\": %llu, \"split\": %u, \"done\": %zu",
+            state_names[d->state], (unsigned long long)d->deadline_us, (unsigned long long)d->next_us,
+            d->split_s, d->n_done);
+    fprintf(f, ", \"from\": %u, \"to\": %u, \"steps\": [", d->from_s, d->to_s);
     for (size_t i = 0; i < d->n_steps; i++) {
         fputs(i ? ",\n" : "\n", f);
         put_step(f, &d->steps[i]);
@@ -263,7 +375,7 @@ static int load_step(struct ferry_json *doc, uint32_t v, struct ferry_sim_undo *
 static int load_document(struct ferry_json *doc, struct ferry_sim_deadman *d, struct ferry_err *err)
 {
     const char *id, *state;
-    int64_t deadline = 0, done = 0, from = 0, to = 0;
+    int64_t deadline = 0, done = 0, from = 0, to = 0, next = 0, split = 0;
     int r = ferry_json_need_string(doc, FERRY_JSON_ROOT, "id", &id, err);
     if (r == 0)
         r = ferry_json_need_string(doc, FERRY_JSON_ROOT, "state", &state, err);
@@ -275,6 +387,10 @@ static int load_document(struct ferry_json *doc, struct ferry_sim_deadman *d, st
         r = ferry_json_need_int(doc, FERRY_JSON_ROOT, "from", 0, UINT32_MAX, &from, err);
     if (r == 0 && ferry_json_get(doc, FERRY_JSON_ROOT, "to") != FERRY_JSON_NONE)
         r = ferry_json_need_int(doc, FERRY_JSON_ROOT, "to", 0, UINT32_MAX, &to, err);
+    if (r == 0 && ferry_json_get(doc, FERRY_JSON_ROOT, "next_us") != FERRY_JSON_NONE)
+        r = ferry_json_need_int(doc, FERRY_JSON_ROOT, "next_us", 0, INT64_MAX, &next, err);
+    if (r == 0 && ferry_json_get(doc, FERRY_JSON_ROOT, "split") != FERRY_JSON_NONE)
+        r = ferry_json_need_int(doc, FERRY_JSON_ROOT, "split", 0, UINT32_MAX, &split, err);
     if (r < 0)
         return r;
     uint32_t steps = ferry_json_get(doc, FERRY_JSON_ROOT, "steps");
@@ -286,6 +402,8 @@ static int load_document(struct ferry_json *doc, struct ferry_sim_deadman *d, st
     d->n_done = (size_t)done;
     d->from_s = (unsigned)from;
     d->to_s = (unsigned)to;
+    d->next_us = (uint64_t)next;
+    d->split_s = (unsigned)split;
     d->steps = ferry_calloc(ferry_json_count(doc, steps), sizeof *d->steps);
     FERRY_JSON_EACH(doc, steps, v)
     if (r == 0)

@@ -228,7 +228,7 @@ static int sim_persist(struct ferry_driver *driver, struct ferry_err *err)
 static int arm(struct ferry_driver *driver, struct ferry_sim_deadman *d, const struct ferry_deadman *deadman,
                struct ferry_err *err)
 {
-    if (d->id && strcmp(d->id, deadman->id) != 0 && d->state == FERRY_DEADMAN_ARMED)
+    if (d->id && strcmp(d->id, deadman->id) != 0 && ferry_sim_deadman_waits(d))
         return ferry_error(err, FERRY_EIO, "the undo of transaction %s is armed on this router", d->id);
     if (d->id && !strcmp(d->id, deadman->id) && d->state != FERRY_DEADMAN_ARMED &&
         d->state != FERRY_DEADMAN_NONE)
@@ -250,24 +250,19 @@ static int sim_deadman(struct ferry_driver *driver, enum ferry_deadman_verb verb
         r = arm(driver, &d, deadman, err);
     if (r < 0)
         return r;
-    bool mine = d.id && strcmp(d.id, deadman->id) == 0, armed = mine && d.state == FERRY_DEADMAN_ARMED;
-    if (armed && verb == FERRY_DEADMAN_ARM)
+    enum ferry_deadman_state state = FERRY_DEADMAN_NONE;
+    unsigned left = 0;
+    bool mine = d.id && strcmp(d.id, deadman->id) == 0, waited = mine && ferry_sim_deadman_waits(&d);
+    if (waited && verb == FERRY_DEADMAN_ARM && d.state == FERRY_DEADMAN_ARMED)
         d.deadline_us = now + 1000000ull * deadman->seconds;
-    if (armed && verb == FERRY_DEADMAN_EXTEND)
-        ferry_sim_deadman_extend(&d, deadman, now);
-    if (armed && verb == FERRY_DEADMAN_LIMIT)
-        ferry_sim_deadman_limit(&d, deadman);
-    if (armed && verb == FERRY_DEADMAN_CONFIRM)
-        d.state = FERRY_DEADMAN_CONFIRMED;
-    if (armed && verb == FERRY_DEADMAN_DISARM)
-        mine = (d.state = FERRY_DEADMAN_NONE); /* false */
-    if (armed && verb != FERRY_DEADMAN_LOOK)
+    if (mine)
+        state = ferry_sim_deadman_answer(&d, verb, deadman, now, &left);
+    if (waited && verb != FERRY_DEADMAN_LOOK)
         r = ferry_sim_deadman_save(driver->deadman_path, &d, err);
     if (r < 0)
         return r;
-    *ret = mine ? d.state : FERRY_DEADMAN_NONE;
-    *ret_left_s = *ret == FERRY_DEADMAN_ARMED ? (unsigned)((d.deadline_us - now) / 1000000)
-                                              : *ret == FERRY_DEADMAN_FIRED && ferry_sim_deadman_undoing(&d);
+    *ret = state;
+    *ret_left_s = left;
     return 0;
 }
 

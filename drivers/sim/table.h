@@ -104,6 +104,8 @@ struct ferry_sim_deadman {
     char *id; /* NULL: there is none */
     enum ferry_deadman_state state;
     uint64_t deadline_us; /* since 1970 UTC: whoever looks at the simulated router after it is its timer */
+    uint64_t next_us;     /* of two deadlines the later one; 0: there is one */
+    unsigned split_s;     /* steps of this delay and more belong to that one */
     struct ferry_sim_undo {
         unsigned delay_s;
         struct ferry_sim_table put; /* all its routes and attachments */
@@ -124,13 +126,14 @@ int ferry_sim_deadman_load(const char *path, struct ferry_sim_deadman *ret,
 int ferry_sim_deadman_save(const char *path, const struct ferry_sim_deadman *d,
                            struct ferry_err *err) FERRY_MUST_CHECK;
 void ferry_sim_deadman_arm(struct ferry_sim_deadman *d, const struct ferry_deadman *deadman);
-/* Of an armed one whose deadline has not come. */
-void ferry_sim_deadman_extend(struct ferry_sim_deadman *d, const struct ferry_deadman *deadman,
-                              uint64_t now_us);
-/* As FERRY_DEADMAN_LIMIT. */
-void ferry_sim_deadman_limit(struct ferry_sim_deadman *d, const struct ferry_deadman *deadman);
-/* Of FIRED: whether the undo goes on. */
-bool ferry_sim_deadman_undoing(const struct ferry_sim_deadman *d);
+/* Everything but ARM, and what the router says then.  What is due has been run (ferry_sim_deadman_fire). */
+enum ferry_deadman_state ferry_sim_deadman_answer(struct ferry_sim_deadman *d, enum ferry_deadman_verb verb,
+                                                  const struct ferry_deadman *deadman, uint64_t now_us,
+                                                  unsigned *ret_left_s);
+/* Whether it is armed, or a part of it waits. */
+bool ferry_sim_deadman_waits(const struct ferry_sim_deadman *d);
+/* When a step is due. */
+uint64_t ferry_sim_deadman_due(const struct ferry_sim_deadman *d, const struct ferry_sim_undo *step);
 /* Runs what is due at `now_us`; at the deadline armed becomes fired, whenever the first step is due.  False:
  * nothing was. */
 bool ferry_sim_deadman_fire(struct ferry_sim_deadman *d, uint64_t now_us, struct ferry_sim_table *table);

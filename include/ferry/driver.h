@@ -63,11 +63,15 @@ struct ferry_deadman_step {
 };
 struct ferry_deadman {
     const char *id;                         /* of the transaction: names the record on the router */
-    unsigned seconds;                       /* ARM, EXTEND: the deadline, from now */
+    unsigned seconds;                       /* ARM, EXTEND, NEXT: the deadline, from now */
     const struct ferry_deadman_step *steps; /* ARM: in order; before and after swapped already */
     size_t n_steps;
     /* ARM, LIMIT: steps of less delay are not run; LIMIT: nor are those of `to_s` and more (0: of none). */
     unsigned from_s, to_s;
+    /* NEXT, MOVE, SETTLE: whether the new deadline is the earlier one. */
+    bool earlier;
+    /* MOVE: steps of this delay and more are run after the later one of two deadlines. */
+    unsigned split_s;
     /* EXTEND: how much is left, as the asker has seen it.  Where that differs by more than
      * FERRY_DEADMAN_LATE_S from what there is, the deadline stays: the message was late, or another one was
      * there first.  0: not asked for. */
@@ -77,18 +81,24 @@ struct ferry_deadman {
     5u /* less than any two deadlines are apart whose order matters (docs/confirm.md) */
 enum ferry_deadman_verb {
     FERRY_DEADMAN_ARM,     /* uploaded, synced, the timer runs, read back */
-    FERRY_DEADMAN_EXTEND,  /* a new deadline; `seen_s` */
+    FERRY_DEADMAN_EXTEND,  /* another deadline in its place; `seen_s` */
     FERRY_DEADMAN_CONFIRM, /* keeps what holds now, and ends the timer */
     FERRY_DEADMAN_DISARM,  /* after an undo by the engine: the record goes */
     FERRY_DEADMAN_LOOK,    /* only asks */
     FERRY_DEADMAN_LIMIT,   /* which steps are run; the deadline stays, and `to_s` only ever gets less */
+    FERRY_DEADMAN_NEXT,    /* a second deadline, `earlier` or later; every step stays with the first one */
+    FERRY_DEADMAN_MOVE,    /* steps go over to the new one: `split_s`; none comes back */
+    FERRY_DEADMAN_SETTLE,  /* all have come to the new one, which is the only one now */
 };
-/* What the router says of its record: it is left once, under one lock, by whoever comes first. */
+#define FERRY_DEADMAN_ALL_EARLIER UINT32_MAX /* a `split_s`: none is */
+/* What the router says of its record: armed is left once, under one lock, by whoever comes first. */
 enum ferry_deadman_state {
     FERRY_DEADMAN_NONE, /* there is none */
     FERRY_DEADMAN_ARMED,
     FERRY_DEADMAN_CONFIRMED,
-    FERRY_DEADMAN_FIRED, /* the undo has begun, or is done */
+    FERRY_DEADMAN_FIRED,  /* the undo has begun, or is done */
+    FERRY_DEADMAN_MOVING, /* armed, and there are two deadlines; what is left is left of the first one */
+    FERRY_DEADMAN_RESTS, /* of two deadlines the first one's steps are done, the others wait; a disarm ends it */
 };
 
 struct ferry_driver; /* each driver's own; begins with a struct ferry_driver_base */

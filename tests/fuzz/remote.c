@@ -45,7 +45,9 @@ static void deadman(struct ferry_remote *remote, enum ferry_deadman_verb verb)
     if (result < 0)
         FUZZ_CHECK((int)state == 77 && left == 77);
     else
-        FUZZ_CHECK(state <= FERRY_DEADMAN_FIRED && (state == FERRY_DEADMAN_ARMED || !left));
+        FUZZ_CHECK(state <= FERRY_DEADMAN_RESTS &&
+                   (state == FERRY_DEADMAN_ARMED || state == FERRY_DEADMAN_MOVING ||
+                    state == FERRY_DEADMAN_RESTS || left <= (state == FERRY_DEADMAN_FIRED)));
 }
 
 static void expect(struct ferry_remote *remote)

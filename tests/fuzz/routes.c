@@ -192,7 +192,7 @@ void fuzz_deadman(struct ferry_driver *driver)
         if (result < 0)
             FUZZ_CHECK((int)state == 77 && left == 77);
         else
-            FUZZ_CHECK(state <= FERRY_DEADMAN_FIRED);
+            FUZZ_CHECK(state <= FERRY_DEADMAN_RESTS);
     }
     ferry_ops_clear(ops, OPS);
 }

@@ -127,7 +127,7 @@ static void serve_deadman(struct world *w, struct message *m)
     struct ferry_sim_deadman *d = &w->routers[m->router].deadman;
     const struct ferry_deadman *asked = m->work.deadman;
     enum ferry_deadman_verb verb = m->work.deadman_verb;
-    if (verb == FERRY_DEADMAN_ARM && d->id && strcmp(d->id, asked->id) && d->state == FERRY_DEADMAN_ARMED) {
+    if (verb == FERRY_DEADMAN_ARM && d->id && strcmp(d->id, asked->id) && ferry_sim_deadman_waits(d)) {
         m->work.result =
             ferry_error(&m->work.err, FERRY_EIO, "the undo of transaction %s is armed on this router", d->id);
         return;
@@ -141,27 +141,15 @@ static void serve_deadman(struct world *w, struct message *m)
     bool armed = mine && d->state == FERRY_DEADMAN_ARMED;
     if (armed && verb == FERRY_DEADMAN_ARM)
         d->deadline_us = now_us() + 1000000ull * asked->seconds;
-    if (armed && verb == FERRY_DEADMAN_EXTEND) {
-        ferry_sim_deadman_extend(d, asked, now_us());
-        w->told.by = w->running;
-        w->told.process = w->counts->processes;
-        w->told.died = false;
-        trace(w, "%s: deadline in %u s", w->topology->routers[m->router].name,
-              (unsigned)((d->deadline_us - now_us()) / 1000000));
-    }
-    if (armed && (verb == FERRY_DEADMAN_ARM || verb == FERRY_DEADMAN_EXTEND))
+    m->work.deadman_left_s = 0;
+    m->work.deadman_state = mine ? ferry_sim_deadman_answer(d, verb, asked, now_us(), &m->work.deadman_left_s)
+                                 : FERRY_DEADMAN_NONE;
+    if (!armed || verb == FERRY_DEADMAN_LOOK)
+        return;
+    trace(w, "%s: dead-man, verb %d: %u s left", w->topology->routers[m->router].name, (int)verb,
+          m->work.deadman_left_s);
+    if (verb == FERRY_DEADMAN_ARM || verb == FERRY_DEADMAN_EXTEND || verb >= FERRY_DEADMAN_NEXT)
         deadman_fire_at(w, m->router);
-    if (armed && verb == FERRY_DEADMAN_LIMIT)
-        ferry_sim_deadman_limit(d, asked);
-    if (armed && verb == FERRY_DEADMAN_CONFIRM)
-        d->state = FERRY_DEADMAN_CONFIRMED;
-    if (armed && verb == FERRY_DEADMAN_DISARM)
-        mine = (d->state = FERRY_DEADMAN_NONE); /* false */
-    m->work.deadman_state = mine ? d->state : FERRY_DEADMAN_NONE;
-    m->work.deadman_left_s =
-        m->work.deadman_state == FERRY_DEADMAN_ARMED
-            ? (unsigned)((d->deadline_us - now_us()) / 1000000)
-            : m->work.deadman_state == FERRY_DEADMAN_FIRED && ferry_sim_deadman_undoing(d);
 }
 
 static void serve(struct world *w, void *what, uint64_t arg)
@@ -229,8 +217,10 @@ static void deadman_fire_at(struct world *w, uint32_t r)
 {
     const struct ferry_sim_deadman *d = &w->routers[r].deadman;
     at(d->deadline_us, on_timer, NULL, r);
+    if (d->next_us)
+        at(d->next_us, on_timer, NULL, r);
     for (size_t i = 0; i < d->n_steps; i++)
-        at(d->deadline_us + 1000000ull * d->steps[i].delay_s, on_timer, NULL, r);
+        at(ferry_sim_deadman_due(d, &d->steps[i]), on_timer, NULL, r);
 }
 
 /* A step at a time, and after each the walker. */
@@ -307,7 +297,7 @@ void router_restart(struct world *w, uint32_t r)
     uint64_t beside = beside_plan(w, r);
     restore_saved(w, r);
     expect(w, r, beside);
-    if (router->deadman.id && router->deadman.state == FERRY_DEADMAN_ARMED) {
+    if (router->deadman.id && ferry_sim_deadman_waits(&router->deadman)) {
         router->deadman.state =
             FERRY_DEADMAN_FIRED; /* docs/confirm.md: what was not saved is gone, so it is undone */
         router->deadman.n_done = router->deadman.n_steps;

@@ -400,6 +400,94 @@ static void test_limits_choose_steps(void **state)
     }
 }
 
+/* ---- Two deadlines. ---- */
+
+/* Armed for 60 s; another deadline `seconds` from now, and the steps of `split_s` and more at the later one. */
+static struct ferry_driver *armed_twice(struct ferry_env *env, bool earlier, unsigned seconds,
+                                        unsigned split_s)
+{
+    struct ferry_driver *driver = armed(env, 0);
+    struct ferry_deadman what = {.seconds = seconds, .earlier = earlier, .split_s = split_s};
+    unsigned left;
+    assert_int_equal(say(driver, FERRY_DEADMAN_MOVE, what, &left), FERRY_DEADMAN_ARMED); /* there is one */
+    say(driver, FERRY_DEADMAN_NEXT, what, &left);
+    assert_int_equal(left, 60); /* every step is where it was */
+    assert_int_equal(say(driver, FERRY_DEADMAN_MOVE, what, &left), FERRY_DEADMAN_MOVING);
+    what.split_s = earlier ? 0 : 21; /* what went over does not come back */
+    assert_int_equal(say(driver, FERRY_DEADMAN_MOVE, what, &left), FERRY_DEADMAN_MOVING);
+    what.seconds = 500;
+    assert_int_equal(say(driver, FERRY_DEADMAN_NEXT, what, &left), FERRY_DEADMAN_MOVING); /* too late */
+    assert_int_equal(say(driver, FERRY_DEADMAN_EXTEND, what, &left), FERRY_DEADMAN_MOVING);
+    return driver;
+}
+
+static enum ferry_deadman_state look_in(struct ferry_driver *driver, unsigned seconds, unsigned *ret_left_s)
+{
+    clock_us += 1000000ull * seconds;
+    return say(driver, FERRY_DEADMAN_LOOK, (struct ferry_deadman){0}, ret_left_s);
+}
+
+static void test_of_two_deadlines_each_has_its_steps(void **state)
+{
+    static const struct {
+        bool earlier;
+        unsigned seconds, split_s, first, goes_on,
+            second; /* deadlines; how long the first one's steps go on */
+        size_t run; /* at the first one */
+    } cases[] = {{false, 99, 2, 60, 0, 99, 1},
+                 {false, 99, 20, 60, 2, 99, 2},
+                 {true, 20, 1, 20, 0, 60, 1},
+                 {true, 20, 3, 20, 2, 60, 2}};
+    (void)state;
+    for (size_t i = 0; i < 2 * FERRY_COUNT(cases); i++) {
+        struct ferry_env env;
+        unsigned left, k = (unsigned)i / 2;
+        struct ferry_driver *driver = armed_twice(&env, cases[k].earlier, cases[k].seconds, cases[k].split_s);
+        assert_int_equal(look_in(driver, cases[k].first - 1, &left), FERRY_DEADMAN_MOVING);
+        assert_int_equal(left, 1);
+        if (cases[k].goes_on)
+            assert_int_equal(look_in(driver, 1, &left), FERRY_DEADMAN_FIRED);
+        assert_int_equal(look_in(driver, cases[k].goes_on ? cases[k].goes_on : 1, &left),
+                         FERRY_DEADMAN_RESTS);
+        assert_int_equal(left, cases[k].second - cases[k].first - cases[k].goes_on);
+        assert_int_equal(count(driver), cases[k].run);
+        if (i % 2) { /* nothing but a disarm keeps it */
+            assert_int_equal(say(driver, FERRY_DEADMAN_CONFIRM, (struct ferry_deadman){0}, &left),
+                             FERRY_DEADMAN_RESTS);
+            look_in(driver, cases[k].second - cases[k].first + 20, &left);
+            assert_int_equal(left, 0);
+            assert_int_equal(count(driver), 3);
+        } else {
+            assert_int_equal(say(driver, FERRY_DEADMAN_DISARM, (struct ferry_deadman){0}, &left),
+                             FERRY_DEADMAN_NONE);
+            look_in(driver, 200, &left);
+            assert_int_equal(count(driver), cases[k].run);
+        }
+        sim->close(driver);
+        down(NULL);
+        up(NULL);
+    }
+}
+
+static void test_a_deadline_is_settled(void **state)
+{
+    (void)state;
+    for (int earlier = 0; earlier < 2; earlier++) {
+        struct ferry_env env;
+        unsigned left;
+        struct ferry_deadman what = {.earlier = earlier};
+        struct ferry_driver *driver = armed_twice(&env, earlier, earlier ? 20 : 99, earlier ? 21 : 0);
+        assert_int_equal(say(driver, FERRY_DEADMAN_SETTLE, what, &left), FERRY_DEADMAN_ARMED);
+        assert_int_equal(left, earlier ? 20 : 99);
+        assert_int_equal(say(driver, FERRY_DEADMAN_SETTLE, what, &left), FERRY_DEADMAN_ARMED);
+        assert_int_equal(look_in(driver, left + 20, &left), FERRY_DEADMAN_FIRED);
+        assert_int_equal(count(driver), 3);
+        sim->close(driver);
+        down(NULL);
+        up(NULL);
+    }
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(test_##name, up, down)
@@ -414,6 +502,8 @@ int main(void)
         T(it_has_fired_before_its_first_step),
         T(late_extensions_change_nothing),
         T(limits_choose_steps),
+        T(of_two_deadlines_each_has_its_steps),
+        T(a_deadline_is_settled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,20 +3,24 @@
 #   ${FERRY_DEADMAN_DIR:-/var/lib/ferry/deadman}/ROUTER/ID/   mode 0700; on a disk: it must outlive a restart.  A router
 #                that is a namespace of a bigger machine: ROUTER@NUMBER, for others there may have its name
 #       state    "armed BOOT DEADLINE FROM TO" (1/100 s of /proc/uptime in that boot; the delays of the steps that will be run, TO
-#                left out or missing: to the last one), "confirmed" or "fired"
+#                "-" or missing: to the last one), and "NEXT SPLIT" while there are two deadlines: steps of a delay of SPLIT and more
+#                are run after NEXT, which is the later one ("-": none are); "rests BOOT DEADLINE FROM TO": the others were run;
+#                "confirmed" or "fired"
 #       steps    "N DELAY KIND PATHSPACE", a line a step; N: its text; pathspace: "-" for none
 #       timer    waits and undoes; needs nothing but this directory
 #       pid      of the timer: "PID START", or "unit NAME"
-#       log, result
+#       log, result; part: all that was to be run at the first of two deadlines was
 #
 #  D1. `state` is read and changed under the lock ROUTER/lock alone, by renaming a file that was synced before: a full
 #      disk stops neither a confirm nor an undo.
-#  D2. Armed is left once: for confirmed by a confirm before the deadline, for fired by the timer after it.
+#  D2. Armed is left once: for confirmed by a confirm before the deadline, for fired by the timer after it; or for rests, where
+#      some of the steps are to be run at a later deadline, which only a disarming keeps from it.
 #  D3. Fired is durable before the first command of the undo.
 #  D4. A record of another boot is never confirmed: the router came back as it was saved, before the change.
 #  D5. A record is one once it has its name: ID.new is the beginning of one, and counts for nothing.
 #
-# Answers of all verbs, one line: "armed SECONDS", "confirmed", "fired TEXT", "none".
+# Answers of all verbs, one line: "armed SECONDS", "moving SECONDS" (armed, with two deadlines), "rests SECONDS", "confirmed",
+# "fired TEXT", "none".
 
 # What the verbs and the timer share, a constant text; the timer takes it along into its record.
 dm_library() {
@@ -32,21 +36,26 @@ dm_now() {
     now=$((${now%.*} * 100 + 1${now#*.} - 100))
 }
 
-# state, boot, deadline, left (1/100 s; 0: over), restarted.
+# state, boot, deadline, from, to, next, split; left (1/100 s, to the first deadline at which anything is run; 0: over), restarted.
 dm_load() {
-    state=none boot= deadline=0 from=0 to= left=0 restarted=
+    state=none boot= deadline=0 due=0 from=0 to= next= split= left=0 restarted=
     [ -f "$rec/state" ] || return 0
-    read -r state boot deadline from to <"$rec/state"
+    read -r state boot deadline from to next split <"$rec/state"
     from=${from:-0}
-    [ "$state" = armed ] || return 0
+    [ "$to" != - ] || to=
+    dm_waits || return 0
     read -r this_boot </proc/sys/kernel/random/boot_id
     dm_now
     if [ "$boot" != "$this_boot" ]; then
-        restarted=yes deadline=$now
-    elif [ "$deadline" -gt "$now" ]; then
-        left=$((deadline - now))
+        restarted=yes deadline=$now due=$now next= split=
+    else
+        due=$deadline
+        [ "$split" != 0 ] || due=$next
+        [ "$due" -le "$now" ] || left=$((due - now))
     fi
 }
+
+dm_waits() { [ "$state" = armed ] || [ "$state" = rests ]; }
 
 # From armed to confirmed or fired; the file was made ready when the record was.
 dm_become() {
@@ -95,7 +104,7 @@ dm_run_vtysh() {
     return 1
 }
 
-dm_undo() {
+dm_undo() { # the file for the result
     failed=
     while read -r number delay kind pathspace; do
         [ "$delay" -ge "$from" ] || continue
@@ -111,8 +120,14 @@ dm_undo() {
         done
         echo "step $number ($kind), tried $try times" >>"$rec/log"
     done <"$rec/steps"
-    echo "${failed:+failed in step$failed}" | sed 's/^$/undone/' >"$rec/result"
-    dm_sync "$rec/result"
+    echo "${failed:+failed in step$failed}" | sed 's/^$/undone/' >"$rec/$1"
+    dm_sync "$rec/$1"
+}
+
+# The steps of the first of two deadlines.  The rest of them waits.
+dm_undo_part() {
+    [ -n "$to" ] && [ "$to" -le "$split" ] || to=$split
+    dm_undo part
 }
 
 # The timer: until the deadline, or as long as others move it; then the undo, unless somebody confirmed.
@@ -127,16 +142,23 @@ dm_timer() {
             continue
         fi
         dm_load
-        [ "$state" = armed ] || exit 0
-        [ "$left" -gt 0 ] || break
-        dm_unlock
-        [ "$left" -le 6000 ] || left=6000
-        dm_sleep "$left"
+        dm_waits || exit 0
+        if [ "$left" -gt 0 ]; then
+            dm_unlock
+            [ "$left" -le 6000 ] || left=6000
+            dm_sleep "$left"
+        elif [ "${split:--}" != - ] && [ "$split" != 0 ] && dm_become rests; then
+            dm_unlock
+            dm_undo_part
+        else
+            break
+        fi
     done
+    [ "$split" != 0 ] || deadline=$next
     # Where not even a rename works, no confirm can be written either (D2): undo.
     dm_become fired
     dm_unlock
-    dm_undo
+    dm_undo result
 }
 LIBRARY
 }
@@ -195,7 +217,7 @@ dm_stop() {
 dm_start() {
     rm -f "$rec/pid"
     if dm_systemd; then
-        unit="ferry-deadman-$id-$deadline"
+        unit="ferry-deadman-$id-$due"
         seconds=$(((left + 99) / 100))
         echo "unit $unit" >"$rec/pid"
         systemd-run --quiet --collect --unit="$unit" --on-active="${seconds}s" --timer-property=AccuracySec=1s \
@@ -222,11 +244,14 @@ dm_start() {
 dm_answer() {
     dm_load
     case $state in
-    armed)
+    armed | rests)
         [ "$left" -gt 0 ] || [ -z "$restarted" ] || { echo "fired the router was restarted"; return 0; }
         dm_alive || dm_start || return 1
-        if [ "$left" -gt 0 ]; then
-            echo "armed $((left / 100))"
+        if [ "$state" = rests ] && [ ! -f "$rec/part" ]; then
+            echo "fired the undo is not over"
+        elif [ "$left" -gt 0 ]; then
+            [ "${split:--}" = - ] || state=moving
+            echo "$state $((left / 100))"
         else
             echo "fired the undo is about to begin"
         fi ;;
@@ -238,13 +263,34 @@ dm_answer() {
 
 dm_arm_state() { # in $1: armed, with the deadline $2 seconds from now
     dm_now
-    deadline=$((now + $2 * 100)) left=$(($2 * 100))
+    deadline=$((now + $2 * 100)) left=$(($2 * 100)) next= split=
+    due=$deadline
     read -r boot </proc/sys/kernel/random/boot_id
     dm_write_state "$1"
 }
 
-dm_write_state() { # in $1: armed, as the variables have it
-    echo "armed $boot $deadline $from $to" >"$1/state.new" && dm_sync "$1/state.new" && mv -f "$1/state.new" "$1/state" &&
+# A timer looks again when it wakes: it is told of what comes earlier alone.
+dm_write_due() {
+    dm_write_state "$rec" || return 1
+    was=$due due=$deadline
+    [ "${split:--}" != 0 ] || due=$next
+    left=$((due - now))
+    [ "$due" -ge "$was" ] || { dm_stop; dm_start; }
+}
+
+dm_write_state() { # in $1: armed, as the variables have it; and what comes of it at the first of two deadlines (D1)
+    if [ -n "$next" ]; then
+        set -- "$1" "${to:--} $next $split"
+    else
+        set -- "$1" "$to"
+    fi
+    if [ -n "$next" ] && [ "$split" != - ]; then
+        rest=$from
+        [ "$split" -le "$rest" ] || rest=$split
+        echo "rests $boot $next $rest ${to:--}" >"$1/rests.new" && dm_sync "$1/rests.new" &&
+            mv -f "$1/rests.new" "$1/state.rests" || return 1
+    fi
+    echo "armed $boot $deadline $from $2" >"$1/state.new" && dm_sync "$1/state.new" && mv -f "$1/state.new" "$1/state" &&
         dm_sync "$1"
 }
 
@@ -269,7 +315,7 @@ dm_refuse_others() {
         rec=${rec%/}
         [ "$rec" != "$mine" ] || continue
         dm_load
-        if [ "$state" = armed ] && [ -z "$restarted" ]; then
+        if dm_waits && [ -z "$restarted" ]; then
             echo "the undo of transaction ${rec##*/} is armed on this router, $((left / 100)) s left" >&2
             rec=$mine
             return 1
@@ -293,7 +339,7 @@ do_deadman_arm() { # ROUTER ID SECONDS [FROM]
     dm_refuse_others || return 1
     dm_load
     case $state in
-    confirmed | fired) dm_answer; return ;;
+    confirmed | fired | rests) dm_answer; return ;;
     armed) dm_stop ;; # asked twice: an answer was lost
     esac
     new=$rec.new from=${4:-0} to=
@@ -322,12 +368,12 @@ do_deadman_look() { # ROUTER ID
     dm_answer
 }
 
-# Where what is left is not what the asker has seen, give or take 5 s, this comes too late: the deadline stays.
+# Where what is left ($1) is not what the asker has seen ($2), give or take 5 s, this comes too late.
+dm_seen() { [ "$2" = 0 ] || { [ $(($1 / 100)) -le $(($2 + 5)) ] && [ "$2" -le $(($1 / 100 + 5)) ]; }; }
+
 do_deadman_extend() { # ROUTER ID SECONDS [SEEN]
     dm_with_record "$1" "$2" || return $(($? % 2))
-    seen=${4:-0}
-    if [ "$state" = armed ] && [ "$left" -gt 0 ] &&
-        { [ "$seen" = 0 ] || { [ $((left / 100)) -le $((seen + 5)) ] && [ "$seen" -le $((left / 100 + 5)) ]; }; }; then
+    if [ "$state" = armed ] && [ "$left" -gt 0 ] && [ -z "$next" ] && dm_seen "$left" "${4:-0}"; then
         dm_arm_state "$rec" "$3" || return 1
         dm_stop
         dm_start || return 1
@@ -348,6 +394,48 @@ do_deadman_limit() { # ROUTER ID FROM TO
     dm_answer
 }
 
+# A second deadline, later than the first one or earlier; every step stays with the first one.  While steps have moved to another
+# one already it is none.
+do_deadman_next() { # ROUTER ID SECONDS later|earlier
+    dm_with_record "$1" "$2" || return $(($? % 2))
+    if [ "$state" = armed ] && [ "$left" -gt 0 ] && { [ "${split:--}" = - ] || [ "$split$4" = 0earlier ]; }; then
+        new=$((now + $3 * 100))
+        if [ "$4" = later ]; then
+            [ $new -ge $due ] || new=$due
+            deadline=$due next=$new split=-
+        else
+            [ $new -le $due ] || new=$due
+            deadline=$new next=$due split=0
+        fi
+        dm_write_due || return 1
+    fi
+    dm_answer
+}
+
+# Of two deadlines: steps of a delay of SPLIT and more are run after the later one.  What has gone over does not come back.
+do_deadman_move() { # ROUTER ID SPLIT later|earlier
+    dm_with_record "$1" "$2" || return $(($? % 2))
+    if [ "$state" = armed ] && [ "$left" -gt 0 ] && [ -n "$next" ] && [ "$deadline" -gt "$now" ]; then
+        if { [ "$4" = later ] && { [ "$split" = - ] || [ "$3" -lt "$split" ]; }; } ||
+            { [ "$4" = earlier ] && [ "$split" != - ] && [ "$3" -gt "$split" ]; }; then
+            split=$3
+            dm_write_due || return 1
+        fi
+    fi
+    dm_answer
+}
+
+# All steps have come to one of two deadlines: the other one goes.
+do_deadman_settle() { # ROUTER ID later|earlier
+    dm_with_record "$1" "$2" || return $(($? % 2))
+    if [ "$state" = armed ] && [ "$left" -gt 0 ] && [ -n "$next" ]; then
+        [ "$3" = earlier ] || deadline=$next
+        next= split=
+        dm_write_due || return 1
+    fi
+    dm_answer
+}
+
 do_deadman_confirm() { # ROUTER ID
     dm_with_record "$1" "$2" || return $(($? % 2))
     if [ "$state" = armed ] && [ "$left" -gt 0 ]; then # D2, D4
@@ -359,7 +447,7 @@ do_deadman_confirm() { # ROUTER ID
 
 do_deadman_disarm() { # ROUTER ID
     dm_with_record "$1" "$2" || return $(($? % 2))
-    if [ "$state" = armed ] && [ "$left" -gt 0 ]; then
+    if { [ "$state" = armed ] || { [ "$state" = rests ] && [ -f "$rec/part" ]; }; } && [ "$left" -gt 0 ]; then
         dm_become confirmed || return 1 # whatever keeps the rest from going: nothing fires any more
         dm_stop
         rm -rf "$rec"
@@ -378,7 +466,7 @@ do_deadman_boot() {
         router=${router##*/}
         dm_place && dm_lock || continue
         dm_load
-        [ "$state" != armed ] || dm_alive || dm_start
+        ! dm_waits || dm_alive || dm_start
         dm_unlock
         echo "$router $id $state"
     done
