@@ -4,12 +4,14 @@
  *  K2. Where one router's undo has begun, everything is undone: by the routers, and what they leave by the engine.
  *  K3. While a router cannot be asked, nothing is confirmed anywhere: the undos stay armed.
  *  K4. A test failover is put off, or undone; it is never confirmed.
- *  K5. A confirm moves no deadline.  One that is overtaken by it leaves what a death in the middle of it
+ *  K5. A confirm moves no deadline, but K7.  One that is overtaken by it leaves what a death in the middle of it
  *      leaves: undos that end at a state in which the plan has been (D2 of txn_deadman.c); then K2.  A
  *      deadline that is moved in part leaves packets in circles, and where little is left of it routers are
  *      often slow.
  *  K6. Nothing is committed that was not just read back, also where an earlier confirm goes on: a router may
  *      have restarted since, with what was last saved.
+ *  K7. An `extend` that was cut off is ended first: two orders of stages, one in the other, would leave what never
+ *      was.
  *
  * SPDX-License-Identifier: MIT */
 #include "txn/txn_engine.h"
@@ -49,6 +51,11 @@ static int confirm(struct ferry_txn *txn, struct ferry_err *err)
         return ferry_error_prefix(err, -FERRY_EIO,
                                   "nothing was confirmed, the undo stays armed on every router");
     }
+    int r = look.n[FERRY_DEADMAN_MOVING] ? ferry_txn_deadman_finish(txn, &look, err) : 0; /* K7 */
+    if (r > 0)
+        return ferry_txn_turn_back(txn, "the deadline passed before the confirm came", err);
+    if (r < 0)
+        return ferry_error_prefix(err, r, "nothing was confirmed, the undo stays armed on every router");
     if (!ferry_txn_is_whole(txn)) /* K6 */
         return ferry_refuse(err, "verification", "%s: %s",
                             txn->record.reason ? txn->record.reason : "the routers hold something else",
@@ -56,7 +63,7 @@ static int confirm(struct ferry_txn *txn, struct ferry_err *err)
                                 ? "an earlier confirm came through, at least in part, and what it confirmed "
                                   "does not stand any more: `ferry rollback` takes all of it back"
                                 : "nothing was confirmed, the undo stays armed");
-    int r = ferry_txn_deadman_confirm(txn, &why); /* K5 */
+    r = ferry_txn_deadman_confirm(txn, &why); /* K5 */
     if (r > 0)
         return ferry_txn_turn_back(txn, "the deadline passed before the confirm came", err); /* K2 */
     if (r < 0) {
@@ -98,9 +105,11 @@ static int extend(struct ferry_txn *txn, unsigned seconds, struct ferry_err *err
     if (look.n[FERRY_DEADMAN_CONFIRMED])
         return ferry_refuse(err, "extend", "a confirm has come through in part: `ferry confirm %s` ends it",
                             txn->record.id);
-    if (look.least_left_s > seconds)
+    int r = look.n[FERRY_DEADMAN_MOVING] ? ferry_txn_deadman_finish(txn, &look, err) : 0; /* K7 */
+    if (!r && look.least_left_s > seconds)
         return ferry_refuse(err, "extend", "%u s are left already: that would be less", look.least_left_s);
-    int r = ferry_txn_deadman_set(txn, seconds, err);
+    if (!r)
+        r = ferry_txn_deadman_set(txn, seconds, err);
     if (r > 0)
         return ferry_txn_turn_back(txn, "the deadline passed before it was extended", err);
     if (r < 0)

@@ -43,18 +43,24 @@ struct ferry_deadman_question {
     enum ferry_deadman_verb verb;
     unsigned roles;    /* who is asked */
     const bool *of;    /* [router]: of those these alone; NULL: all */
-    uint64_t until_us; /* ARM, EXTEND: the deadline, monotonic, however long it takes to say so */
-    unsigned from_s, to_s;
+    uint64_t until_us; /* ARM, EXTEND, NEXT: the deadline, monotonic, however long it takes to say so */
+    unsigned from_s, to_s, split_s;
+    bool earlier;
     const struct ferry_deadman_undo *undos; /* [router]: ARM */
 };
 /* All of them at once, and again those that failed; the answers are in txn->dead.answers. */
 void ferry_deadman_ask(struct ferry_txn *txn, const struct ferry_deadman_question *question);
-/* 0: all of these roles (`of`: of those these alone; NULL: all) are in that state.  1: some are not; the text says who.
+/* 0: all of these roles (`of`: of those these alone; NULL: all) are in that state (MOVING is ARMED, too).  1: some are not; the text says who.
  * Negative: some do not say. */
 int ferry_deadman_judge(const struct ferry_txn *txn, unsigned roles, const bool *of,
                         enum ferry_deadman_state state, struct ferry_err *err) FERRY_MUST_CHECK;
-/* ARM or EXTEND: tells all routers the same deadline, `seconds` from now, in the order of D2.  As judge. */
-int ferry_deadman_tell(struct ferry_txn *txn, enum ferry_deadman_verb verb, unsigned seconds,
-                       const struct ferry_deadman_undo *undos, struct ferry_err *err) FERRY_MUST_CHECK;
+/* All of them with the same deadline, `seconds` from now.  As judge. */
+int ferry_deadman_arm(struct ferry_txn *txn, unsigned seconds, const struct ferry_deadman_undo *undos,
+                      struct ferry_err *err) FERRY_MUST_CHECK;
+/* Another deadline, earlier than the one they have or later; and its second half alone, where that was cut off
+ * (L1).  As judge. */
+int ferry_deadman_tell(struct ferry_txn *txn, unsigned seconds, bool earlier,
+                       struct ferry_err *err) FERRY_MUST_CHECK;
+int ferry_deadman_move(struct ferry_txn *txn, bool earlier, struct ferry_err *err) FERRY_MUST_CHECK;
 
 #endif

@@ -1,19 +1,23 @@
 /* Asking routers of their dead-man, and telling them deadlines.  See txn_deadman.c, whose part this is.
  *
- *  L1. Whatever part of the routers has heard of a new deadline, one that attaches a subnet at the undo has a
- *      later one than those that detach it (D2).  So before these hear of any deadline, it has been heard of
- *      that one that it is LEAP_S later.
- *  L2. A router counts a deadline from when it hears of it, which may be late: it was frozen, or the message
- *      was under way.  What comes more than FERRY_DEADMAN_LATE_S late changes nothing there (`seen_s`), and
- *      LEAP_S is more.
- *  L3. Before a deadline is moved all have answered: who is silent keeps the others where it is itself.
+ *  L1. A deadline is never moved: a second one is told beside it, to all, and changes nothing.  Only when all of
+ *      them have it the steps of the undo go over to it, stage by stage: to a later one the first stage first, to an
+ *      earlier one the last stage first, each on all of its routers before the next one.  Whoever is cut off in
+ *      between has left undos that stop at the first deadline in a state in which the plan has been, and go on from
+ *      there at the second one: as a confirm (D2 of txn_deadman.c), but nothing stays.
+ *  L2. While they are armed, before anything is written, deadlines are told again until they are near each other.
+ *      A router counts a deadline from when it hears of it, which may be late: it was frozen, or the message was
+ *      under way.  What comes more than FERRY_DEADMAN_LATE_S late changes nothing there (`seen_s`).
+ *  L3. Before steps are moved all have answered that they have the new deadline: who is silent keeps the others
+ *      where it is itself.
+ *  L4. Of one deadline whoever attaches a subnet at the undo comes to it last: it is told it last, and later by as
+ *      long as the others took to hear of theirs.
  *
  * SPDX-License-Identifier: MIT */
 #include "txn/deadman_parts.h"
 
 #include <stdio.h>
 
-#define LEAP_S  15u /* L1 */
 #define TRIES   3
 #define WAIT_US 100000u
 
@@ -49,19 +53,26 @@ static struct ferry_deadman sentence(const struct ferry_txn *txn, const struct f
 {
     struct ferry_deadman what =
         q->undos ? q->undos[router].deadman : (struct ferry_deadman){.id = txn->record.id};
-    if (q->verb == FERRY_DEADMAN_ARM || q->verb == FERRY_DEADMAN_EXTEND)
+    if (q->verb == FERRY_DEADMAN_ARM || q->verb == FERRY_DEADMAN_EXTEND || q->verb == FERRY_DEADMAN_NEXT)
         what.seconds = seconds_until(txn, q->until_us, router);
     if (q->verb == FERRY_DEADMAN_EXTEND)
         what.seen_s = seen_s(txn, router);
     what.from_s = q->from_s;
     what.to_s = q->to_s;
+    what.earlier = q->earlier;
+    what.split_s = q->split_s;
     return what;
+}
+
+static bool is_armed(enum ferry_deadman_state state)
+{
+    return state == FERRY_DEADMAN_ARMED || state == FERRY_DEADMAN_MOVING;
 }
 
 static void hear(struct ferry_txn *txn, const struct ferry_job *job, uint64_t asked_us)
 {
     struct ferry_dead_man *a = &txn->dead.answers[job->router];
-    bool armed = job->deadman_state == FERRY_DEADMAN_ARMED;
+    bool armed = is_armed(job->deadman_state);
     unsigned told_s = job->deadman->seconds;
     if (job->result < 0) { /* what was heard before stays what was seen (L2) */
         a->result = job->result;
@@ -111,7 +122,8 @@ void ferry_deadman_ask(struct ferry_txn *txn, const struct ferry_deadman_questio
 int ferry_deadman_judge(const struct ferry_txn *txn, unsigned roles, const bool *of,
                         enum ferry_deadman_state state, struct ferry_err *err)
 {
-    static const char *const names[] = {"is gone", "is armed still", "was confirmed", "has begun"};
+    static const char *const names[] = {"is gone",   "is armed still", "was confirmed",
+                                        "has begun", "is armed still", "has begun"};
     int result = 0;
     for (size_t r = 0; r < txn->plan->n_routers; r++) {
         const struct ferry_dead_man *a = &txn->dead.answers[r];
@@ -124,7 +136,7 @@ int ferry_deadman_judge(const struct ferry_txn *txn, unsigned roles, const bool 
             *err = a->err;
             return ferry_error_prefix(err, a->result, "%s", name);
         }
-        if (a->state == state)
+        if (a->state == state || (state == FERRY_DEADMAN_ARMED && is_armed(a->state)))
             continue;
         ferry_error(err, FERRY_EIO, "%s: the undo there %s", name, names[a->state]);
         result = 1;
@@ -142,93 +154,45 @@ static bool has_both(const struct ferry_txn *txn)
     return false;
 }
 
-/* L1: how much later than the others' its deadline is to be.  Those that do both stand between. */
-static unsigned ahead_s(const struct ferry_txn *txn, unsigned role)
+/* Before anything is written a deadline may be moved as it is. */
+static void armed_now(struct ferry_deadman_question *q)
 {
-    return role == FERRY_DEADMAN_ATTACHES && has_both(txn) ? 2 * LEAP_S : LEAP_S;
-}
-
-/* Whether the router's deadline, as it was last heard of, is later than any that those behind it can come to. */
-static bool is_ahead(const struct ferry_txn *txn, size_t router, uint64_t until_us, unsigned ahead)
-{
-    const struct ferry_dead_man *a = &txn->dead.answers[router];
-    return a->asked_us + 1000000ull * a->left_s >=
-           until_us + 1000000ull * (ahead - LEAP_S + FERRY_DEADMAN_LATE_S + 1);
-}
-
-static const unsigned leaders[] = {FERRY_DEADMAN_ATTACHES, FERRY_DEADMAN_BOTH};
-
-static bool all_ahead(const struct ferry_txn *txn, uint64_t until_us)
-{
-    for (size_t i = 0; i < FERRY_COUNT(leaders); i++)
-        for (size_t r = 0; r < txn->plan->n_routers; r++)
-            if (txn->dead.roles[r] == leaders[i] && !is_ahead(txn, r, until_us, ahead_s(txn, leaders[i])))
-                return false;
-    return true;
-}
-
-static int lead(struct ferry_txn *txn, uint64_t until_us, struct ferry_err *err)
-{
-    FERRY_AUTOFREE bool *of = ferry_calloc(txn->plan->n_routers, sizeof *of);
-    int r = 0;
-    for (size_t i = 0; !r && i < FERRY_COUNT(leaders); i++) {
-        unsigned ahead = ahead_s(txn, leaders[i]);
-        for (size_t k = 0; k < txn->plan->n_routers; k++)
-            of[k] = !is_ahead(txn, k, until_us, ahead);
-        ferry_deadman_ask(txn, &(struct ferry_deadman_question){.verb = FERRY_DEADMAN_EXTEND,
-                                                                .roles = leaders[i],
-                                                                .of = of,
-                                                                .until_us = until_us + 1000000ull * ahead});
-        r = ferry_deadman_judge(txn, leaders[i], of, FERRY_DEADMAN_ARMED, err);
-    }
-    return r;
+    if (q->verb == FERRY_DEADMAN_ARM)
+        q->verb = FERRY_DEADMAN_EXTEND;
+    q->undos = NULL;
 }
 
 /* All but those that attach, with deadlines as equal as D3 asks for; how long that took, or UINT64_MAX: not
- * done.  When they are armed nobody is behind them yet. */
-static int tell_others(struct ferry_txn *txn, struct ferry_deadman_question q, unsigned seconds,
+ * done. */
+static int tell_others(struct ferry_txn *txn, struct ferry_deadman_question *q, unsigned seconds,
                        uint64_t *ret_took_us, struct ferry_err *err)
 {
     static const unsigned order[] = {FERRY_DEADMAN_DETACHES | FERRY_DEADMAN_MIDDLE, FERRY_DEADMAN_BOTH};
-    bool moved = q.verb == FERRY_DEADMAN_EXTEND;
     int r = 0;
     *ret_took_us = UINT64_MAX;
     for (int try = 0; !r && try<TRIES && * ret_took_us> FERRY_DEADMAN_SKEW_US; try++) {
-        if (moved)
-            r = lead(txn, now_us(txn) + 1000000ull * seconds, err);
         uint64_t began = now_us(txn);
-        q.until_us = began + 1000000ull * seconds;
-        if (r || (moved && !all_ahead(txn, q.until_us)))
-            continue; /* that took too long */
+        q->until_us = began + 1000000ull * seconds;
         for (size_t i = 0; !r && i < FERRY_COUNT(order); i++) {
-            q.roles = order[i];
-            ferry_deadman_ask(txn, &q);
-            r = ferry_deadman_judge(txn, q.roles, NULL, FERRY_DEADMAN_ARMED, err);
+            q->roles = order[i];
+            ferry_deadman_ask(txn, q);
+            r = ferry_deadman_judge(txn, q->roles, NULL, FERRY_DEADMAN_ARMED, err);
         }
         *ret_took_us = now_us(txn) - began;
-        txn->dead.until_us = q.until_us;
-        q.verb = FERRY_DEADMAN_EXTEND; /* they are armed now */
-        q.undos = NULL;
+        txn->dead.until_us = q->until_us;
+        armed_now(q);
     }
     return r;
 }
 
-static int tell_once(struct ferry_txn *txn, enum ferry_deadman_verb verb, unsigned seconds,
-                     const struct ferry_deadman_undo *undos, struct ferry_err *err)
+/* L4 */
+static int tell_once(struct ferry_txn *txn, struct ferry_deadman_question q, unsigned seconds,
+                     struct ferry_err *err)
 {
-    struct ferry_deadman_question q = {.verb = verb, .undos = undos};
+    struct ferry_deadman_question others = q;
     uint64_t took = 0;
-    int r = 0;
-    if (txn->dead.late < txn->plan->n_stages)
-        q.from_s = ferry_deadman_delay(txn, txn->dead.late - 1); /* D8 */
-    if (verb == FERRY_DEADMAN_EXTEND) {
-        ferry_deadman_ask(
-            txn, &(struct ferry_deadman_question){.verb = FERRY_DEADMAN_LOOK, .roles = FERRY_DEADMAN_ALL});
-        r = ferry_deadman_judge(txn, FERRY_DEADMAN_ALL, NULL, FERRY_DEADMAN_ARMED, err); /* L3 */
-    }
-    if (!r)
-        r = tell_others(txn, q, seconds, &took, err);
-    if (!r && (took == UINT64_MAX || (took > FERRY_DEADMAN_SKEW_US && has_both(txn))))
+    int r = tell_others(txn, &others, seconds, &took, err);
+    if (!r && took > FERRY_DEADMAN_SKEW_US && has_both(txn))
         r = ferry_error(err, FERRY_EIO, "the routers answer too slowly for a common deadline");
     if (!r) {
         q.roles = FERRY_DEADMAN_ATTACHES;
@@ -244,15 +208,68 @@ static int tell_once(struct ferry_txn *txn, enum ferry_deadman_verb verb, unsign
 /* D3: once more where an answer was so late that a router which attaches one subnet, and carries packets of
  *     another, would undo its part
  * of that one after its turn.  Whoever is slow each time is let be: its order (D2) holds. */
-int ferry_deadman_tell(struct ferry_txn *txn, enum ferry_deadman_verb verb, unsigned seconds,
-                       const struct ferry_deadman_undo *undos, struct ferry_err *err)
+static int tell(struct ferry_txn *txn, struct ferry_deadman_question q, unsigned seconds,
+                struct ferry_err *err)
 {
-    int r = tell_once(txn, verb, seconds, undos, err);
+    int r = tell_once(txn, q, seconds, err);
     for (int try = 1; !r && try < TRIES; try++) {
         uint64_t began = txn->dead.until_us - 1000000ull * seconds;
         if (now_us(txn) - began <= FERRY_DEADMAN_SKEW_US)
             break;
-        r = tell_once(txn, FERRY_DEADMAN_EXTEND, seconds, NULL, err);
+        armed_now(&q);
+        r = tell_once(txn, q, seconds, err);
     }
+    return r;
+}
+
+int ferry_deadman_arm(struct ferry_txn *txn, unsigned seconds, const struct ferry_deadman_undo *undos,
+                      struct ferry_err *err)
+{
+    struct ferry_deadman_question q = {.verb = FERRY_DEADMAN_ARM, .undos = undos};
+    if (txn->dead.late < txn->plan->n_stages)
+        q.from_s = ferry_deadman_delay(txn, txn->dead.late - 1); /* D8 */
+    return tell(txn, q, seconds, err);
+}
+
+/* ---- Moving. ---- */
+
+static int move_stage(struct ferry_txn *txn, size_t stage, bool earlier, struct ferry_err *err)
+{
+    FERRY_AUTOFREE bool *of = ferry_calloc(txn->plan->n_routers, sizeof *of);
+    unsigned delay = ferry_deadman_delay(txn, stage);
+    for (uint32_t r = 0; r < txn->plan->n_routers; r++)
+        of[r] = ferry_deadman_touches(txn->plan, stage, r);
+    ferry_deadman_ask(txn, &(struct ferry_deadman_question){.verb = FERRY_DEADMAN_MOVE,
+                                                            .roles = FERRY_DEADMAN_ALL,
+                                                            .of = of,
+                                                            .earlier = earlier,
+                                                            .split_s = earlier ? delay + 1 : delay});
+    return ferry_deadman_judge(txn, FERRY_DEADMAN_ALL, of, FERRY_DEADMAN_ARMED, err);
+}
+
+int ferry_deadman_move(struct ferry_txn *txn, bool earlier, struct ferry_err *err)
+{
+    size_t n = txn->plan->n_stages;
+    int r = 0;
+    for (size_t i = 0; !r && i < n; i++)
+        r = move_stage(txn, earlier ? n - 1 - i : i, earlier, err);
+    if (r)
+        return r;
+    ferry_deadman_ask(txn, &(struct ferry_deadman_question){
+                               .verb = FERRY_DEADMAN_SETTLE, .roles = FERRY_DEADMAN_ALL, .earlier = earlier});
+    return ferry_deadman_judge(txn, FERRY_DEADMAN_ALL, NULL, FERRY_DEADMAN_ARMED, err);
+}
+
+int ferry_deadman_tell(struct ferry_txn *txn, unsigned seconds, bool earlier, struct ferry_err *err)
+{
+    int r = tell(txn, (struct ferry_deadman_question){.verb = FERRY_DEADMAN_NEXT, .earlier = earlier},
+                 seconds, err);
+    uint64_t until_us = txn->dead.until_us;
+    if (!r) /* L3 */
+        r = ferry_deadman_move(txn, earlier, err);
+    if (!r && earlier &&
+        now_us(txn) >= until_us) /* who heard of a stage after it kept that for the later one */
+        r = ferry_error(err, FERRY_EIO, "the routers answer too slowly for a deadline so near");
+    txn->dead.until_us = r ? 0 : until_us;
     return r;
 }

@@ -2,8 +2,8 @@
  *
  *  D1. Before the first write it is armed on all of them, and each has answered that it is.
  *  D2. Deadlines are set so that a router which attaches the subnet at the undo never comes to it before one
- *      that detaches it, whatever part of them has heard of a new one, and however late (deadman_tell.c).
- *      Routers that exchange subnets have no such order: refused.  A confirm goes through the stages of the
+ *      that detaches it, and a new one so that whatever part of them has heard of it all undos lead over states in
+ *      which the plan has been (L1 of deadman_tell.c).  Routers that exchange subnets have no such order: refused.  A confirm goes through the stages of the
  *      plan once more, forward: all routers give up what undoes the first of them, then the second, ….  Who
  *      is cut off in the middle of it has left an undo that leads back to a state in which the plan has been.
  *  D3. Stages of the undo are `guard_s` apart, which is more than deadlines of two routers differ.
@@ -11,8 +11,9 @@
  *  D5. A transaction has not ended while a router that was told to arm has not answered that it is disarmed:
  *      its undo would fall into a later one.
  *  D6. The engine's undo and a router's own do not mix: between its stages the latter goes through states
- *      that never were.  Where one has begun its end is awaited, everything is read again, and where the
- *      routers are is found anew.  How near an undo is is counted from when a router said so, not from when
+ *      that never were.  Where one has begun, or is about to, its end is awaited, everything is read again, and
+ *      where the routers are is found anew.  An undo puts no deadline off: what is moved may be moved in part,
+ *      and the routers come to the same end.  How near an undo is is counted from when a router said so, not from when
  *      the last of them has answered.
  *  D7. A name server has none.  Its records go back when Ferry settles the transaction: after the routers, as
  *      any undo of theirs.
@@ -31,8 +32,6 @@
 #define MARGIN_S 20u     /* the apply itself, beside the window; moved on while it lasts (D4) */
 #define LOW_S    15u     /* one call of a driver (10 s, ferry/txn.h), and its way */
 #define DRIFT    7200u   /* window for which clocks differ by half a second at most: 70 ppm */
-#define AHEAD_S  60u     /* D6: a new deadline */
-#define SOON_S   3u      /* more than deadlines of routers differ */
 #define STEP_US  500000u /* between two looks at an undo */
 
 static bool is_place(const struct ferry_change *c)
@@ -169,7 +168,7 @@ int ferry_txn_deadman_arm(struct ferry_txn *txn, struct ferry_err *err)
         if (txn->dead.roles[i])
             r = ferry_deadman_undo(txn, i, &undos[i], err);
     if (!r)
-        r = ferry_deadman_tell(txn, FERRY_DEADMAN_ARM, txn->dead.window_s + txn->dead.margin_s, undos, err);
+        r = ferry_deadman_arm(txn, txn->dead.window_s + txn->dead.margin_s, undos, err);
     ferry_deadman_undos_free(undos, txn->plan->n_routers);
     if (!r)
         return 0;
@@ -181,20 +180,16 @@ int ferry_txn_deadman_arm(struct ferry_txn *txn, struct ferry_err *err)
     return r > 0 ? -FERRY_EIO : r;
 }
 
-int ferry_txn_deadman_set(struct ferry_txn *txn, unsigned seconds, struct ferry_err *err)
-{
-    int r = ferry_deadman_tell(txn, FERRY_DEADMAN_EXTEND, seconds, NULL, err);
-    if (!r)
-        txn->record.deadline_us =
-            txn->env->realtime_us(txn->env->ctx) + txn->dead.until_us - txn->env->monotonic_us(txn->env->ctx);
-    return r;
-}
-
 /* Now: an answer may be as old as the silence of another router was long. */
 static unsigned left_now_s(const struct ferry_txn *txn, const struct ferry_dead_man *a)
 {
     uint64_t age = (txn->env->monotonic_us(txn->env->ctx) - a->asked_us + 999999) / 1000000;
     return a->left_s > age ? (unsigned)(a->left_s - age) : 0;
+}
+
+static bool waits(enum ferry_deadman_state state)
+{
+    return state == FERRY_DEADMAN_ARMED || state == FERRY_DEADMAN_MOVING || state == FERRY_DEADMAN_RESTS;
 }
 
 static void tally(const struct ferry_txn *txn, struct ferry_deadman_look *ret)
@@ -211,8 +206,10 @@ static void tally(const struct ferry_txn *txn, struct ferry_deadman_look *ret)
             continue;
         }
         ret->n[a->state]++;
+        ret->n[FERRY_DEADMAN_ARMED] += a->state == FERRY_DEADMAN_MOVING;
+        ret->n[FERRY_DEADMAN_FIRED] += a->state == FERRY_DEADMAN_RESTS;
         ret->n_undoing += a->state == FERRY_DEADMAN_FIRED && a->left_s;
-        if (a->state == FERRY_DEADMAN_ARMED && left_now_s(txn, a) < ret->least_left_s)
+        if (waits(a->state) && left_now_s(txn, a) < ret->least_left_s)
             ret->least_left_s = left_now_s(txn, a);
     }
 }
@@ -224,6 +221,44 @@ void ferry_txn_deadman_look(struct ferry_txn *txn, struct ferry_deadman_look *re
     tally(txn, ret);
 }
 
+static void note_deadline(struct ferry_txn *txn)
+{
+    txn->record.deadline_us =
+        txn->env->realtime_us(txn->env->ctx) + txn->dead.until_us - txn->env->monotonic_us(txn->env->ctx);
+}
+
+int ferry_txn_deadman_finish(struct ferry_txn *txn, struct ferry_deadman_look *ret, struct ferry_err *err)
+{
+    int r = ferry_deadman_move(txn, false, err);
+    if (r)
+        return r;
+    tally(txn, ret);
+    txn->dead.until_us = txn->env->monotonic_us(txn->env->ctx) + 1000000ull * ret->least_left_s;
+    note_deadline(txn);
+    return ferry_txn_save(txn, "journal-await", err);
+}
+
+/* A window begins when all have come to its deadline: after some question for each stage, as long as one now. */
+static unsigned ask_s(const struct ferry_txn *txn, uint64_t took_us)
+{
+    return (unsigned)(took_us * (txn->plan->n_stages + 2) / 1000000);
+}
+
+int ferry_txn_deadman_set(struct ferry_txn *txn, unsigned seconds, struct ferry_err *err)
+{
+    struct ferry_deadman_look look;
+    uint64_t began = txn->env->monotonic_us(txn->env->ctx);
+    ferry_txn_deadman_look(txn, &look);
+    uint64_t took = txn->env->monotonic_us(txn->env->ctx) - began;
+    int r = ferry_deadman_judge(txn, FERRY_DEADMAN_ALL, NULL, FERRY_DEADMAN_ARMED, err); /* L3 */
+    bool earlier = seconds + ask_s(txn, took) < look.least_left_s;
+    if (!r)
+        r = ferry_deadman_tell(txn, earlier ? seconds + ask_s(txn, took) : seconds, earlier, err);
+    if (!r)
+        note_deadline(txn);
+    return r;
+}
+
 /* Whether a router is at its undo, or about to begin.  One that cannot be asked is where others are: until
  * theirs are over, counted from when this process first saw one. */
 static bool is_undoing(struct ferry_txn *txn, const struct ferry_deadman_look *look, uint64_t lasts)
@@ -231,9 +266,7 @@ static bool is_undoing(struct ferry_txn *txn, const struct ferry_deadman_look *l
     uint64_t now = txn->env->monotonic_us(txn->env->ctx);
     if (look->n[FERRY_DEADMAN_FIRED] && !txn->dead.fired_us)
         txn->dead.fired_us = now;
-    return look->n_undoing ||
-           (look->n[FERRY_DEADMAN_ARMED] &&
-            look->least_left_s <= (look->n_silent || look->n[FERRY_DEADMAN_FIRED] ? LOW_S : SOON_S)) ||
+    return look->n_undoing || look->least_left_s < LOW_S ||
            (look->n_silent && look->n[FERRY_DEADMAN_FIRED] && now < txn->dead.fired_us + lasts);
 }
 
@@ -242,7 +275,7 @@ static void let_finish(struct ferry_txn *txn, struct ferry_deadman_look *look)
     uint64_t lasts = 1000000ull * ferry_txn_deadman_lasts(txn), most = lasts + 1000000ull * LOW_S;
     if (is_undoing(txn, look, lasts))
         ferry_txn_say(txn, FERRY_EVENT_NOTE, SIZE_MAX,
-                      "the routers are undoing it by themselves: waiting %u s at most",
+                      "the routers undo it by themselves, now or in a moment: waiting %u s at most",
                       (unsigned)(most / 1000000));
     for (uint64_t slept = 0; slept < most && is_undoing(txn, look, lasts); slept += STEP_US) {
         ferry_txn_sleep(txn, STEP_US);
@@ -306,13 +339,9 @@ bool ferry_txn_deadman_undone(struct ferry_txn *txn, size_t stage)
 bool ferry_txn_deadman_back(struct ferry_txn *txn)
 {
     struct ferry_deadman_look look;
-    struct ferry_err why;
     uint64_t now = txn->env->monotonic_us(txn->env->ctx);
     if (!txn->dead.on || now + 1000000ull * LOW_S < txn->dead.until_us)
         return false;
-    ferry_txn_deadman_look(txn, &look);
-    if (!look.n[FERRY_DEADMAN_FIRED] && look.least_left_s < LOW_S && put_off(txn, AHEAD_S, &look, &why))
-        ferry_txn_say(txn, FERRY_EVENT_NOTE, SIZE_MAX, "%s", why.text); /* they undo the same */
     ferry_txn_deadman_look(txn, &look);
     let_finish(txn, &look);
     txn->dead.until_us = look.n_silent ? 0 : now + 1000000ull * look.least_left_s;
@@ -378,7 +407,7 @@ void ferry_txn_deadman_left(struct ferry_txn *txn)
 {
     for (size_t r = 0; r < txn->plan->n_routers; r++) {
         const struct ferry_dead_man *a = &txn->dead.answers[r];
-        if (txn->dead.roles[r] && (a->result < 0 || a->state == FERRY_DEADMAN_ARMED))
+        if (txn->dead.roles[r] && (a->result < 0 || waits(a->state)))
             add_hand(txn, r); /* D5 */
     }
 }

@@ -301,13 +301,16 @@ int ferry_txn_deadman_set(struct ferry_txn *txn, unsigned seconds, struct ferry_
 /* Before a stage: there is time enough.  1: not so, the reason is set. */
 int ferry_txn_deadman_stage(struct ferry_txn *txn);
 struct ferry_deadman_look {
-    size_t n[FERRY_DEADMAN_FIRED + 1]; /* by state */
+    size_t n[FERRY_DEADMAN_RESTS + 1]; /* by state; MOVING is among ARMED too, RESTS among FIRED */
     size_t n_silent;
     size_t n_undoing;      /* of those fired: the undo is not over */
-    unsigned least_left_s; /* of those armed; UINT32_MAX: none is */
+    unsigned least_left_s; /* of those that wait; UINT32_MAX: none does */
     struct ferry_err why;  /* of a silent one */
 };
 void ferry_txn_deadman_look(struct ferry_txn *txn, struct ferry_deadman_look *ret);
+/* A deadline that was put off in part (MOVING) is now put off by all.  As ferry_txn_deadman_set. */
+int ferry_txn_deadman_finish(struct ferry_txn *txn, struct ferry_deadman_look *ret,
+                             struct ferry_err *err) FERRY_MUST_CHECK;
 /* 0: all are confirmed, read back.  1: some had fired.  Negative: some do not say. */
 int ferry_txn_deadman_confirm(struct ferry_txn *txn, struct ferry_err *err) FERRY_MUST_CHECK;
 /* While a stage waits: likewise. */

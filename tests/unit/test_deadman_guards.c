@@ -19,7 +19,7 @@
 
 #define WINDOW_S 60u
 #define ARMED_S  (WINDOW_S + 20) /* MARGIN_S of txn_deadman.c */
-#define OVER_S   200u            /* whatever was armed has fired, and every step of it */
+#define OVER_S   160u            /* whatever was armed has fired, and every step of it */
 #define START_US (1790000000ull * 1000000)
 
 static uint64_t clock_us;
@@ -44,6 +44,7 @@ static void pass(unsigned seconds)
 /* ---- The wire. ---- */
 
 #define NEVER 1000u
+#define MOVES (1u << FERRY_DEADMAN_NEXT | 1u << FERRY_DEADMAN_MOVE | 1u << FERRY_DEADMAN_SETTLE)
 
 static struct {
     unsigned verbs;           /* bits 1 << verb: of these dead-man calls … */
@@ -56,7 +57,7 @@ static struct {
     uint64_t silent_until_us; /* … until then */
     char id[24];              /* of the dead-man that was armed last */
     unsigned limit_s;         /* a LIMIT takes so long */
-    unsigned extends;         /* deadlines that were told */
+    unsigned moves;           /* of deadlines */
     unsigned begun;           /* ops on a router whose undo had begun */
     unsigned ops;             /* all of them */
     struct {
@@ -157,7 +158,7 @@ static int wire_deadman(struct ferry_driver *driver, enum ferry_deadman_verb ver
     int r = reach(driver, err);
     if (r < 0)
         return r;
-    wire.extends += verb == FERRY_DEADMAN_EXTEND;
+    wire.moves += !!(MOVES & 1u << verb);
     if (verb == FERRY_DEADMAN_LIMIT)
         pass(wire.limit_s);
     if (verb == FERRY_DEADMAN_ARM)
@@ -213,6 +214,18 @@ static void prepare(struct story *s, const char *topology)
     use_wire(&s->w);
     s->plan = world_plan(&s->w, "app", "recovery");
     s->pre = world_snapshot(&s->w);
+}
+
+typedef void prepare_fn(struct story *s);
+
+static void prepare_plain(struct story *s)
+{
+    prepare(s, "three-site.json");
+}
+
+static void prepare_bgp(struct story *s)
+{
+    prepare(s, "three-site-bgp.json");
 }
 
 static void end(struct story *s)
@@ -279,14 +292,14 @@ static bool has_been(const struct story *s, char *const *states, const char *now
 }
 
 /* [stage]: what the routers hold before it; the last one: after all of them. */
-static char **states_of_plan(const char *topology, size_t *ret_n)
+static char **states_of_plan(prepare_fn *prepare_it, size_t *ret_n)
 {
     struct story s;
     struct ferry_err err;
     struct ferry_fleet *fleet;
     struct ferry_txn *txn;
     struct ferry_txn_options options = {.kind = "apply"};
-    prepare(&s, topology);
+    prepare_it(&s);
     size_t n = s.plan->n_stages;
     char **states = ferry_calloc(n + 1, sizeof *states);
     assert_int_equal(ferry_fleet_for_topology(&s.w.config, s.w.topology, &fleet, &err), 0);
@@ -304,19 +317,25 @@ static char **states_of_plan(const char *topology, size_t *ret_n)
     return states;
 }
 
+static void free_states(char **states, size_t n)
+{
+    for (size_t k = 0; k < n; k++)
+        free(states[k]);
+    free(states);
+}
+
 /* Whoever dies in the middle of a confirm leaves undos on some routers and none on others. */
 static void a_confirm_that_is_cut_off_leads_to_where_the_plan_has_been(void **unused)
 {
-    static const char *const topology = "three-site.json";
     size_t n_states;
-    char **states = states_of_plan(topology, &n_states);
+    char **states = states_of_plan(prepare_plain, &n_states);
     (void)unused;
     for (unsigned n = 0, kept = 0; !kept; n++) {
         struct story s;
         struct ferry_txn_record *record = NULL;
         struct ferry_txn_options options = {.user = "test"};
         struct ferry_err err;
-        prepare(&s, topology);
+        prepare_plain(&s);
         assert_int_equal(apply(&s, NULL), FERRY_TXN_AWAITING_CONFIRM);
         cut_after(n, 1u << FERRY_DEADMAN_LIMIT | 1u << FERRY_DEADMAN_CONFIRM);
         kept = ferry_txn_confirm(s.w.journal, &s.w.config, &options, NULL, &record, &err) == 0;
@@ -328,9 +347,7 @@ static void a_confirm_that_is_cut_off_leads_to_where_the_plan_has_been(void **un
         assert_true(!kept || n > s.w.topology->n_routers); /* there was something to cut off */
         end(&s);
     }
-    for (size_t k = 0; k < n_states; k++)
-        free(states[k]);
-    free(states);
+    free_states(states, n_states);
 }
 
 /* ---- K5: a confirm near the deadline. ---- */
@@ -346,10 +363,10 @@ static void confirm_late(unsigned limit_s, enum ferry_txn_state wanted)
     FERRY_AUTOFREE char *post = world_snapshot(&s.w);
     pass(WINDOW_S - 4);
     wire.limit_s = limit_s;
-    wire.extends = 0;
+    wire.moves = 0;
     assert_int_equal(ferry_txn_confirm(s.w.journal, &s.w.config, &options, NULL, &record, &err), 0);
     assert_int_equal(record->state, wanted);
-    assert_int_equal(wire.extends, 0);
+    assert_int_equal(wire.moves, 0);
     ferry_txn_record_free(record);
     pass(OVER_S);
     FERRY_AUTOFREE char *now = world_snapshot(&s.w);
@@ -402,7 +419,7 @@ static void an_earlier_confirm_vouches_for_nothing(void **unused)
     confirm_again(3, 1u << FERRY_DEADMAN_LIMIT | 1u << FERRY_DEADMAN_CONFIRM);
 }
 
-/* ---- D2, L1: a deadline that came through in part. ---- */
+/* ---- D2, L1: a deadline that was moved in part. ---- */
 
 /* r2 is the new gateway of `app` and the old one of `db`: at the undo it does both. */
 static void prepare_handed_on(struct story *s)
@@ -424,30 +441,114 @@ static void prepare_handed_on(struct story *s)
     s->pre = world_snapshot(&s->w);
 }
 
-static void a_deadline_that_is_cut_off_is_never_two_sites(void **unused)
+/* From now on nobody but the routers is at work: whatever they have been told of the new deadline. */
+static void let_them_undo(struct story *s, char *const *states, unsigned n)
+{
+    FERRY_AUTOFREE char *last = ferry_strdup("");
+    for (unsigned at = 0; at < OVER_S; at += 2, pass(2)) { /* D3: no stage is shorter */
+        char *now = world_snapshot(&s->w);
+        bool same = !strcmp(now, last);
+        free(last);
+        last = now;
+        if (same)
+            continue;
+        if (count(now, " app gateway") > 1 || count(now, " db gateway") > 1)
+            fail_msg("cut off after %u calls, at two sites %u s later:\n%s", n, at, now);
+        if (!has_been(s, states, now))
+            fail_msg("cut off after %u calls, where the plan has never been %u s later:\n%s", n, at, now);
+    }
+    FERRY_AUTOFREE char *now = world_snapshot(&s->w);
+    assert_string_equal(now, s->pre);
+}
+
+/* Cuts the wire after each of the messages of one `extend`, or of the beginning of a window. */
+static void move_in_part(prepare_fn *prepare_it, bool earlier, unsigned step)
+{
+    size_t n_states;
+    char **states = states_of_plan(prepare_it, &n_states);
+    for (unsigned n = 0, told = 0; !told; n += step) {
+        struct story s;
+        struct ferry_txn_record *record = NULL;
+        struct ferry_txn_options options = {.user = "test", .kind = "apply", .confirm_within_s = WINDOW_S};
+        struct ferry_err err;
+        enum ferry_txn_state state;
+        prepare_it(&s);
+        if (earlier)
+            cut_after(n, MOVES);
+        int r = world_apply(&s.w, s.plan, &options, &state, NULL, &err);
+        if (earlier)
+            told = r == 0 && state == FERRY_TXN_AWAITING_CONFIRM;
+        else
+            assert_int_equal(state, FERRY_TXN_AWAITING_CONFIRM);
+        if (!earlier)
+            cut_after(n, MOVES);
+        if (!earlier)
+            told = ferry_txn_extend(s.w.journal, &s.w.config, &options, NULL, 100, &record, &err) == 0;
+        ferry_txn_record_free(record);
+        let_them_undo(&s, states, n);
+        assert_true(!told || n > 2 * s.w.topology->n_routers); /* there was something to cut off */
+        end(&s);
+    }
+    free_states(states, n_states);
+}
+
+static void a_deadline_that_is_put_off_in_part_leads_over_the_plan(void **unused)
 {
     (void)unused;
+    move_in_part(prepare_plain, false, 1);
+    move_in_part(prepare_handed_on, false, 2);
+    move_in_part(prepare_bgp, false, 3);
+}
+
+static void a_window_that_begins_in_part_leads_over_the_plan(void **unused)
+{
+    (void)unused;
+    move_in_part(prepare_plain, true, 1);
+    move_in_part(prepare_handed_on, true, 2);
+    move_in_part(prepare_bgp, true, 3);
+}
+
+/* K7, RESTS: what was put off in part, and has undone a part of it, obeys whoever comes then. */
+static void what_was_put_off_in_part_is_settled(unsigned wait_s, enum ferry_txn_state wanted)
+{
     for (unsigned n = 0, told = 0; !told; n++) {
         struct story s;
         struct ferry_txn_record *record = NULL;
         struct ferry_txn_options options = {.user = "test"};
         struct ferry_err err;
-        prepare_handed_on(&s);
+        prepare_plain(&s);
         assert_int_equal(apply(&s, NULL), FERRY_TXN_AWAITING_CONFIRM);
-        pass(5);
-        cut_after(n, 1u << FERRY_DEADMAN_EXTEND);
-        told = ferry_txn_extend(s.w.journal, &s.w.config, &options, NULL, 70, &record, &err) == 0;
+        FERRY_AUTOFREE char *post = world_snapshot(&s.w);
+        cut_after(n, MOVES);
+        told = ferry_txn_extend(s.w.journal, &s.w.config, &options, NULL, 900, &record, &err) == 0;
         ferry_txn_record_free(record);
-        pass(45); /* nobody but the routers is at work, and the first deadline is near */
-        for (unsigned at = 45; at < 140; at++, pass(1)) {
-            FERRY_AUTOFREE char *now = world_snapshot(&s.w);
-            if (count(now, " app gateway") > 1 || count(now, " db gateway") > 1)
-                fail_msg("cut off after %u calls, %u s later:\n%s", n, at, now);
-        }
+        record = NULL;
+        wire.cut = false;
+        cut_after(NEVER, 0);
+        pass(wait_s);
+        if (told)
+            wanted = FERRY_TXN_COMMITTED;
+        if (ferry_txn_confirm(s.w.journal, &s.w.config, &options, NULL, &record, &err) < 0)
+            fail_msg("after %u calls: %s", n, err.text);
+        assert_int_equal(record->state, wanted);
+        ferry_txn_record_free(record);
+        pass(1000);
         FERRY_AUTOFREE char *now = world_snapshot(&s.w);
-        assert_string_equal(now, s.pre);
+        assert_string_equal(now, wanted == FERRY_TXN_COMMITTED ? post : s.pre);
         end(&s);
     }
+}
+
+static void a_confirm_settles_what_was_put_off_in_part(void **unused)
+{
+    (void)unused;
+    what_was_put_off_in_part_is_settled(5, FERRY_TXN_COMMITTED);
+}
+
+static void a_part_of_an_undo_is_no_end(void **unused)
+{
+    (void)unused;
+    what_was_put_off_in_part_is_settled(WINDOW_S + 30, FERRY_TXN_UNDONE);
 }
 
 /* ---- D8: pins of a stage that never came. ---- */
@@ -566,7 +667,10 @@ int main(void)
         cmocka_unit_test(a_confirm_that_is_cut_off_leads_to_where_the_plan_has_been),
         cmocka_unit_test(a_confirm_moves_no_deadline),
         cmocka_unit_test(an_earlier_confirm_vouches_for_nothing),
-        cmocka_unit_test(a_deadline_that_is_cut_off_is_never_two_sites),
+        cmocka_unit_test(a_deadline_that_is_put_off_in_part_leads_over_the_plan),
+        cmocka_unit_test(a_window_that_begins_in_part_leads_over_the_plan),
+        cmocka_unit_test(a_confirm_settles_what_was_put_off_in_part),
+        cmocka_unit_test(a_part_of_an_undo_is_no_end),
         cmocka_unit_test(what_was_never_begun_lays_no_pins),
         cmocka_unit_test(no_stage_begins_shortly_before_the_deadline),
         cmocka_unit_test(where_the_routers_are_is_found_anew),
