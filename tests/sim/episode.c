@@ -243,8 +243,7 @@ static void judge_calm(struct world *w, const struct run *run)
 static void forget_move(struct world *w)
 {
     claim_forget(w);
-    w->meddled = w->limit = w->counted = false;
-    memset(w->circling_us, 0, sizeof w->circling_us);
+    w->meddled = false;
     for (uint32_t r = 0; r < w->n_routers; r++) {
         w->routers[r].met = false;
         w->routers[r].tainted_us = 0;

@@ -133,10 +133,8 @@ static void add_up(struct counts *to, const struct counts *from)
 {
     uint64_t *a = (uint64_t *)to;
     const uint64_t *b = (const uint64_t *)from;
-    uint64_t most = to->limits.most_us > from->limits.most_us ? to->limits.most_us : from->limits.most_us;
     for (size_t i = 0; i < sizeof *to / sizeof *a; i++)
         a[i] += b[i];
-    to->limits.most_us = most;
 }
 
 static void run_jobs(const struct options *options, const struct shape_list *list, struct counts *total)
@@ -172,25 +170,6 @@ static void run_jobs(const struct options *options, const struct shape_list *lis
 
 /* ---- Figures. ---- */
 
-static void show_limits(const struct limits *l)
-{
-    static const char *const kinds[L_KINDS] = {"packets in circles", "a router left with nothing",
-                                               "service lost"};
-    static const char *const tellers[T_COUNT] = {"the move", "recover", "confirm", "extend", "rollback"};
-    printf(
-        "known limit of the dead-man, deadlines put off in part: %llu moves; packets in circles %llu times, "
-        "%.1f s each and %.1f s at most; %llu of them while it was attached somewhere\n",
-        (unsigned long long)l->moves, (unsigned long long)l->circles,
-        (double)l->us / 1e6 / (double)(l->circles ? l->circles : 1), (double)l->most_us / 1e6,
-        (unsigned long long)l->served);
-    for (int i = 0; i < T_COUNT; i++)
-        printf("limit   last told by %-27s %llu\n", tellers[i], (unsigned long long)l->by[i]);
-    printf("limit   %-40s %llu\n", "who told them was killed", (unsigned long long)l->killed);
-    printf("limit   %-40s %llu\n", "only who attaches had another one", (unsigned long long)l->attach_alone);
-    for (int i = 0; i < L_KINDS; i++)
-        printf("limit   seen: %-34s %llu\n", kinds[i], (unsigned long long)l->met[i]);
-}
-
 static void show(const struct options *options, const struct shape_list *list, const struct counts *c,
                  double seconds)
 {
@@ -213,7 +192,6 @@ static void show(const struct options *options, const struct shape_list *list, c
            "restarts\n",
            (unsigned long long)c->walks, (unsigned long long)c->whole_checks, (unsigned long long)c->claims,
            (unsigned long long)c->excused);
-    show_limits(&c->limits);
     printf("trace %016llx\n", (unsigned long long)c->trace);
     printf("violations: %llu\n", (unsigned long long)c->violations);
     fprintf(stderr, "%.1f s, %.1f s of CPU: %.0f moves a second of CPU\n", seconds, (double)c->cpu_us / 1e6,

@@ -297,12 +297,8 @@ bool process(struct run *run, void (*fn)(void *))
     run->known = run->none = run->fresh = false;
     w->points = 0;
     w->process_us = now_us();
-    w->running = fn == run_move      ? T_MOVE
-                 : fn == run_confirm ? (enum teller)(T_CONFIRM + run->verb)
-                                     : T_RECOVER;
     w->counts->processes++;
     bool whole = process_run(w, fn, run);
-    w->told.died |= !whole && w->told.process == w->counts->processes;
     messages_orphan(w);
     if (!whole && w->crash_power)
         messages_unsent(w);

@@ -172,20 +172,9 @@ struct options {
 enum ending { E_COMMITTED, E_UNDONE, E_STUCK, E_REFUSED, E_DRIFT, E_ERROR, E_PLAN_REFUSED, E_COUNT };
 extern const char *const ending_names[E_COUNT];
 
-/* The known limit of the dead-man (walk.c): what it did, and whose messages had left the deadlines apart. */
-enum limit { L_CIRCLES, L_NOTHING, L_SERVICE, L_KINDS };
-enum teller { T_MOVE, T_RECOVER, T_CONFIRM, T_EXTEND, T_REVERT, T_COUNT };
-struct limits {
-    uint64_t met[L_KINDS];                 /* changes of routers after which the walker saw it */
-    uint64_t moves, by[T_COUNT];           /* moves that met it; the same by who told the deadlines last */
-    uint64_t attach_alone, killed;         /* only who attaches had another one; who told them was killed */
-    uint64_t circles, served, us, most_us; /* circles, those while it was attached somewhere; how long */
-};
-
 struct counts {
     uint64_t moves, episodes, events, walks, processes, calls, faults[F_COUNT], endings[E_COUNT];
     uint64_t stuck_then_mended, excused, whole_checks, claims, recovered, trace, violations, kinds[8];
-    struct limits limits;
     uint64_t simulated_us, cpu_us;
 };
 
@@ -200,19 +189,9 @@ struct world {
     int64_t wall_skew_us;
     uint64_t sessions;
     /* The move under way. */
-    bool faulty;         /* faults may come */
-    bool limit;          /* a known limit of the dead-man was met in this move; see walk.c */
-    bool counted;        /* so it was */
-    enum teller running; /* what the process is */
-    struct {
-        enum teller by;
-        uint64_t process;
-        bool died;
-    } told; /* who has told a deadline last */
-    uint64_t
-        circling_us[SIM_SUBNETS]; /* since when packets to it go in circles, by the limit; 0: they do not */
-    bool meddled;                 /* a stranger or a restart has changed something in this move */
-    bool planned;                 /* pre, post and keys are known */
+    bool faulty;  /* faults may come */
+    bool meddled; /* a stranger or a restart has changed something in this move */
+    bool planned; /* pre, post and keys are known */
     char plan_id[65];
     struct ferry_arena plan_memory;
     struct planned *plan, *strangers; /* strangers: what they have overwritten, in order */

@@ -144,107 +144,13 @@ static bool returns_to(const struct world *w, uint32_t start, uint32_t at_router
     return false;
 }
 
-#define APART_US                                                                                             \
-    2000000u /* GUARD_S of txn_deadman.c: deadlines nearer than that keep the order of the stages */
-
-/* The known limit of the dead-man (docs/reliability.md): each router undoes by itself and cannot know how far
- * the others are.  Where the controller died while it put off the deadline the routers have different ones;
- * packets to a subnet that is attached nowhere can then go in circles until `recover`, and that can begin
- * behind the stage that lays a blackhole (W3). */
-static bool is_limit(struct world *w, enum cause cause)
-{
-    const struct ferry_sim_deadman *last = NULL;
-    for (uint32_t r = 0; r < w->n_routers;
-         r++) { /* of the newest transaction, not of what others have left */
-        const struct ferry_sim_deadman *d = &w->routers[r].deadman;
-        if (d->id && (d->state == FERRY_DEADMAN_ARMED || d->state == FERRY_DEADMAN_FIRED) &&
-            (!last || d->deadline_us > last->deadline_us))
-            last = d;
-    }
-    for (uint32_t r = 0; last && cause == BY_TIMER && r < w->n_routers; r++) {
-        const struct ferry_sim_deadman *d = &w->routers[r].deadman;
-        if (d->id && !strcmp(d->id, last->id) &&
-            (d->state == FERRY_DEADMAN_ARMED || d->state == FERRY_DEADMAN_FIRED) &&
-            last->deadline_us - d->deadline_us > APART_US)
-            w->limit = true;
-    }
-    return w->limit;
-}
-
-static bool attaches_again(const struct world *w, uint32_t r)
-{
-    for (size_t i = 0; i < w->n_plan; i++)
-        if (w->plan[i].router == r && ferry_kind_is_place(w->plan[i].op.kind) && w->plan[i].op.before)
-            return true;
-    return false;
-}
-
-/* Whether the deadlines of all others are near enough to each other. */
-static bool only_who_attaches(const struct world *w)
-{
-    uint64_t least = UINT64_MAX, most = 0;
-    for (uint32_t r = 0; r < w->n_routers; r++) {
-        const struct ferry_sim_deadman *d = &w->routers[r].deadman;
-        if (!d->id || (d->state != FERRY_DEADMAN_ARMED && d->state != FERRY_DEADMAN_FIRED) ||
-            attaches_again(w, r))
-            continue;
-        least = d->deadline_us < least ? d->deadline_us : least;
-        most = d->deadline_us > most ? d->deadline_us : most;
-    }
-    return most < least || most - least <= APART_US;
-}
-
-static void count_limit(struct world *w, enum limit kind)
-{
-    struct limits *l = &w->counts->limits;
-    l->met[kind]++;
-    if (w->counted)
-        return;
-    w->counted = true;
-    l->moves++;
-    l->by[w->told.by]++;
-    l->attach_alone += only_who_attaches(w);
-    l->killed += w->told.died;
-}
-
-static bool anywhere(const struct world *w, uint32_t s)
-{
-    for (uint32_t r = 0; r < w->n_routers; r++)
-        if (w->routers[r].attached[s])
-            return true;
-    return false;
-}
-
-/* How long packets go in circles by the limit, and whether any of them could have arrived. */
-static void time_circles(struct world *w, uint32_t s)
-{
-    bool circles = false, met = false;
-    for (uint32_t r = 0; w->limit && !circles && r < w->n_routers; r++) {
-        bool seen[SIM_ROUTERS] = {false};
-        circles = returns_to(w, r, r, s, seen, &met);
-    }
-    if (circles && !w->circling_us[s]) {
-        w->circling_us[s] = now_us();
-        w->counts->limits.circles++;
-        w->counts->limits.served += anywhere(w, s);
-    } else if (!circles && w->circling_us[s]) {
-        uint64_t took = now_us() - w->circling_us[s];
-        w->circling_us[s] = 0;
-        w->counts->limits.us += took;
-        if (took > w->counts->limits.most_us)
-            w->counts->limits.most_us = took;
-    }
-}
-
-static void ask_circles(struct world *w, uint32_t r, uint32_t s, enum cause cause)
+static void ask_circles(struct world *w, uint32_t r, uint32_t s)
 {
     bool seen[SIM_ROUTERS] = {false}, met = w->routers[r].met;
     if (!returns_to(w, r, r, s, seen, &met))
         return;
     if (met)
         w->counts->excused++;
-    else if (is_limit(w, cause))
-        count_limit(w, L_CIRCLES);
     else
         violation(w, "%s: packets to %s go round in circles", w->topology->routers[r].name,
                   w->topology->subnets[s].name);
@@ -336,10 +242,6 @@ static void ask_service(struct world *w, uint32_t s)
     w->counts->whole_checks++;
     for (uint32_t r = 0; r < w->n_routers; r++)
         if (w->routers[r].served[s] && !arrives(w, r, s, known)) {
-            if (w->limit) {
-                count_limit(w, L_SERVICE);
-                return;
-            }
             violation(w, "%s has lost %s outside of detach and attach", w->topology->routers[r].name,
                       w->topology->subnets[s].name);
             return;
@@ -357,18 +259,14 @@ void walk_after(struct world *w, uint32_t r, const struct ferry_prefix *prefix, 
         bool was = router->attached[s];
         look(w, r, s);
         w->counts->walks++;
-        if (w->limit)
-            time_circles(w, s);
         if (cause == BY_WORLD) {
             if (!was && router->attached[s])
                 router->by_world[s] = true;
             continue;
         }
-        ask_circles(w, r, s, cause);
+        ask_circles(w, r, s);
         ask_sites(w, r, s, was);
-        if (w->planned && !w->meddled && router->held[s] && !router->exact[s] && is_limit(w, BY_TIMER))
-            count_limit(w, L_NOTHING);
-        else if (w->planned && !w->meddled && router->held[s] && !router->exact[s])
+        if (w->planned && !w->meddled && router->held[s] && !router->exact[s])
             violation(w, "%s holds nothing for %s any more", w->topology->routers[r].name,
                       w->topology->subnets[s].name);
         ask_service(w, s);
