@@ -241,7 +241,7 @@ MUTATIONS = [
     ("moved-in-part", "L3: no deadline is moved while one is silent",
      [(TXN + "txn_deadman.c", "FERRY_DEADMAN_ALL, NULL, FERRY_DEADMAN_ARMED, err); /* L3 */", "FERRY_DEADMAN_DETACHES, NULL, FERRY_DEADMAN_ARMED, err); /* L3 */")], "test-deadman-late"),
     ("rest-unheard", "on the router: the rest of an undo that waits for a second deadline obeys a disarm",
-     [(ROUTER + "deadman.sh", '{ [ "$state" = rests ] && [ -f "$rec/part" ]; }; }', "false; }")], "tests/netns/test_deadman.py::test_of_two_deadlines_each_has_its_steps"),
+     [(ROUTER + "deadman.sh", '{ [ "$state" = rests ] && [ -f "$rec/part" ]; }; }', "false; }")], "tests/netns/test_deadman.py::test_the_rest_of_an_undo_obeys_a_disarm_alone"),
     ("old-answers", "D6: how much is left now, not when it was said",
      [(TXN + "txn_deadman.c", "    return a->left_s > age ? (unsigned)(a->left_s - age) : 0;", "    return a->left_s > age ? a->left_s : a->left_s;")], "test-deadman-late"),
     ("crossing", "D2: no window for routers that exchange subnets",
