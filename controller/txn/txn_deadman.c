@@ -241,7 +241,7 @@ int ferry_txn_deadman_finish(struct ferry_txn *txn, struct ferry_deadman_look *r
 /* A window begins when all have come to its deadline: after some question for each stage, as long as one now. */
 static unsigned ask_s(const struct ferry_txn *txn, uint64_t took_us)
 {
-    return (unsigned)(took_us * (txn->plan->n_stages + 2) / 1000000);
+    return (unsigned)((took_us * (txn->plan->n_stages + 3) + 999999) / 1000000);
 }
 
 int ferry_txn_deadman_set(struct ferry_txn *txn, unsigned seconds, struct ferry_err *err)
