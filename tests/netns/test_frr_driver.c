@@ -344,6 +344,41 @@ static void test_a_refused_line_takes_no_other_along(void **state)
     ferry_op_clear(&ops[1]);
 }
 
+/* ---- VRFs; where there are some: test_frr_vrf.c. ---- */
+
+/* FRR has a VRF in its configuration that the kernel has not: its block is nobody's, and stays as it is. */
+static void test_an_inactive_vrf_is_left_alone(void **state)
+{
+    struct contract_router *r = *state;
+    struct ferry_err err;
+    struct ferry_vrf then = {"green", 300};
+    const struct ferry_entry *one = ROUTE(MAIN, 1, FERRY, VIA1), *two = ROUTE(300, 1, FERRY, VIA2);
+    by_hand(r, "vrf green\\n ip route " P " 10.255.2.2 up1\\nexit-vrf");
+    FERRY_AUTOFREE char *before = whole(r);
+    assert_non_null(strstr(before, "vrf green\n ip route " P " 10.255.2.2 up1\nexit-vrf\n"));
+    HOLDS(r, P, MAIN);
+    done(r, op_route(P, MAIN, 1, NULL, one));
+    done(r, op_route(P, 300, 1, NULL, two)); /* a table of the default VRF, as any other */
+    HOLDS(r, P, MAIN, one);
+    HOLDS(r, P, 300, two);
+    done(r, op_route(P, MAIN, 1, one, NULL));
+    done(r, op_route(P, 300, 1, two, NULL));
+    r->config.vrfs = &then;
+    r->config.n_vrfs = 1;
+    reopen(r); /* as with a plan from when the VRF was there */
+    r->config.n_vrfs = 0;
+    struct ferry_op op = op_route(P, 300, 1, NULL, two);
+    assert_int_equal(r->ops->check(r->driver, &op, 1, &err), 0);
+    assert_int_equal(op.outcome, FERRY_REFUSED);
+    assert_non_null(strstr(op.why, "VRF green is inactive"));
+    apply(r, &op, 1);
+    assert_int_equal(op.outcome, FERRY_REFUSED);
+    assert_non_null(strstr(op.why, "VRF green is inactive"));
+    ferry_op_clear(&op);
+    FERRY_AUTOFREE char *after = whole(r);
+    assert_string_equal(before, after);
+}
+
 /* ---- Daemons. ---- */
 
 static void signal_daemon(struct contract_router *r, const char *daemon, const char *signal)
@@ -484,6 +519,7 @@ int main(void)
         T(odd_lines_come_back_exactly),
         T(what_frr_would_not_do_is_never_done),
         T(a_refused_line_takes_no_other_along),
+        T(an_inactive_vrf_is_left_alone),
         T(a_stopped_daemon_is_not_waited_for),
         T(a_daemon_that_died_is_missed_and_found_again),
         T(saving_is_looked_at),
