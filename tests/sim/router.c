@@ -3,7 +3,7 @@
  * strangers who write to it.
  *
  *  1. Messages are served in the order in which they came.  A new session ends the older ones: what they still had on
- *     the way is not served.  (`--unfenced` lets it be served: no driver promises that it is not.)
+ *     the way is not served: a claim's doing (drivers/remote/claim.c).  `--unfenced` lets it be served.
  *  2. Whatever changes a table ends in router_changed, and so before the packet walker.
  *
  * SPDX-License-Identifier: MIT */
