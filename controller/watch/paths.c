@@ -19,6 +19,7 @@ struct walk {
     enum verdict *verdict; /* [router] */
     const char **why;      /* [router], for FAILS; static */
     uint64_t *distance;    /* [router] to the nearest attached one; UINT64_MAX: none */
+    const bool *judged;    /* ferry_tunnels_judged */
     struct ferry_path_drift *drift;
     size_t n_drift;
 };
@@ -248,6 +249,7 @@ static void judge_column(struct walk *w)
     distances(w);
     for (uint32_t r = 0; r < n; r++)
         check_router(w, r);
+    ferry_tunnels_check(w->live, w->column, w->judged, &w->drift, &w->n_drift);
 }
 
 void ferry_paths_check(const struct ferry_live *live, struct ferry_path_drift **ret, size_t *ret_n)
@@ -257,7 +259,8 @@ void ferry_paths_check(const struct ferry_live *live, struct ferry_path_drift **
     FERRY_AUTOFREE const char **why = ferry_calloc(n + 1, sizeof *why);
     FERRY_AUTOFREE uint64_t *distance = ferry_calloc(n + 1, sizeof *distance);
     FERRY_AUTOFREE struct alike *classes = NULL;
-    struct walk w = {.live = live, .verdict = verdict, .why = why, .distance = distance};
+    FERRY_AUTOFREE bool *judged = ferry_tunnels_judged(live);
+    struct walk w = {.live = live, .verdict = verdict, .why = why, .distance = distance, .judged = judged};
     for (w.column = 0; w.column < live->n_subnets; w.column++) {
         uint64_t hash = column_hash(live, w.column);
         size_t c = 0;

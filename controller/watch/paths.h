@@ -10,7 +10,7 @@
 struct ferry_path_drift {
     size_t column;
     uint32_t router;  /* FERRY_NONE: the subnet as a whole */
-    const char *what; /* "does not deliver", "other path", "two sites", "nowhere", "part"; static */
+    const char *what; /* "does not deliver", "other path", "two sites", "nowhere", "part", "tunnel"; static */
     char text[256];
 };
 
@@ -21,5 +21,13 @@ bool ferry_live_attached(const struct ferry_live *live, size_t router, size_t co
 /* All drifts of all columns; unreachable routers are not judged, nor what leads through them.  `ret` is
  * malloc'd. */
 void ferry_paths_check(const struct ferry_live *live, struct ferry_path_drift **ret, size_t *ret_n);
+
+/* ---- tunnels.c: what the tunnels of policy-based VPNs carry. ---- */
+
+/* [n_routers]: whose tunnels are judged; malloc'd. */
+bool *ferry_tunnels_judged(const struct ferry_live *live);
+/* Adds the drifts of one column. */
+void ferry_tunnels_check(const struct ferry_live *live, size_t column, const bool *judged,
+                         struct ferry_path_drift **drift, size_t *n);
 
 #endif

@@ -237,6 +237,48 @@ def test_woodgrove_a_tunnel_that_was_changed_meanwhile_is_drift(cli):
     assert "gw-cloud" in error["message"] and cli.sim("gw-on-premises") == before
 
 
+def drifts(cli):
+    return [(s["name"], d["router"], d["what"], d["text"]) for s in cli.json("status")["subnets"] for d in s["drift"]]
+
+
+def change_list(cli, router, change):
+    cli.sim_edit(router, lambda d: d.update(selectors=change(d["selectors"])))
+
+
+def here_and_back(cli):
+    """Every router has a file; everything is as it was."""
+    cli.run("apply", *MOVE, "--yes")
+    assert drifts(cli) == []
+    cli.run("rollback", "--yes")
+    assert drifts(cli) == []
+
+
+def test_a_tunnel_that_does_not_carry_what_is_forwarded_into_it_is_drift(cli):
+    here_and_back(cli)
+    change_list(cli, "gw-cloud", lambda held: [s for s in held if s["prefix"] != APPS])
+    assert drifts(cli) == [("apps", "gw-cloud", "tunnel", f"{TO_ON_PREMISES}: does not carry what is forwarded into it")]
+    cli.run("status", "--detailed-exitcode", rc=2)
+
+
+def test_a_tunnel_that_does_not_take_in_what_the_other_end_sends_is_drift(cli):
+    here_and_back(cli)
+    change_list(cli, "gw-on-premises", lambda held: [s for s in held if s["prefix"] != APPS])
+    assert drifts(cli) == [("apps", "gw-on-premises", "tunnel", f"{TO_CLOUD}: does not take in what the other end sends")]
+
+
+def test_rule_local_network_is_drift_where_a_tunnel_takes_away_what_is_attached_at_its_own_site(cli):
+    here_and_back(cli)
+    change_list(cli, "gw-on-premises", lambda held: held + [{"prefix": APPS, "side": "remote", "tunnel": TO_CLOUD}])
+    assert drifts(cli) == [("apps", "gw-on-premises", "tunnel", f"{TO_CLOUD}: takes away what is attached at its own site")]
+
+
+def test_a_router_that_holds_no_selector_is_not_judged(cli):
+    """Its driver may read none."""
+    here_and_back(cli)
+    change_list(cli, "gw-cloud", lambda held: [])
+    assert drifts(cli) == []
+
+
 def test_woodgrove_a_plan_names_tunnels_of_the_topology_alone(cli):
     plan = cli.json("plan", *MOVE)
 
