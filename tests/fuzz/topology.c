@@ -37,10 +37,16 @@ static void check_networks(const struct ferry_networks *n, size_t n_sites)
         FUZZ_CHECK(is_one(v->mapped, n->n_networks));
         FUZZ_CHECK(v->mapped == FERRY_NONE || ferry_network_mappable(n, i, v->mapped));
     }
+    for (size_t i = 0; i < n->n_workloads; i++) {
+        size_t primary = 0;
+        for (size_t k = 0; k < n->workloads[i].n_nics; k++)
+            primary += n->workloads[i].nics[k].type == FERRY_NIC_PRIMARY;
+        FUZZ_CHECK(primary == 1);
+    }
 }
 
 /* No address of a network is given to two NICs, nor one that somebody has there; and what is given is the
- * pool's, or the machine's own. */
+ * pool's, or the machine's own.  What is asked for is given, for else the loader had refused it. */
 static void check_addresses(const struct ferry_topology *t, bool failback)
 {
     struct ferry_address_rows rows;
@@ -50,6 +56,8 @@ static void check_addresses(const struct ferry_topology *t, bool failback)
         const struct ferry_nic *nic = &t->networks->workloads[row->workload].nics[row->nic];
         FUZZ_CHECK(nic->network < t->networks->n_networks);
         FUZZ_CHECK(is_one(row->network, t->networks->n_networks));
+        FUZZ_CHECK(!row->asked.family || row->network == FERRY_NONE ||
+                   ferry_addr_equal(&row->asked, &row->after));
         if (!row->after.family)
             continue;
         const struct ferry_vm_network *v = &t->networks->networks[row->network];
