@@ -10,6 +10,7 @@
  *      batch could not be made, no gateway of that batch that brings some is attached.
  *  D4. The rules of an isolated gateway are there before its interface is, and go after it: at no moment do packets of a test
  *      meet the router's own tables.
+ *  D5. An isolated gateway is DONE away with when its rules are: no key of the router shows them, so that only this answer can.
  *
  * SPDX-License-Identifier: MIT */
 #include "apply.h"
@@ -385,45 +386,49 @@ static int take_away(struct ferry_linux *d, const struct ferry_op *op, struct fe
     return result || !op->gateway->isolated ? result : isolation(d, op, false, err); /* D4 */
 }
 
-/* Whether an isolated gateway found something else there, and was not there already: its rules must not stay without it. */
-static bool strayed(struct ferry_linux *d, const struct ferry_op *op)
+/* Whether the rules of an isolated gateway, whose op was STALE, would stay without it: it found something else there when it
+ * came; or somebody took its address, or its interface, away before it went. */
+static int abandoned(struct ferry_linux *d, const struct ferry_op *op, bool *ret, struct ferry_err *err)
 {
-    struct ferry_err ignored;
     size_t there = 0;
-    return op->gateway->isolated && !op->before && op->after && op->outcome == FERRY_STALE &&
-           addresses_left(d, op->interface, &op->gateway->address.addr, &there, &ignored) == 0 && !there;
+    const struct ferry_addr *only = op->before ? NULL : &op->gateway->address.addr;
+    int result = addresses_left(d, op->interface, only, &there, err);
+    *ret = result == 0 && !there;
+    return result;
 }
 
-/* Whether somebody took an isolated gateway's address, or its interface, away: its rules are left, and would
- * stay for ever. */
-static bool orphaned(struct ferry_linux *d, const struct ferry_op *op)
+/* D5. */
+static void left_behind(struct ferry_linux *d, struct ferry_op *op, const struct ferry_err *err)
 {
-    struct ferry_err ignored;
-    size_t there = 0;
-    return op->gateway->isolated && op->before && !op->after && op->outcome == FERRY_STALE &&
-           addresses_left(d, op->interface, NULL, &there, &ignored) == 0 && !there;
+    ferry_log(d->env, FERRY_LOG_WARNING,
+              "warning: %s: what was made for the gateway on %s is left behind: %s", d->router, op->interface,
+              err->text);
+    if (!op->gateway->isolated || op->after)
+        return;
+    op->outcome = FERRY_UNKNOWN;
+    ferry_op_why(op, "%s: what isolated the gateway on %s is left behind: %s", d->router, op->interface,
+                 err->text);
 }
 
-void ferry_linux_devices_unmake(struct ferry_linux *d, const struct ferry_op *ops, size_t n)
+void ferry_linux_devices_unmake(struct ferry_linux *d, struct ferry_op *ops, size_t n)
 {
     bool asked = false;
     for (size_t i = 0; i < n; i++) {
-        const struct ferry_op *op = &ops[i];
+        struct ferry_op *op = &ops[i];
         struct ferry_err err;
         bool detached = op->before && !op->after && op->outcome == FERRY_DONE;
         bool failed = !op->before && op->after && op->outcome == FERRY_REFUSED;
-        bool stale = op->outcome == FERRY_STALE && op->gateway && op->gateway->isolated;
-        if (!brings(op) || (!detached && !failed && !stale))
+        bool stale = !op->before != !op->after && op->outcome == FERRY_STALE;
+        if (!brings(op) || (!detached && !failed && !(stale && op->gateway->isolated)))
             continue;
         int result = d->means && !asked ? d->means->refresh(d, &err) : 0;
+        bool goes = true;
         asked |= result == 0;
-        if (result == 0 && stale && !strayed(d, op) && !orphaned(d, op))
-            continue;
-        if (result == 0)
+        if (result == 0 && stale)
+            result = abandoned(d, op, &goes, &err);
+        if (result == 0 && goes)
             result = take_away(d, op, &err);
         if (result)
-            ferry_log(d->env, FERRY_LOG_WARNING,
-                      "warning: %s: what was made for the gateway on %s is left behind: %s", d->router,
-                      op->interface, err.text);
+            left_behind(d, op, &err);
     }
 }

@@ -341,7 +341,7 @@ int ferry_linux_device_fits(struct ferry_linux *d, const char *name, const struc
                             struct ferry_err *err) FERRY_MUST_CHECK;
 int ferry_linux_devices_make(struct ferry_linux *d, const struct ferry_op *ops, size_t n,
                              struct ferry_err *err) FERRY_MUST_CHECK;
-void ferry_linux_devices_unmake(struct ferry_linux *d, const struct ferry_op *ops, size_t n);
+void ferry_linux_devices_unmake(struct ferry_linux *d, struct ferry_op *ops, size_t n);
 
 /* Whether Ferry made this interface, or would: it is not there. */
 bool ferry_linux_device_ours(struct ferry_linux *d, const char *name);

@@ -310,6 +310,27 @@ static void test_a_rule_that_the_router_refuses_leaves_nothing(void **state)
     free(was);
 }
 
+/* Nothing that could be read shows its rules: the answer must not be that it is gone. */
+static void test_a_test_is_not_gone_while_its_rules_are_there(void **state)
+{
+    struct kernel *k = *state;
+    struct ferry_gateway g;
+    struct ferry_op on = isolated(&g, "", "lan0"), off = kernel_swap(&on);
+    char *was = kernel_snapshot(k);
+    kernel_apply(k, &on, FERRY_DONE);
+    fake(WHEN_BATCH("lines=$(cat); case $lines in *'rule del'*) echo 'Error: not now' >&2; exit 1 ;; esac; "
+                    "echo \"$lines\" | $real \"$@\""));
+    for (int i = 0; i < 2; i++) {
+        assert_non_null(strstr(kernel_apply(k, &off, FERRY_UNKNOWN), "left behind: not now"));
+        assert_true(kernel_says(k, "rule show", "lan0"));
+        assert_false(kernel_says(k, "addr show dev lan0", "192.168.1.1"));
+    }
+    fake(NULL);
+    kernel_apply(k, &off, FERRY_STALE); /* its address had gone before */
+    kernel_same(k, was);
+    free(was);
+}
+
 /* ---- The dead-man. ---- */
 
 static enum ferry_deadman_state deadman(const struct kernel *k, enum ferry_deadman_verb verb,
@@ -433,6 +454,7 @@ int main(void)
         T(test_a_label_that_a_batch_cannot_carry_is_refused),
         T(test_what_it_says_of_rules_is_not_believed),
         T(test_a_rule_that_the_router_refuses_leaves_nothing),
+        T(test_a_test_is_not_gone_while_its_rules_are_there),
         T(test_an_undo_waits_on_the_router),
         T(test_the_clock_takes_a_test_away),
         T(test_the_clock_leaves_a_bridge_that_was_there_before),
