@@ -325,12 +325,16 @@ int ferry_txn_deadman_stage(struct ferry_txn *txn)
     return 1;
 }
 
+/* D8, where the late stages were begun, and where they were not but some router may have heard that they were about
+ * to be. */
 bool ferry_txn_deadman_undone(struct ferry_txn *txn, size_t stage)
 {
     struct ferry_err err;
     struct ferry_deadman_look look;
-    if (!txn->dead.on || stage != txn->dead.late ||
-        !take_late(txn, ferry_deadman_delay(txn, stage - 1), &err))
+    size_t late = txn->dead.late;
+    bool first = stage == late || (stage + 1 == late && txn->record.stages_begun <= late);
+    if (!txn->dead.on || late == txn->plan->n_stages || !first ||
+        !take_late(txn, ferry_deadman_delay(txn, late - 1), &err))
         return true;
     tally(txn, &look);
     return !look.n_silent; /* who is not armed any more lays none either */

@@ -237,10 +237,12 @@ static bool takes(struct ferry_frr *d, struct ferry_op *op, const struct ferry_f
                      ? ferry_entry_equal(slot->now, op->before, FERRY_CMP_EXACT)
                      : slot->now->protocol == op->before->protocol &&
                            ferry_entry_equal(slot->now, op->before, FERRY_CMP_EXACT);
-    if (!equal && !half_done(d, op, slot))
+    if (ferry_frr_vrf_check(d, op, &err) < 0)
+        refuse(op, err.text); /* whose key it is is not clear: nothing is compared */
+    else if (!equal && !half_done(d, op, slot))
         stale(op, slot->now);
-    else if (ferry_frr_vrf_check(d, op, &err) < 0 || ferry_frr_lines(&d->config, op, &files, &err) < 0 ||
-             ferry_frr_devices(d, op, &err) < 0 || ferry_frr_announce_heard(d, op, &err) < 0)
+    else if (ferry_frr_lines(&d->config, op, &files, &err) < 0 || ferry_frr_devices(d, op, &err) < 0 ||
+             ferry_frr_announce_heard(d, op, &err) < 0)
         refuse(op, err.text);
     else if (ferry_frr_config_elsewhere(d->running, op, &distance)) {
         char text[200];

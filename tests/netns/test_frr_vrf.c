@@ -187,7 +187,10 @@ static void test_blocks_are_saved(void **state)
     if (r->ops->persist(r->driver, &err) < 0)
         fail_msg("%s", err.text);
     FERRY_AUTOFREE char *saved = shell_text("cat /etc/frr/%s/frr.conf", r->netns);
-    assert_non_null(strstr(saved, "vrf red\n ip route " P " 10.255.1.2 up0 tag 2100\n"));
+    const char *block = strstr(saved, "\nvrf red\n"), *end = block ? strstr(block, "exit-vrf") : NULL;
+    const char *line = block ? strstr(block, "\n ip route " P " 10.255.1.2 up0 tag 2100\n") : NULL;
+    if (!line || !end || line > end)
+        fail_msg("no such line in the block of red:\n%s", saved);
     done(r, swapped(&op));
 }
 
