@@ -30,6 +30,7 @@ struct ferry_live *ferry_live_new(const struct ferry_topology *t, struct ferry_p
     live->pool = pool;
     live->subnets = ferry_memdup(subnets, n_subnets * sizeof *subnets);
     live->n_subnets = n_subnets;
+    live->n_routers = t->n_routers;
     live->stacks = ferry_calloc(cells, sizeof *live->stacks);
     live->covers = ferry_calloc(cells, sizeof *live->covers);
     live->attached = ferry_calloc(n_subnets, sizeof *live->attached);
@@ -58,7 +59,7 @@ void ferry_live_free(struct ferry_live *live)
     free(live->conflicts);
     free(live->filled);
     free(live->lost);
-    for (size_t i = 0; i < live->topology->n_routers; i++)
+    for (size_t i = 0; i < live->n_routers; i++)
         free(live->vrfs[i].v);
     free(live->vrfs);
     free(live);

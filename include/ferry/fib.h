@@ -79,6 +79,7 @@ struct ferry_live {
     struct ferry_pool *pool;               /* not owned */
     uint32_t *subnets;                     /* the columns: topology indices */
     size_t n_subnets;
+    size_t n_routers; /* the rows: the topology's, which may be gone before this */
     /* [router * n_subnets + column]; NULL: holds nothing. */
     const struct ferry_stack **stacks;
     /* What stands where `stacks` is NULL: the best covering entry, or NULL. */
