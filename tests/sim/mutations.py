@@ -234,7 +234,7 @@ MUTATIONS = [
     ("window-backwards", "L1: an earlier deadline is moved from the last stage on",
      [(TXN + "deadman_tell.c", "earlier ? n - 1 - i : i, earlier, err)", "i, earlier, err)")], "test-deadman-guards::a_window_that_begins_in_part_leads_over_the_plan"),
     ("unheard-moved", "L3: nothing is moved before all have the new deadline",
-     [(TXN + "deadman_tell.c", "    if (!r) /* L3 */\n        r = ferry_deadman_move(txn, earlier, err);", "    r = ferry_deadman_move(txn, earlier, err);")], "test-deadman-guards::a_deadline_that_is_put_off_in_part_leads_over_the_plan"),
+     [(TXN + "deadman_tell.c", "    if (!r) /* L3 */\n        r = ferry_deadman_move(txn, earlier, err);", "    r = ferry_deadman_move(txn, earlier, err);")], "test-deadman-late::one_that_has_not_heard_moves_nobody"),
     ("half-moved", "K7: an extend that was cut off is ended before a confirm",
      [(TXN + "confirm.c", "    int r = look.n[FERRY_DEADMAN_MOVING] ? ferry_txn_deadman_finish(txn, &look, err) : 0; /* K7 */\n    if (r > 0)", "    int r = 0;\n    if (r > 0)")], "test-deadman-guards::a_confirm_settles_what_was_put_off_in_part"),
     ("late-told", "L2: a deadline that is heard of late is none", [(TXN + "deadman_tell.c", "        what.seen_s = seen_s(txn, router);", "        (void)seen_s;")], "test-deadman-late"),

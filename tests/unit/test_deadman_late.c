@@ -235,12 +235,31 @@ static void one_silent_router_moves_nobody(void **unused)
     story_clear(&s);
 }
 
+/* Nor who has not heard of the second deadline: the others have, and stay at the first one. */
+static void one_that_has_not_heard_moves_nobody(void **unused)
+{
+    (void)unused;
+    struct story s;
+    struct ferry_err err;
+    begin(&s);
+    wire.router = "edge-third";
+    wire.verb = FERRY_DEADMAN_NEXT;
+    memcpy(wire.script, (enum what[]){SILENT, SILENT, SILENT}, 3 * sizeof *wire.script);
+    story_pass(10);
+    assert_true(extend(&s, 500, &err) < 0);
+    assert_true(wire.at >= 3); /* it came to that */
+    wire.router = NULL;
+    story_pass(WINDOW_S); /* less than any new deadline */
+    story_holds(&s, s.before);
+    story_clear(&s);
+}
+
 /* An answer is as old as the slowest one of the same question: enough was left when it was given, nothing when
  * it was heard.  The engine then undid the first stage while the routers began with the last one. */
 static void an_old_answer_is_not_believed(void **unused)
 {
-    static const enum what script[] = {FINE, /* before the routers are read */
-                                       LATE, LATE, FINE};
+    static const enum what script[] = {LATE, LATE, LATE,  /* before the routers are read */
+                                       LATE, LATE, LATE}; /* before the first stage is undone */
     (void)unused;
     struct story s;
     struct ferry_err err;
@@ -261,7 +280,7 @@ static void an_old_answer_is_not_believed(void **unused)
     memcpy(wire.script, script, sizeof script);
     wire.forbidden_us = story_clock_us + 1000000ull * ARMED_S;
     wire.end_us = wire.forbidden_us + 6000000; /* the routers are at it */
-    story_pass(ARMED_S - 15);
+    story_pass(ARMED_S - 49);
     assert_int_equal(world_recover(&s.w, &state, NULL, &err), 0);
     assert_int_equal(state, FERRY_TXN_UNDONE);
     assert_true(wire.at >= FERRY_COUNT(script)); /* it came to that */
@@ -276,6 +295,7 @@ int main(void)
         cmocka_unit_test(a_deadline_that_is_heard_of_late_is_none),
         cmocka_unit_test(one_answer_that_is_lost_matters_to_nobody),
         cmocka_unit_test(one_silent_router_moves_nobody),
+        cmocka_unit_test(one_that_has_not_heard_moves_nobody),
         cmocka_unit_test(an_old_answer_is_not_believed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
