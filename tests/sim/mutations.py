@@ -240,6 +240,8 @@ MUTATIONS = [
     ("late-told", "L2: a deadline that is heard of late is none", [(TXN + "deadman_tell.c", "        what.seen_s = seen_s(txn, router);", "        (void)seen_s;")], "test-deadman-late"),
     ("moved-in-part", "L3: no deadline is moved while one is silent",
      [(TXN + "txn_deadman.c", "FERRY_DEADMAN_ALL, NULL, FERRY_DEADMAN_ARMED, err); /* L3 */", "FERRY_DEADMAN_DETACHES, NULL, FERRY_DEADMAN_ARMED, err); /* L3 */")], "test-deadman-late"),
+    ("late-heard", "D8: what was heard of the last stages is taken back where they never began",
+     [(TXN + "txn_deadman.c", "stage == late || (stage + 1 == late && txn->record.stages_begun <= late)", "stage == late")], "sim --seed 32911 --shape ring8-ospf"),
     ("rest-unheard", "on the router: the rest of an undo that waits for a second deadline obeys a disarm",
      [(ROUTER + "deadman.sh", '{ [ "$state" = rests ] && [ -f "$rec/part" ]; }; }', "false; }")], "tests/netns/test_deadman.py::test_the_rest_of_an_undo_obeys_a_disarm_alone"),
     ("old-answers", "D6: how much is left now, not when it was said",
