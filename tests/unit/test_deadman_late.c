@@ -217,41 +217,36 @@ static void one_answer_that_is_lost_matters_to_nobody(void **unused)
     story_clear(&s);
 }
 
-/* Who is silent keeps everybody's deadline where it is. */
-static void one_silent_router_moves_nobody(void **unused)
+/* What is said to the third site so is lost, and nobody's deadline has moved: all undo at the first one. */
+static void moves_nobody(enum ferry_deadman_verb verb, const enum what *script, size_t n)
 {
-    (void)unused;
     struct story s;
     struct ferry_err err;
     begin(&s);
     wire.router = "edge-third";
-    wire.verb = FERRY_DEADMAN_LOOK;
-    memcpy(wire.script, (enum what[]){FINE, SILENT, SILENT, SILENT}, 4 * sizeof *wire.script);
+    wire.verb = verb;
+    memcpy(wire.script, script, n * sizeof *script);
     story_pass(10);
     assert_true(extend(&s, 500, &err) < 0);
+    assert_true(wire.at >= n); /* it came to that */
     wire.router = NULL;
     story_pass(WINDOW_S); /* less than any new deadline */
     story_holds(&s, s.before);
     story_clear(&s);
 }
 
+/* Who is silent keeps everybody's deadline where it is. */
+static void one_silent_router_moves_nobody(void **unused)
+{
+    (void)unused;
+    moves_nobody(FERRY_DEADMAN_LOOK, (enum what[]){FINE, SILENT, SILENT, SILENT}, 4);
+}
+
 /* Nor who has not heard of the second deadline: the others have, and stay at the first one. */
 static void one_that_has_not_heard_moves_nobody(void **unused)
 {
     (void)unused;
-    struct story s;
-    struct ferry_err err;
-    begin(&s);
-    wire.router = "edge-third";
-    wire.verb = FERRY_DEADMAN_NEXT;
-    memcpy(wire.script, (enum what[]){SILENT, SILENT, SILENT}, 3 * sizeof *wire.script);
-    story_pass(10);
-    assert_true(extend(&s, 500, &err) < 0);
-    assert_true(wire.at >= 3); /* it came to that */
-    wire.router = NULL;
-    story_pass(WINDOW_S); /* less than any new deadline */
-    story_holds(&s, s.before);
-    story_clear(&s);
+    moves_nobody(FERRY_DEADMAN_NEXT, (enum what[]){SILENT, SILENT, SILENT}, 3);
 }
 
 /* An answer is as old as the slowest one of the same question: enough was left when it was given, nothing when
