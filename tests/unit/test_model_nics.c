@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "address_rows.h"
+
 #include "base/mem.h"
 #include <ferry/networks.h>
 #include <string.h>
@@ -43,28 +45,10 @@ static struct ferry_topology *make(const char *workloads)
     return t;
 }
 
-struct want {
-    const char *network, *after; /* NULL: none */
-    enum ferry_address_why why;
-};
-
 static void check(const char *workloads, bool failback, const struct want *want, size_t n)
 {
     struct ferry_topology *t = make(workloads);
-    FERRY_CLEANUP(ferry_address_rows_clear) struct ferry_address_rows rows = {0};
-    ferry_networks_addresses(t, failback, NULL, 0, &rows);
-    assert_int_equal(rows.n, n);
-    for (size_t i = 0; i < n; i++) {
-        char text[FERRY_ADDR_STRLEN];
-        const struct ferry_address_row *row = &rows.v[i];
-        const char *there = row->network == FERRY_NONE ? NULL : t->networks->networks[row->network].name;
-        ferry_addr_text(&row->after, text);
-        if (row->why != want[i].why || !there != !want[i].network ||
-            (there && strcmp(there, want[i].network) != 0) ||
-            strcmp(text, want[i].after ? want[i].after : "none") != 0)
-            fail_msg("row %zu: %s, %s, %s", i, there ? there : "nowhere", text,
-                     ferry_address_why_name(row->why));
-    }
+    check_rows(t, failback, NULL, 0, want, n);
     ferry_topology_free(t);
 }
 #define CHECK(workloads, failback, ...)                                                                      \
