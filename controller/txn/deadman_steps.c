@@ -6,9 +6,8 @@
 #define UNPIN_S  20u     /* more before pins go: a routing protocol converges */
 #define MOST_OPS 262144u /* of one router's undo */
 
-/* D8.  A pin that an earlier stage has laid goes in the end: nothing, pin, nothing.  So whoever undoes that
- *      without its ever
- * having been done lays one of a way that was not taken. */
+/* D8.  A pin that an earlier stage has laid goes in the end: nothing, pin, nothing.  So whoever undoes that without
+ * its ever having been done lays one of a way that was not taken. */
 size_t ferry_deadman_late(const struct ferry_plan *plan)
 {
     for (size_t s = 1; s < plan->n_stages; s++)

@@ -206,8 +206,7 @@ static int tell_once(struct ferry_txn *txn, struct ferry_deadman_question q, uns
 }
 
 /* D3: once more where an answer was so late that a router which attaches one subnet, and carries packets of
- *     another, would undo its part
- * of that one after its turn.  Whoever is slow each time is let be: its order (D2) holds. */
+ * another, would undo its part of that one after its turn.  Whoever is slow each time is let be: its order (D2) holds. */
 static int tell(struct ferry_txn *txn, struct ferry_deadman_question q, unsigned seconds,
                 struct ferry_err *err)
 {

@@ -2,10 +2,11 @@
  *
  *  D1. Before the first write it is armed on all of them, and each has answered that it is.
  *  D2. Deadlines are set so that a router which attaches the subnet at the undo never comes to it before one
- *      that detaches it, and a new one so that whatever part of them has heard of it all undos lead over states in
- *      which the plan has been (L1 of deadman_tell.c).  Routers that exchange subnets have no such order: refused.  A confirm goes through the stages of the
- *      plan once more, forward: all routers give up what undoes the first of them, then the second, ….  Who
- *      is cut off in the middle of it has left an undo that leads back to a state in which the plan has been.
+ *      that detaches it, and a new one so that whatever part of them has heard of it all undos lead over
+ *      states in which the plan has been (L1 of deadman_tell.c).  Routers that exchange subnets have no such
+ *      order: refused.  A confirm goes through the stages of the plan once more, forward: all routers give up
+ *      what undoes the first of them, then the second, ….  Who is cut off in the middle of it has left an undo
+ *      that leads back to a state in which the plan has been.
  *  D3. Stages of the undo are `guard_s` apart, which is more than deadlines of two routers differ.
  *  D4. No stage begins with less than LOW_S left: what it sends has arrived before an undo begins.
  *  D5. A transaction has not ended while a router that was told to arm has not answered that it is disarmed:
