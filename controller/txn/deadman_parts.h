@@ -4,9 +4,6 @@
 
 #include "txn/txn_engine.h"
 
-#define FERRY_DEADMAN_GUARD_S 2u       /* D3 */
-#define FERRY_DEADMAN_SKEW_US 1000000u /* D3: at most, of routers whose order matters */
-
 /* ---- deadman_steps.c: a router's part of the undo. ---- */
 
 struct ferry_deadman_undo {
@@ -19,6 +16,9 @@ int ferry_deadman_undo(const struct ferry_txn *txn, uint32_t router, struct ferr
 void ferry_deadman_undos_free(struct ferry_deadman_undo *undos,
                               size_t n); /* malloc'd, and zero where not made */
 
+/* D3: what deadlines so far ahead may be apart, and how far stages must be for those that are. */
+unsigned ferry_deadman_most_apart_s(const struct ferry_txn *txn, unsigned seconds);
+unsigned ferry_deadman_guard_s(unsigned apart_s, unsigned seconds);
 /* How long after the deadline a stage is undone, in seconds: the last stage first. */
 unsigned ferry_deadman_delay(const struct ferry_txn *txn, size_t stage);
 /* The first stage whose undo must not be run before the stage has begun (D8), or n_stages. */
@@ -54,9 +54,11 @@ void ferry_deadman_ask(struct ferry_txn *txn, const struct ferry_deadman_questio
  * are not; the text says who.  Negative: some do not say. */
 int ferry_deadman_judge(const struct ferry_txn *txn, unsigned roles, const bool *of,
                         enum ferry_deadman_state state, struct ferry_err *err) FERRY_MUST_CHECK;
-/* All of them with the same deadline, `seconds` from now.  As judge. */
+/* All of them with the same deadline, `seconds` from now, or as nearly as they let it be told.  As judge. */
 int ferry_deadman_arm(struct ferry_txn *txn, unsigned seconds, const struct ferry_deadman_undo *undos,
                       struct ferry_err *err) FERRY_MUST_CHECK;
+/* How far the deadlines that were told last are apart, at most. */
+unsigned ferry_deadman_apart_s(const struct ferry_txn *txn);
 /* Another deadline, earlier than the one they have or later; and its second half alone, where that was cut off
  * (L1).  As judge. */
 int ferry_deadman_tell(struct ferry_txn *txn, unsigned seconds, bool earlier,

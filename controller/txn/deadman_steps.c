@@ -4,6 +4,8 @@
 #include "txn/deadman_parts.h"
 
 #define UNPIN_S  20u     /* more before pins go: a routing protocol converges */
+#define LASTS_S  1u      /* a stage of the undo, on one router */
+#define DRIFT    7200u   /* window for which clocks differ by half a second at most: 70 ppm */
 #define MOST_OPS 262144u /* of one router's undo */
 
 /* D8.  A pin that an earlier stage has laid goes in the end: nothing, pin, nothing.  So whoever undoes that without
@@ -36,17 +38,28 @@ bool ferry_deadman_touches_later(const struct ferry_plan *plan, size_t stage, ui
     return false;
 }
 
+unsigned ferry_deadman_guard_s(unsigned apart_s, unsigned seconds)
+{
+    return apart_s + LASTS_S + seconds / DRIFT;
+}
+
+unsigned ferry_deadman_most_apart_s(const struct ferry_txn *txn, unsigned seconds)
+{
+    unsigned other = ferry_deadman_guard_s(0, seconds);
+    return txn->record.guard_s > other ? txn->record.guard_s - other : 0;
+}
+
 /* After the deadline; the undo begins with the last stage. */
 unsigned ferry_deadman_delay(const struct ferry_txn *txn, size_t stage)
 {
     const struct ferry_dead_men *d = &txn->dead;
-    unsigned at = (unsigned)(txn->plan->n_stages - 1 - stage) * d->guard_s;
+    unsigned at = (unsigned)(txn->plan->n_stages - 1 - stage) * txn->record.guard_s;
     return at + (d->protocols && txn->plan->stages[stage].phase == FERRY_PREPARE ? UNPIN_S : 0);
 }
 
 unsigned ferry_txn_deadman_lasts(const struct ferry_txn *txn)
 {
-    return (txn->plan->n_stages ? ferry_deadman_delay(txn, 0) : 0) + 2 * FERRY_DEADMAN_GUARD_S;
+    return (txn->plan->n_stages ? ferry_deadman_delay(txn, 0) : 0) + 2 * txn->record.guard_s;
 }
 
 static size_t count_ops(const struct ferry_plan *plan, size_t stage, uint32_t router)

@@ -10,8 +10,9 @@
  *      under way.  What comes more than FERRY_DEADMAN_LATE_S late changes nothing there (`seen_s`).
  *  L3. Before steps are moved all have answered that they have the new deadline: who is silent keeps the others
  *      where it is itself.
- *  L4. Of one deadline whoever attaches a subnet at the undo comes to it last: it is told it last, and later by as
- *      long as the others took to hear of theirs.
+ *  L4. Of one deadline whoever attaches a subnet at the undo comes to it last: it is told it last, and not before the
+ *      last moment at which others may come to theirs.  That is known of each: it counts from some moment between
+ *      the question and the answer.
  *
  * SPDX-License-Identifier: MIT */
 #include "txn/deadman_parts.h"
@@ -33,11 +34,11 @@ static uint64_t now_us(const struct ferry_txn *txn)
     return txn->env->monotonic_us(txn->env->ctx);
 }
 
-/* Whoever attaches hears of no less than there is, so that it is never the earlier one. */
-static unsigned seconds_until(const struct ferry_txn *txn, uint64_t until_us, uint32_t router)
+/* Never less than there is (L4). */
+static unsigned seconds_until(const struct ferry_txn *txn, uint64_t until_us)
 {
-    uint64_t now = now_us(txn), half = txn->dead.roles[router] & FERRY_DEADMAN_ATTACHES ? 999999 : 500000;
-    return until_us > now ? (unsigned)((until_us - now + half) / 1000000) : 0;
+    uint64_t now = now_us(txn);
+    return until_us > now ? (unsigned)((until_us - now + 999999) / 1000000) : 0;
 }
 
 /* L2: what the router's own clock shows now, by its last answer. */
@@ -48,13 +49,18 @@ static unsigned seen_s(const struct ferry_txn *txn, uint32_t router)
     return a->left_s > age + 1 ? (unsigned)(a->left_s - age) : 1; /* 0: not asked for */
 }
 
+static bool tells(enum ferry_deadman_verb verb)
+{
+    return verb == FERRY_DEADMAN_ARM || verb == FERRY_DEADMAN_EXTEND || verb == FERRY_DEADMAN_NEXT;
+}
+
 static struct ferry_deadman sentence(const struct ferry_txn *txn, const struct ferry_deadman_question *q,
                                      uint32_t router)
 {
     struct ferry_deadman what =
         q->undos ? q->undos[router].deadman : (struct ferry_deadman){.id = txn->record.id};
-    if (q->verb == FERRY_DEADMAN_ARM || q->verb == FERRY_DEADMAN_EXTEND || q->verb == FERRY_DEADMAN_NEXT)
-        what.seconds = seconds_until(txn, q->until_us, router);
+    if (tells(q->verb))
+        what.seconds = seconds_until(txn, q->until_us);
     if (q->verb == FERRY_DEADMAN_EXTEND)
         what.seen_s = seen_s(txn, router);
     what.from_s = q->from_s;
@@ -78,8 +84,14 @@ static void hear(struct ferry_txn *txn, const struct ferry_job *job, uint64_t as
         a->result = job->result;
         a->err = job->err;
     } else {
-        *a = (struct ferry_dead_man){job->deadman_state, job->deadman_left_s, 0, job->err,
-                                     asked_us,           now_us(txn)};
+        *a = (struct ferry_dead_man){job->deadman_state, job->deadman_left_s, 0,           job->err,
+                                     asked_us,           now_us(txn),         a->first_us, a->last_us};
+        /* L4.  A router that keeps the later, or the earlier, of this one and the one that it has: neither of two
+         * orders is another then, and no distance more than the greater of two. */
+        if (tells(job->deadman_verb)) {
+            a->first_us = a->asked_us + 1000000ull * told_s;
+            a->last_us = a->heard_us + 1000000ull * told_s;
+        }
         if (armed && job->deadman_verb == FERRY_DEADMAN_EXTEND &&
             (a->left_s > told_s || a->left_s + FERRY_DEADMAN_LATE_S < told_s))
             a->result = ferry_error(&a->err, FERRY_EIO, "heard of the new deadline too late");
@@ -146,14 +158,6 @@ int ferry_deadman_judge(const struct ferry_txn *txn, unsigned roles, const bool 
 
 /* ---- Telling. ---- */
 
-static bool has_both(const struct ferry_txn *txn)
-{
-    for (size_t i = 0; i < txn->plan->n_routers; i++)
-        if (txn->dead.roles[i] == FERRY_DEADMAN_BOTH)
-            return true;
-    return false;
-}
-
 /* Before anything is written a deadline may be moved as it is. */
 static void armed_now(struct ferry_deadman_question *q)
 {
@@ -162,59 +166,55 @@ static void armed_now(struct ferry_deadman_question *q)
     q->undos = NULL;
 }
 
-/* All but those that attach, with deadlines as equal as D3 asks for; how long that took, or UINT64_MAX: not
- * done. */
-static int tell_others(struct ferry_txn *txn, struct ferry_deadman_question *q, unsigned seconds,
-                       uint64_t *ret_took_us, struct ferry_err *err)
+/* Between which their deadlines are. */
+static void find_bounds(const struct ferry_txn *txn, unsigned roles, uint64_t *ret_first, uint64_t *ret_last)
 {
-    static const unsigned order[] = {FERRY_DEADMAN_DETACHES | FERRY_DEADMAN_MIDDLE, FERRY_DEADMAN_BOTH};
-    int r = 0;
-    *ret_took_us = UINT64_MAX;
-    for (int try = 0; !r && try<TRIES && * ret_took_us> FERRY_DEADMAN_SKEW_US; try++) {
-        uint64_t began = now_us(txn);
-        q->until_us = began + 1000000ull * seconds;
-        for (size_t i = 0; !r && i < FERRY_COUNT(order); i++) {
-            q->roles = order[i];
-            ferry_deadman_ask(txn, q);
-            r = ferry_deadman_judge(txn, q->roles, NULL, FERRY_DEADMAN_ARMED, err);
-        }
-        *ret_took_us = now_us(txn) - began;
-        txn->dead.until_us = q->until_us;
-        armed_now(q);
+    *ret_first = UINT64_MAX;
+    *ret_last = 0;
+    for (size_t r = 0; r < txn->plan->n_routers; r++) {
+        const struct ferry_dead_man *a = &txn->dead.answers[r];
+        if (!is_asked(txn, roles, NULL, r))
+            continue;
+        *ret_first = a->first_us < *ret_first ? a->first_us : *ret_first;
+        *ret_last = a->last_us > *ret_last ? a->last_us : *ret_last;
     }
-    return r;
+}
+
+unsigned ferry_deadman_apart_s(const struct ferry_txn *txn)
+{
+    uint64_t first, last;
+    find_bounds(txn, FERRY_DEADMAN_ALL, &first, &last);
+    return last > first ? (unsigned)((last - first + 999999) / 1000000) : 0;
 }
 
 /* L4 */
 static int tell_once(struct ferry_txn *txn, struct ferry_deadman_question q, unsigned seconds,
                      struct ferry_err *err)
 {
-    struct ferry_deadman_question others = q;
-    uint64_t took = 0;
-    int r = tell_others(txn, &others, seconds, &took, err);
-    if (!r && took > FERRY_DEADMAN_SKEW_US && has_both(txn))
-        r = ferry_error(err, FERRY_EIO, "the routers answer too slowly for a common deadline");
-    if (!r) {
-        q.roles = FERRY_DEADMAN_ATTACHES;
-        q.until_us = txn->dead.until_us + (took + 999999) / 1000000 * 1000000;
+    static const unsigned order[] = {FERRY_DEADMAN_DETACHES | FERRY_DEADMAN_MIDDLE, FERRY_DEADMAN_BOTH,
+                                     FERRY_DEADMAN_ATTACHES};
+    uint64_t first, last;
+    int r = 0;
+    q.until_us = now_us(txn) + 1000000ull * seconds;
+    for (size_t i = 0; !r && i < FERRY_COUNT(order); i++) {
+        q.roles = order[i];
         ferry_deadman_ask(txn, &q);
         r = ferry_deadman_judge(txn, q.roles, NULL, FERRY_DEADMAN_ARMED, err);
+        find_bounds(txn, q.roles, &first, &last);
+        q.until_us = last > q.until_us ? last : q.until_us;
     }
-    if (r)
-        txn->dead.until_us = 0; /* not known of all of them */
+    find_bounds(txn, FERRY_DEADMAN_ALL, &first, &last);
+    txn->dead.until_us = r ? 0 : first; /* 0: not known of all of them */
     return r;
 }
 
-/* D3: once more where an answer was so late that a router which attaches one subnet, and carries packets of
- * another, would undo its part of that one after its turn.  Whoever is slow each time is let be: its order (D2) holds. */
+/* Once more where answers were so late that deadlines are farther apart than D3 lets them be. */
 static int tell(struct ferry_txn *txn, struct ferry_deadman_question q, unsigned seconds,
                 struct ferry_err *err)
 {
     int r = tell_once(txn, q, seconds, err);
-    for (int try = 1; !r && try < TRIES; try++) {
-        uint64_t began = txn->dead.until_us - 1000000ull * seconds;
-        if (now_us(txn) - began <= FERRY_DEADMAN_SKEW_US)
-            break;
+    for (int try = 1;
+         !r && try < TRIES && ferry_deadman_apart_s(txn) > ferry_deadman_most_apart_s(txn, seconds); try++) {
         armed_now(&q);
         r = tell_once(txn, q, seconds, err);
     }
@@ -264,6 +264,8 @@ int ferry_deadman_tell(struct ferry_txn *txn, unsigned seconds, bool earlier, st
     int r = tell(txn, (struct ferry_deadman_question){.verb = FERRY_DEADMAN_NEXT, .earlier = earlier},
                  seconds, err);
     uint64_t until_us = txn->dead.until_us;
+    if (!r && ferry_deadman_apart_s(txn) > ferry_deadman_most_apart_s(txn, seconds)) /* D3 */
+        r = ferry_error(err, FERRY_EIO, "the routers answer too slowly for a common deadline");
     if (!r) /* L3 */
         r = ferry_deadman_move(txn, earlier, err);
     if (!r && earlier &&

@@ -176,6 +176,8 @@ int ferry_journal_begin(struct ferry_journal *journal, struct ferry_txn_record *
     if (!rc)
         rc = ferry_journal_put_overrides(journal, record, seq, err);
     if (!rc)
+        rc = ferry_journal_put_deadman(journal, record, seq, err);
+    if (!rc)
         rc = ferry_journal_put_debts(journal, record, seq, err); /* D1 of journal_debt.c */
     if (!rc)
         rc = ferry_journal_put_assignments(journal, record, seq, err); /* B1 of journal_assignment.c */
@@ -308,6 +310,8 @@ int ferry_journal_save(struct ferry_journal *journal, const struct ferry_txn_rec
         rc = put_hands(journal, record, seq, err);
     if (!rc)
         rc = ferry_journal_put_hooks(journal, record, seq, err);
+    if (!rc)
+        rc = ferry_journal_put_deadman(journal, record, seq, err);
     if (!rc)
         rc = put_events(journal, events, seq, err);
     if (!rc)

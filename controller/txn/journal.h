@@ -88,6 +88,13 @@ int ferry_journal_get_hooks(struct ferry_journal *journal, sqlite3_int64 seq, st
 /* What ferry_txn_record_free frees of them. */
 void ferry_txn_hooks_free(struct ferry_txn_record *r);
 
+/* ---- The dead-man (journal_deadman.c), likewise. ---- */
+
+int ferry_journal_put_deadman(struct ferry_journal *journal, const struct ferry_txn_record *r,
+                              sqlite3_int64 seq, struct ferry_err *err) FERRY_MUST_CHECK;
+int ferry_journal_get_deadman(struct ferry_journal *journal, sqlite3_int64 seq, struct ferry_txn_record *r,
+                              struct ferry_err *err) FERRY_MUST_CHECK;
+
 /* ---- SQLite (journal_open.c). ---- */
 
 int ferry_journal_error(struct ferry_journal *journal, const char *doing, struct ferry_err *err);

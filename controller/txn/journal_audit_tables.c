@@ -23,6 +23,7 @@ static const struct table tables[] = {
     {"hook", "SELECT n, place, what, added, state, started_us, ended_us, status, tries, user, output,"
              " undo_output FROM hook WHERE txn = ? ORDER BY n"},
     {"override", "SELECT rule, user, at_us, refused FROM override WHERE txn = ? ORDER BY rule"},
+    {"deadman", "SELECT guard_s FROM deadman WHERE txn = ?"},
     {"assignment", "SELECT topology, workload, nic, own, network_before, \"before\", network, address"
                    " FROM assignment WHERE txn = ? ORDER BY topology, workload, nic, own"},
 };

@@ -328,6 +328,8 @@ int ferry_journal_get(struct ferry_journal *journal, const char *id, struct ferr
         rc = get_outages(journal, seq, r, err);
     if (!rc)
         rc = ferry_journal_get_hooks(journal, seq, r, err);
+    if (!rc)
+        rc = ferry_journal_get_deadman(journal, seq, r, err);
     if (rc < 0)
         return rc;
     *ret = FERRY_STEAL(r);

@@ -210,6 +210,7 @@ static void adopt(struct ferry_txn *txn, struct ferry_txn_record *stored)
     stored->n_hooks = stored->n_overrides = 0;
     txn->record.started_us = stored->started_us;
     txn->record.deadline_us = stored->deadline_us;
+    txn->record.guard_s = stored->guard_s;
     txn->record.stages_begun = stored->stages_begun;
     txn->record.state = stored->state;
     memcpy(txn->record.plan_id, stored->plan_id, sizeof txn->record.plan_id);

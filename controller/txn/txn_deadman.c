@@ -7,7 +7,9 @@
  *      order: refused.  A confirm goes through the stages of the plan once more, forward: all routers give up
  *      what undoes the first of them, then the second, ….  Who is cut off in the middle of it has left an undo
  *      that leads back to a state in which the plan has been.
- *  D3. Stages of the undo are `guard_s` apart, which is more than deadlines of two routers differ.
+ *  D3. Stages of the undo are `guard_s` apart, which is more than deadlines of two routers differ: as they were
+ *      heard of.  Routers that hear of theirs too far apart are armed anew with stages as far apart as that
+ *      asks for; and never come to another deadline that they have heard of farther apart.
  *  D4. No stage begins with less than LOW_S left: what it sends has arrived before an undo begins.
  *  D5. A transaction has not ended while a router that was told to arm has not answered that it is disarmed:
  *      its undo would fall into a later one.
@@ -32,7 +34,8 @@
 
 #define MARGIN_S 20u     /* the apply itself, beside the window; moved on while it lasts (D4) */
 #define LOW_S    15u     /* one call of a driver (10 s, ferry/txn.h), and its way */
-#define DRIFT    7200u   /* window for which clocks differ by half a second at most: 70 ppm */
+#define APART_S  1u      /* what deadlines may be apart, unless they are seen to be more */
+#define TRIES    3       /* to arm them */
 #define STEP_US  500000u /* between two looks at an undo */
 
 static bool is_place(const struct ferry_change *c)
@@ -66,7 +69,8 @@ void ferry_txn_deadman_init(struct ferry_txn *txn, unsigned window_s)
     d->on = true;
     d->window_s = window_s;
     d->margin_s = MARGIN_S + (unsigned)(txn->record.n_outcomes / 10000) + ferry_txn_hooks_last(txn);
-    d->guard_s = FERRY_DEADMAN_GUARD_S + window_s / DRIFT;
+    if (!txn->record.guard_s)
+        txn->record.guard_s = ferry_deadman_guard_s(APART_S, window_s + d->margin_s);
     d->roles = ferry_calloc(plan->n_routers, 1);
     d->answers = ferry_calloc(plan->n_routers, sizeof *d->answers);
     d->maybe = ferry_calloc(plan->n_routers, sizeof *d->maybe);
@@ -161,7 +165,7 @@ static int take_late(struct ferry_txn *txn, unsigned from_s, struct ferry_err *e
     return ferry_deadman_judge(txn, FERRY_DEADMAN_ALL, NULL, FERRY_DEADMAN_ARMED, err);
 }
 
-int ferry_txn_deadman_arm(struct ferry_txn *txn, struct ferry_err *err)
+static int arm(struct ferry_txn *txn, unsigned seconds, struct ferry_err *err)
 {
     struct ferry_deadman_undo *undos = ferry_calloc(txn->plan->n_routers, sizeof *undos);
     int r = 0;
@@ -169,8 +173,31 @@ int ferry_txn_deadman_arm(struct ferry_txn *txn, struct ferry_err *err)
         if (txn->dead.roles[i])
             r = ferry_deadman_undo(txn, i, &undos[i], err);
     if (!r)
-        r = ferry_deadman_arm(txn, txn->dead.window_s + txn->dead.margin_s, undos, err);
+        r = ferry_deadman_arm(txn, seconds, undos, err);
     ferry_deadman_undos_free(undos, txn->plan->n_routers);
+    return r;
+}
+
+/* D3.  What the routers are told has to be known to whoever takes the transaction up. */
+static int arm_apart(struct ferry_txn *txn, struct ferry_err *err)
+{
+    unsigned seconds = txn->dead.window_s + txn->dead.margin_s, apart = 0;
+    for (int try = 0; try < TRIES; try++) {
+        int r = try ? ferry_txn_save(txn, "journal-arm", err) : 0;
+        if (!r)
+            r = arm(txn, seconds, err);
+        apart = ferry_deadman_apart_s(txn);
+        if (r || apart <= ferry_deadman_most_apart_s(txn, seconds))
+            return r;
+        txn->record.guard_s = ferry_deadman_guard_s(apart + APART_S, seconds);
+    }
+    return ferry_error(err, FERRY_EIO, "the routers answer too slowly for a common deadline: %u s apart",
+                       apart);
+}
+
+int ferry_txn_deadman_arm(struct ferry_txn *txn, struct ferry_err *err)
+{
+    int r = arm_apart(txn, err);
     if (!r)
         return 0;
     ferry_deadman_ask(

@@ -182,13 +182,15 @@ struct ferry_dead_man {
     struct ferry_err err;
     uint64_t asked_us,
         heard_us; /* the last one that it gave: when it was asked for, and when it had come, monotonic */
+    uint64_t first_us,
+        last_us; /* the last deadline that it was told is not before, and not after, monotonic */
 };
 struct ferry_dead_men {
-    bool on;                              /* this transaction has one */
-    bool protocols;                       /* BGP or OSPF must converge in the undo: pins go late */
-    unsigned window_s, margin_s, guard_s; /* to confirm; for the apply; between stages of the undo */
-    size_t late;                          /* the first stage whose undo waits for it, or n_stages */
-    size_t n_fired;                       /* how many were seen to undo by themselves */
+    bool on;                        /* this transaction has one */
+    bool protocols;                 /* BGP or OSPF must converge in the undo: pins go late */
+    unsigned window_s, margin_s;    /* to confirm; for the apply */
+    size_t late;                    /* the first stage whose undo waits for it, or n_stages */
+    size_t n_fired;                 /* how many were seen to undo by themselves */
     uint64_t fired_us;              /* when an undo by a router was first seen, monotonic; 0: none was */
     uint64_t until_us;              /* the earliest deadline, monotonic; 0: not known */
     uint8_t *roles;                 /* [router] */

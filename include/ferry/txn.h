@@ -153,6 +153,7 @@ struct ferry_txn_record {
      * each change when it was applied; what an undo could not put back is among the hands. */
     enum ferry_outcome *outcomes;
     size_t n_outcomes;
+    unsigned guard_s;    /* between stages of the undo by routers; 0: there is none */
     size_t stages_begun; /* of later stages nothing was ever sent: their UNKNOWN means just that */
     struct ferry_hand *hands;
     size_t n_hands;

@@ -20,6 +20,7 @@
 #define WINDOW_S 60u
 #define ARMED_S  (WINDOW_S + 20) /* MARGIN_S of txn_deadman.c */
 #define OVER_S   160u            /* whatever was armed has fired, and every step of it */
+#define FAR_S    4u              /* more than stages are apart where all hear in time */
 #define START_US (1790000000ull * 1000000)
 
 static uint64_t clock_us;
@@ -44,6 +45,7 @@ static void pass(unsigned seconds)
 /* ---- The wire. ---- */
 
 #define NEVER 1000u
+#define TELLS (1u << FERRY_DEADMAN_ARM | 1u << FERRY_DEADMAN_EXTEND | 1u << FERRY_DEADMAN_NEXT)
 #define MOVES (1u << FERRY_DEADMAN_NEXT | 1u << FERRY_DEADMAN_MOVE | 1u << FERRY_DEADMAN_SETTLE)
 
 static struct {
@@ -57,9 +59,11 @@ static struct {
     uint64_t silent_until_us; /* … until then */
     char id[24];              /* of the dead-man that was armed last */
     unsigned limit_s;         /* a LIMIT takes so long */
-    unsigned moves;           /* of deadlines */
-    unsigned begun;           /* ops on a router whose undo had begun */
-    unsigned ops;             /* all of them */
+    const char *far;          /* this router hears of a deadline so late, … */
+    unsigned far_s;
+    unsigned moves; /* of deadlines */
+    unsigned begun; /* ops on a router whose undo had begun */
+    unsigned ops;   /* all of them */
     struct {
         struct ferry_driver *driver;
         char name[64];
@@ -161,6 +165,8 @@ static int wire_deadman(struct ferry_driver *driver, enum ferry_deadman_verb ver
     wire.moves += !!(MOVES & 1u << verb);
     if (verb == FERRY_DEADMAN_LIMIT)
         pass(wire.limit_s);
+    if (wire.far && is_of(driver, wire.far) && (TELLS & 1u << verb))
+        pass(wire.far_s);
     if (verb == FERRY_DEADMAN_ARM)
         snprintf(wire.id, sizeof wire.id, "%s", deadman->id);
     return sim()->deadman(driver, verb, deadman, ret, ret_left_s, err);
@@ -325,17 +331,18 @@ static void free_states(char **states, size_t n)
 }
 
 /* Whoever dies in the middle of a confirm leaves undos on some routers and none on others. */
-static void a_confirm_that_is_cut_off_leads_to_where_the_plan_has_been(void **unused)
+static void confirm_in_part(const char *far, unsigned far_s)
 {
     size_t n_states;
     char **states = states_of_plan(prepare_plain, &n_states);
-    (void)unused;
     for (unsigned n = 0, kept = 0; !kept; n++) {
         struct story s;
         struct ferry_txn_record *record = NULL;
         struct ferry_txn_options options = {.user = "test"};
         struct ferry_err err;
         prepare_plain(&s);
+        wire.far = far;
+        wire.far_s = far_s;
         assert_int_equal(apply(&s, NULL), FERRY_TXN_AWAITING_CONFIRM);
         cut_after(n, 1u << FERRY_DEADMAN_LIMIT | 1u << FERRY_DEADMAN_CONFIRM);
         kept = ferry_txn_confirm(s.w.journal, &s.w.config, &options, NULL, &record, &err) == 0;
@@ -348,6 +355,13 @@ static void a_confirm_that_is_cut_off_leads_to_where_the_plan_has_been(void **un
         end(&s);
     }
     free_states(states, n_states);
+}
+
+static void a_confirm_that_is_cut_off_leads_to_where_the_plan_has_been(void **unused)
+{
+    (void)unused;
+    confirm_in_part(NULL, 0);
+    confirm_in_part("edge-third", FAR_S); /* stages are as far apart as when they were armed */
 }
 
 /* ---- K5: a confirm near the deadline. ---- */
@@ -445,7 +459,8 @@ static void prepare_handed_on(struct story *s)
 static void let_them_undo(struct story *s, char *const *states, unsigned n)
 {
     FERRY_AUTOFREE char *last = ferry_strdup("");
-    for (unsigned at = 0; at < OVER_S; at += 2, pass(2)) { /* D3: no stage is shorter */
+    unsigned step = wire.far ? 1 : 2; /* D3: no stage is shorter */
+    for (unsigned at = 0; at < OVER_S; at += step, pass(step)) {
         char *now = world_snapshot(&s->w);
         bool same = !strcmp(now, last);
         free(last);
@@ -504,6 +519,49 @@ static void a_window_that_begins_in_part_leads_over_the_plan(void **unused)
     move_in_part(prepare_plain, true, 1);
     move_in_part(prepare_handed_on, true, 3);
     move_in_part(prepare_bgp, true, 7);
+}
+
+/* ---- D3: deadlines that are far apart. ---- */
+
+/* Who is two stages behind the others has packets sent to it that it sends back. */
+static void stages_are_as_far_apart_as_deadlines(void **unused)
+{
+    static const char *const routers[] = {"edge-primary", "edge-recovery", "edge-third"};
+    size_t n_states;
+    char **states = states_of_plan(prepare_plain, &n_states);
+    (void)unused;
+    for (size_t i = 0; i < FERRY_COUNT(routers); i++) {
+        struct story s;
+        prepare_plain(&s);
+        wire.far = routers[i];
+        wire.far_s = FAR_S;
+        assert_int_equal(apply(&s, NULL), FERRY_TXN_AWAITING_CONFIRM);
+        let_them_undo(&s, states, 0);
+        end(&s);
+    }
+    free_states(states, n_states);
+}
+
+/* Stages were near each other when it was armed: then nobody comes to a deadline that one hears of so late. */
+static void a_deadline_that_one_hears_of_too_late_is_nobodys(void **unused)
+{
+    size_t n_states;
+    char **states = states_of_plan(prepare_plain, &n_states);
+    (void)unused;
+    struct story s;
+    struct ferry_txn_record *record = NULL;
+    struct ferry_txn_options options = {.user = "test"};
+    struct ferry_err err;
+    prepare_plain(&s);
+    assert_int_equal(apply(&s, NULL), FERRY_TXN_AWAITING_CONFIRM);
+    wire.far = "edge-primary";
+    wire.far_s = FAR_S;
+    assert_int_equal(ferry_txn_extend(s.w.journal, &s.w.config, &options, NULL, 900, &record, &err),
+                     -FERRY_EUNKNOWN);
+    assert_non_null(strstr(err.text, "too slowly"));
+    let_them_undo(&s, states, 0); /* at the first one */
+    end(&s);
+    free_states(states, n_states);
 }
 
 /* K7, RESTS: what was put off in part, and has undone a part of it, obeys whoever comes then. */
@@ -667,6 +725,8 @@ int main(void)
         cmocka_unit_test(an_earlier_confirm_vouches_for_nothing),
         cmocka_unit_test(a_deadline_that_is_put_off_in_part_leads_over_the_plan),
         cmocka_unit_test(a_window_that_begins_in_part_leads_over_the_plan),
+        cmocka_unit_test(stages_are_as_far_apart_as_deadlines),
+        cmocka_unit_test(a_deadline_that_one_hears_of_too_late_is_nobodys),
         cmocka_unit_test(a_confirm_settles_what_was_put_off_in_part),
         cmocka_unit_test(a_part_of_an_undo_is_no_end),
         cmocka_unit_test(what_was_never_begun_lays_no_pins),
