@@ -29,20 +29,9 @@ bool ferry_deadman_touches_later(const struct ferry_plan *plan, size_t stage, ui
 
 /* ---- deadman_tell.c: asking routers. ---- */
 
-/* What the undo does on a router. */
-enum ferry_deadman_role {
-    FERRY_DEADMAN_NOTHING = 0,
-    FERRY_DEADMAN_DETACHES = 1,
-    FERRY_DEADMAN_MIDDLE = 2,
-    FERRY_DEADMAN_ATTACHES = 4,
-    FERRY_DEADMAN_BOTH = 8, /* detaches one subnet and attaches another */
-    FERRY_DEADMAN_ALL = 15,
-};
-
 struct ferry_deadman_question {
     enum ferry_deadman_verb verb;
-    unsigned roles;    /* who is asked */
-    const bool *of;    /* [router]: of those these alone; NULL: all */
+    const bool *of;    /* [router]: these alone; NULL: all */
     uint64_t until_us; /* ARM, EXTEND, NEXT: the deadline, monotonic, however long it takes to say so */
     unsigned from_s, to_s, split_s;
     bool earlier;
@@ -50,10 +39,10 @@ struct ferry_deadman_question {
 };
 /* All of them at once, and again those that failed; the answers are in txn->dead.answers. */
 void ferry_deadman_ask(struct ferry_txn *txn, const struct ferry_deadman_question *question);
-/* 0: all of these roles (`of`: of those these alone; NULL: all) are in that state (MOVING is ARMED, too).  1: some
+/* 0: all (`of`: these alone) are in that state (MOVING is ARMED, too).  1: some
  * are not; the text says who.  Negative: some do not say. */
-int ferry_deadman_judge(const struct ferry_txn *txn, unsigned roles, const bool *of,
-                        enum ferry_deadman_state state, struct ferry_err *err) FERRY_MUST_CHECK;
+int ferry_deadman_judge(const struct ferry_txn *txn, const bool *of, enum ferry_deadman_state state,
+                        struct ferry_err *err) FERRY_MUST_CHECK;
 /* All of them with the same deadline, `seconds` from now, or as nearly as they let it be told.  As judge. */
 int ferry_deadman_arm(struct ferry_txn *txn, unsigned seconds, const struct ferry_deadman_undo *undos,
                       struct ferry_err *err) FERRY_MUST_CHECK;

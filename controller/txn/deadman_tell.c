@@ -10,9 +10,8 @@
  *      under way.  What comes more than FERRY_DEADMAN_LATE_S late changes nothing there (`seen_s`).
  *  L3. Before steps are moved all have answered that they have the new deadline: who is silent keeps the others
  *      where it is itself.
- *  L4. Of one deadline whoever attaches a subnet at the undo comes to it last: it is told it last, and not before the
- *      last moment at which others may come to theirs.  That is known of each: it counts from some moment between
- *      the question and the answer.
+ *  L4. How far the deadlines are apart is known: a router counts its own from some moment between the question and
+ *      the answer, and hears of no less than there is.
  *
  * SPDX-License-Identifier: MIT */
 #include "txn/deadman_parts.h"
@@ -24,9 +23,9 @@
 
 /* ---- Asking. ---- */
 
-static bool is_asked(const struct ferry_txn *txn, unsigned roles, const bool *of, size_t router)
+static bool is_asked(const struct ferry_txn *txn, const bool *of, size_t router)
 {
-    return txn->dead.roles[router] & roles && (!of || of[router]);
+    return txn->dead.changed[router] && (!of || of[router]);
 }
 
 static uint64_t now_us(const struct ferry_txn *txn)
@@ -113,7 +112,7 @@ void ferry_deadman_ask(struct ferry_txn *txn, const struct ferry_deadman_questio
         if (try)
             ferry_txn_sleep(txn, WAIT_US);
         for (uint32_t r = 0; r < n_routers; r++) {
-            if (!is_asked(txn, q->roles, q->of, r) || (try && txn->dead.answers[r].result == 0))
+            if (!is_asked(txn, q->of, r) || (try && txn->dead.answers[r].result == 0))
                 continue;
             what[n] = sentence(txn, q, r);
             jobs[n] = (struct ferry_job){
@@ -131,8 +130,8 @@ void ferry_deadman_ask(struct ferry_txn *txn, const struct ferry_deadman_questio
     }
 }
 
-int ferry_deadman_judge(const struct ferry_txn *txn, unsigned roles, const bool *of,
-                        enum ferry_deadman_state state, struct ferry_err *err)
+int ferry_deadman_judge(const struct ferry_txn *txn, const bool *of, enum ferry_deadman_state state,
+                        struct ferry_err *err)
 {
     static const char *const names[] = {"is gone",   "is armed still", "was confirmed",
                                         "has begun", "is armed still", "has begun"};
@@ -140,7 +139,7 @@ int ferry_deadman_judge(const struct ferry_txn *txn, unsigned roles, const bool 
     for (size_t r = 0; r < txn->plan->n_routers; r++) {
         const struct ferry_dead_man *a = &txn->dead.answers[r];
         const char *name = txn->plan->routers[r].name;
-        if (!is_asked(txn, roles, of, r))
+        if (!is_asked(txn, of, r))
             continue;
         if (a->result == -FERRY_ESUPPORT)
             return ferry_refuse(err, "dead-man", "%s: %s", name, a->err.text);
@@ -166,45 +165,26 @@ static void armed_now(struct ferry_deadman_question *q)
     q->undos = NULL;
 }
 
-/* Between which their deadlines are. */
-static void find_bounds(const struct ferry_txn *txn, unsigned roles, uint64_t *ret_first, uint64_t *ret_last)
-{
-    *ret_first = UINT64_MAX;
-    *ret_last = 0;
-    for (size_t r = 0; r < txn->plan->n_routers; r++) {
-        const struct ferry_dead_man *a = &txn->dead.answers[r];
-        if (!is_asked(txn, roles, NULL, r))
-            continue;
-        *ret_first = a->first_us < *ret_first ? a->first_us : *ret_first;
-        *ret_last = a->last_us > *ret_last ? a->last_us : *ret_last;
-    }
-}
-
 unsigned ferry_deadman_apart_s(const struct ferry_txn *txn)
 {
-    uint64_t first, last;
-    find_bounds(txn, FERRY_DEADMAN_ALL, &first, &last);
+    uint64_t first = UINT64_MAX, last = 0;
+    for (size_t r = 0; r < txn->plan->n_routers; r++) {
+        const struct ferry_dead_man *a = &txn->dead.answers[r];
+        if (!is_asked(txn, NULL, r))
+            continue;
+        first = a->first_us < first ? a->first_us : first;
+        last = a->last_us > last ? a->last_us : last;
+    }
     return last > first ? (unsigned)((last - first + 999999) / 1000000) : 0;
 }
 
-/* L4 */
-static int tell_once(struct ferry_txn *txn, struct ferry_deadman_question q, unsigned seconds,
+static int tell_once(struct ferry_txn *txn, struct ferry_deadman_question *q, unsigned seconds,
                      struct ferry_err *err)
 {
-    static const unsigned order[] = {FERRY_DEADMAN_DETACHES | FERRY_DEADMAN_MIDDLE, FERRY_DEADMAN_BOTH,
-                                     FERRY_DEADMAN_ATTACHES};
-    uint64_t first, last;
-    int r = 0;
-    q.until_us = now_us(txn) + 1000000ull * seconds;
-    for (size_t i = 0; !r && i < FERRY_COUNT(order); i++) {
-        q.roles = order[i];
-        ferry_deadman_ask(txn, &q);
-        r = ferry_deadman_judge(txn, q.roles, NULL, FERRY_DEADMAN_ARMED, err);
-        find_bounds(txn, q.roles, &first, &last);
-        q.until_us = last > q.until_us ? last : q.until_us;
-    }
-    find_bounds(txn, FERRY_DEADMAN_ALL, &first, &last);
-    txn->dead.until_us = r ? 0 : first; /* 0: not known of all of them */
+    q->until_us = now_us(txn) + 1000000ull * seconds;
+    ferry_deadman_ask(txn, q);
+    int r = ferry_deadman_judge(txn, NULL, FERRY_DEADMAN_ARMED, err);
+    txn->dead.until_us = r ? 0 : q->until_us; /* 0: not known of all of them */
     return r;
 }
 
@@ -212,11 +192,11 @@ static int tell_once(struct ferry_txn *txn, struct ferry_deadman_question q, uns
 static int tell(struct ferry_txn *txn, struct ferry_deadman_question q, unsigned seconds,
                 struct ferry_err *err)
 {
-    int r = tell_once(txn, q, seconds, err);
+    int r = tell_once(txn, &q, seconds, err);
     for (int try = 1;
          !r && try < TRIES && ferry_deadman_apart_s(txn) > ferry_deadman_most_apart_s(txn, seconds); try++) {
         armed_now(&q);
-        r = tell_once(txn, q, seconds, err);
+        r = tell_once(txn, &q, seconds, err);
     }
     return r;
 }
@@ -239,11 +219,10 @@ static int move_stage(struct ferry_txn *txn, size_t stage, bool earlier, struct 
     for (uint32_t r = 0; r < txn->plan->n_routers; r++)
         of[r] = ferry_deadman_touches(txn->plan, stage, r);
     ferry_deadman_ask(txn, &(struct ferry_deadman_question){.verb = FERRY_DEADMAN_MOVE,
-                                                            .roles = FERRY_DEADMAN_ALL,
                                                             .of = of,
                                                             .earlier = earlier,
                                                             .split_s = earlier ? delay + 1 : delay});
-    return ferry_deadman_judge(txn, FERRY_DEADMAN_ALL, of, FERRY_DEADMAN_ARMED, err);
+    return ferry_deadman_judge(txn, of, FERRY_DEADMAN_ARMED, err);
 }
 
 int ferry_deadman_move(struct ferry_txn *txn, bool earlier, struct ferry_err *err)
@@ -254,9 +233,9 @@ int ferry_deadman_move(struct ferry_txn *txn, bool earlier, struct ferry_err *er
         r = move_stage(txn, earlier ? n - 1 - i : i, earlier, err);
     if (r)
         return r;
-    ferry_deadman_ask(txn, &(struct ferry_deadman_question){
-                               .verb = FERRY_DEADMAN_SETTLE, .roles = FERRY_DEADMAN_ALL, .earlier = earlier});
-    return ferry_deadman_judge(txn, FERRY_DEADMAN_ALL, NULL, FERRY_DEADMAN_ARMED, err);
+    ferry_deadman_ask(txn,
+                      &(struct ferry_deadman_question){.verb = FERRY_DEADMAN_SETTLE, .earlier = earlier});
+    return ferry_deadman_judge(txn, NULL, FERRY_DEADMAN_ARMED, err);
 }
 
 int ferry_deadman_tell(struct ferry_txn *txn, unsigned seconds, bool earlier, struct ferry_err *err)

@@ -1,12 +1,11 @@
 /* The dead-man: an undo on every router that the plan changes, which needs nobody once it is armed.
  *
  *  D1. Before the first write it is armed on all of them, and each has answered that it is.
- *  D2. Deadlines are set so that a router which attaches the subnet at the undo never comes to it before one
- *      that detaches it, and a new one so that whatever part of them has heard of it all undos lead over
- *      states in which the plan has been (L1 of deadman_tell.c).  Routers that exchange subnets have no such
- *      order: refused.  A confirm goes through the stages of the plan once more, forward: all routers give up
- *      what undoes the first of them, then the second, ….  Who is cut off in the middle of it has left an undo
- *      that leads back to a state in which the plan has been.
+ *  D2. All undos together lead over states in which the plan has been: stage after stage, the last one first (D3).  A
+ *      new deadline is set so that they do whatever part of them has heard of it (L1 of deadman_tell.c).  A confirm
+ *      goes through the stages of the plan once more, forward: all routers give up what undoes the first of
+ *      them, then the second, ….  Who is cut off in the middle of it has left an undo that leads back to a state
+ *      in which the plan has been.
  *  D3. Stages of the undo are `guard_s` apart, which is more than deadlines of two routers differ: as they were
  *      heard of.  Routers that hear of theirs too far apart are armed anew with stages as far apart as that
  *      asks for; and never come to another deadline that they have heard of farther apart.
@@ -27,7 +26,6 @@
  *
  * SPDX-License-Identifier: MIT */
 #include "txn/deadman_parts.h"
-#include "txn/place.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -38,28 +36,13 @@
 #define TRIES    3       /* to arm them */
 #define STEP_US  500000u /* between two looks at an undo */
 
-static bool is_place(const struct ferry_change *c)
-{
-    return ferry_kind_is_place(c->kind);
-}
-
-static void find_roles(struct ferry_txn *txn)
+static void find_changed(struct ferry_txn *txn)
 {
     const struct ferry_plan *plan = txn->plan;
     for (size_t s = 0; s < plan->n_stages; s++)
-        for (size_t i = 0; i < plan->stages[s].n_changes; i++) {
-            const struct ferry_change *c = &plan->stages[s].changes[i];
-            uint8_t *role = &txn->dead.roles[c->router];
-            if (c->kind == FERRY_KIND_DNS)
-                continue; /* D7 */
-            uint8_t more = !is_place(c) ? FERRY_DEADMAN_MIDDLE
-                           : c->before  ? FERRY_DEADMAN_ATTACHES
-                                        : FERRY_DEADMAN_DETACHES;
-            if (!*role || *role == FERRY_DEADMAN_MIDDLE || *role == more)
-                *role = more == FERRY_DEADMAN_MIDDLE && *role ? *role : more;
-            else if (more != FERRY_DEADMAN_MIDDLE)
-                *role = FERRY_DEADMAN_BOTH;
-        }
+        for (size_t i = 0; i < plan->stages[s].n_changes; i++)
+            if (plan->stages[s].changes[i].kind != FERRY_KIND_DNS) /* D7 */
+                txn->dead.changed[plan->stages[s].changes[i].router] = true;
 }
 
 void ferry_txn_deadman_init(struct ferry_txn *txn, unsigned window_s)
@@ -71,10 +54,10 @@ void ferry_txn_deadman_init(struct ferry_txn *txn, unsigned window_s)
     d->margin_s = MARGIN_S + (unsigned)(txn->record.n_outcomes / 10000) + ferry_txn_hooks_last(txn);
     if (!txn->record.guard_s)
         txn->record.guard_s = ferry_deadman_guard_s(APART_S, window_s + d->margin_s);
-    d->roles = ferry_calloc(plan->n_routers, 1);
+    d->changed = ferry_calloc(plan->n_routers, sizeof *d->changed);
     d->answers = ferry_calloc(plan->n_routers, sizeof *d->answers);
     d->maybe = ferry_calloc(plan->n_routers, sizeof *d->maybe);
-    find_roles(txn);
+    find_changed(txn);
     d->late = ferry_deadman_late(plan);
     d->protocols = d->late < plan->n_stages;
     for (size_t s = 0; s < plan->n_stages; s++)
@@ -84,67 +67,31 @@ void ferry_txn_deadman_init(struct ferry_txn *txn, unsigned window_s)
 
 void ferry_txn_deadman_clear(struct ferry_txn *txn)
 {
-    free(txn->dead.roles);
+    free(txn->dead.changed);
     free(txn->dead.answers);
     free(txn->dead.maybe);
 }
 
 /* ---- What the engine does with it. ---- */
 
-static int refuse_without(const struct ferry_txn *txn, struct ferry_err *err)
+int ferry_txn_deadman_check(const struct ferry_txn *txn, struct ferry_err *err)
 {
+    if (!txn->dead.on)
+        return 0;
     bool any = !txn->plan->n_stages;
     for (uint32_t r = 0; r < txn->plan->n_routers; r++)
-        any |= txn->dead.roles[r] != FERRY_DEADMAN_NOTHING;
+        any |= txn->dead.changed[r];
     if (!any)
         return ferry_refuse(err, "dead-man",
                             "only records of name servers change, which cannot go back by themselves when no "
                             "confirm comes; apply without --confirm-within, and undo with `ferry rollback`");
     for (uint32_t r = 0; r < txn->plan->n_routers; r++)
-        if (txn->dead.roles[r] && !ferry_fleet_has_deadman(txn->fleet, r))
+        if (txn->dead.changed[r] && !ferry_fleet_has_deadman(txn->fleet, r))
             return ferry_refuse(err, "dead-man",
                                 "%s: a router of this kind cannot roll back by itself when no confirm comes; "
                                 "apply without --confirm-within, and undo with `ferry rollback`",
                                 txn->plan->routers[r].name);
     return 0;
-}
-
-/* A router that takes a subnet up in its undo, or one that lets it go (`back` false), and does the other to
- * another subnet. */
-static uint32_t crossing(const struct ferry_txn *txn, uint32_t group, bool back)
-{
-    const struct ferry_plan *plan = txn->plan;
-    for (size_t s = 0; s < plan->n_stages; s++)
-        for (size_t i = 0; i < plan->stages[s].n_changes; i++) {
-            const struct ferry_change *c = &plan->stages[s].changes[i];
-            if (c->group == group && is_place(c) && !!c->before == back &&
-                txn->dead.roles[c->router] == FERRY_DEADMAN_BOTH)
-                return c->router;
-        }
-    return FERRY_NONE;
-}
-
-/* D2 has no order for them. */
-static int refuse_crossing(const struct ferry_txn *txn, struct ferry_err *err)
-{
-    const struct ferry_plan *plan = txn->plan;
-    for (uint32_t g = 0; g < plan->n_groups; g++) {
-        uint32_t old = crossing(txn, g, true), new = crossing(txn, g, false);
-        if (old != FERRY_NONE && new != FERRY_NONE)
-            return ferry_refuse(
-                err, "dead-man",
-                "%s and %s each take up one subnet and let go of another: where only one of them heard of a "
-                "new "
-                "deadline, the undo of the other would put %s at two sites; move one subnet after the other",
-                plan->routers[old].name, plan->routers[new].name, plan->groups[g].subnets[0].name);
-    }
-    return 0;
-}
-
-int ferry_txn_deadman_check(const struct ferry_txn *txn, struct ferry_err *err)
-{
-    int r = txn->dead.on ? refuse_without(txn, err) : 0;
-    return r < 0 || !txn->dead.on ? r : refuse_crossing(txn, err);
 }
 
 /* What stays armed would bring the past back into a later transaction: a person must know. */
@@ -160,9 +107,8 @@ static void add_hand(struct ferry_txn *txn, size_t router)
 /* D8: what undoes the stages that come late is run, or (`from_s`) not. */
 static int take_late(struct ferry_txn *txn, unsigned from_s, struct ferry_err *err)
 {
-    ferry_deadman_ask(txn, &(struct ferry_deadman_question){
-                               .verb = FERRY_DEADMAN_LIMIT, .roles = FERRY_DEADMAN_ALL, .from_s = from_s});
-    return ferry_deadman_judge(txn, FERRY_DEADMAN_ALL, NULL, FERRY_DEADMAN_ARMED, err);
+    ferry_deadman_ask(txn, &(struct ferry_deadman_question){.verb = FERRY_DEADMAN_LIMIT, .from_s = from_s});
+    return ferry_deadman_judge(txn, NULL, FERRY_DEADMAN_ARMED, err);
 }
 
 static int arm(struct ferry_txn *txn, unsigned seconds, struct ferry_err *err)
@@ -170,7 +116,7 @@ static int arm(struct ferry_txn *txn, unsigned seconds, struct ferry_err *err)
     struct ferry_deadman_undo *undos = ferry_calloc(txn->plan->n_routers, sizeof *undos);
     int r = 0;
     for (uint32_t i = 0; !r && i < txn->plan->n_routers; i++)
-        if (txn->dead.roles[i])
+        if (txn->dead.changed[i])
             r = ferry_deadman_undo(txn, i, &undos[i], err);
     if (!r)
         r = ferry_deadman_arm(txn, seconds, undos, err);
@@ -200,8 +146,9 @@ int ferry_txn_deadman_arm(struct ferry_txn *txn, struct ferry_err *err)
     int r = arm_apart(txn, err);
     if (!r)
         return 0;
-    ferry_deadman_ask(
-        txn, &(struct ferry_deadman_question){.verb = FERRY_DEADMAN_DISARM, .roles = FERRY_DEADMAN_ALL});
+    ferry_deadman_ask(txn, &(struct ferry_deadman_question){
+                               .verb = FERRY_DEADMAN_DISARM,
+                           });
     for (size_t i = 0; i < txn->plan->n_routers; i++)
         if (txn->dead.maybe[i])
             add_hand(txn, i); /* D5 */
@@ -225,7 +172,7 @@ static void tally(const struct ferry_txn *txn, struct ferry_deadman_look *ret)
     *ret = (struct ferry_deadman_look){.least_left_s = UINT32_MAX};
     for (size_t r = 0; r < txn->plan->n_routers; r++) {
         const struct ferry_dead_man *a = &txn->dead.answers[r];
-        if (!txn->dead.roles[r])
+        if (!txn->dead.changed[r])
             continue;
         if (a->result < 0) {
             ret->n_silent++;
@@ -244,8 +191,9 @@ static void tally(const struct ferry_txn *txn, struct ferry_deadman_look *ret)
 
 void ferry_txn_deadman_look(struct ferry_txn *txn, struct ferry_deadman_look *ret)
 {
-    ferry_deadman_ask(
-        txn, &(struct ferry_deadman_question){.verb = FERRY_DEADMAN_LOOK, .roles = FERRY_DEADMAN_ALL});
+    ferry_deadman_ask(txn, &(struct ferry_deadman_question){
+                               .verb = FERRY_DEADMAN_LOOK,
+                           });
     tally(txn, ret);
 }
 
@@ -278,7 +226,7 @@ int ferry_txn_deadman_set(struct ferry_txn *txn, unsigned seconds, struct ferry_
     uint64_t began = txn->env->monotonic_us(txn->env->ctx);
     ferry_txn_deadman_look(txn, &look);
     uint64_t took = txn->env->monotonic_us(txn->env->ctx) - began;
-    int r = ferry_deadman_judge(txn, FERRY_DEADMAN_ALL, NULL, FERRY_DEADMAN_ARMED, err); /* L3 */
+    int r = ferry_deadman_judge(txn, NULL, FERRY_DEADMAN_ARMED, err); /* L3 */
     bool earlier = seconds + ask_s(txn, took) < look.least_left_s;
     if (!r)
         r = ferry_deadman_tell(txn, earlier ? seconds + ask_s(txn, took) : seconds, earlier, err);
@@ -400,16 +348,14 @@ static int keep_stage(struct ferry_txn *txn, size_t stage, struct ferry_err *err
     FERRY_AUTOFREE bool *of = ferry_calloc(txn->plan->n_routers, sizeof *of);
     pick(txn, stage, false, of);
     ferry_deadman_ask(txn, &(struct ferry_deadman_question){.verb = FERRY_DEADMAN_LIMIT,
-                                                            .roles = FERRY_DEADMAN_ALL,
                                                             .of = of,
                                                             .to_s = ferry_deadman_delay(txn, stage)});
-    int r = ferry_deadman_judge(txn, FERRY_DEADMAN_ALL, of, FERRY_DEADMAN_ARMED, err);
+    int r = ferry_deadman_judge(txn, of, FERRY_DEADMAN_ARMED, err);
     if (r)
         return r;
     pick(txn, stage, true, of);
-    ferry_deadman_ask(txn, &(struct ferry_deadman_question){
-                               .verb = FERRY_DEADMAN_CONFIRM, .roles = FERRY_DEADMAN_ALL, .of = of});
-    return ferry_deadman_judge(txn, FERRY_DEADMAN_ALL, of, FERRY_DEADMAN_CONFIRMED, err);
+    ferry_deadman_ask(txn, &(struct ferry_deadman_question){.verb = FERRY_DEADMAN_CONFIRM, .of = of});
+    return ferry_deadman_judge(txn, of, FERRY_DEADMAN_CONFIRMED, err);
 }
 
 int ferry_txn_deadman_confirm(struct ferry_txn *txn, struct ferry_err *err)
@@ -419,16 +365,18 @@ int ferry_txn_deadman_confirm(struct ferry_txn *txn, struct ferry_err *err)
         r = keep_stage(txn, s, err);
     if (r)
         return r;
-    ferry_deadman_ask(
-        txn, &(struct ferry_deadman_question){.verb = FERRY_DEADMAN_LOOK, .roles = FERRY_DEADMAN_ALL});
-    return ferry_deadman_judge(txn, FERRY_DEADMAN_ALL, NULL, FERRY_DEADMAN_CONFIRMED, err);
+    ferry_deadman_ask(txn, &(struct ferry_deadman_question){
+                               .verb = FERRY_DEADMAN_LOOK,
+                           });
+    return ferry_deadman_judge(txn, NULL, FERRY_DEADMAN_CONFIRMED, err);
 }
 
 bool ferry_txn_deadman_disarm(struct ferry_txn *txn)
 {
     struct ferry_deadman_look look;
-    ferry_deadman_ask(
-        txn, &(struct ferry_deadman_question){.verb = FERRY_DEADMAN_DISARM, .roles = FERRY_DEADMAN_ALL});
+    ferry_deadman_ask(txn, &(struct ferry_deadman_question){
+                               .verb = FERRY_DEADMAN_DISARM,
+                           });
     tally(txn, &look);
     if (look.n[FERRY_DEADMAN_FIRED])
         let_finish(txn, &look);
@@ -439,7 +387,7 @@ void ferry_txn_deadman_left(struct ferry_txn *txn)
 {
     for (size_t r = 0; r < txn->plan->n_routers; r++) {
         const struct ferry_dead_man *a = &txn->dead.answers[r];
-        if (txn->dead.roles[r] && (a->result < 0 || waits(a->state)))
+        if (txn->dead.changed[r] && (a->result < 0 || waits(a->state)))
             add_hand(txn, r); /* D5 */
     }
 }

@@ -193,7 +193,7 @@ struct ferry_dead_men {
     size_t n_fired;                 /* how many were seen to undo by themselves */
     uint64_t fired_us;              /* when an undo by a router was first seen, monotonic; 0: none was */
     uint64_t until_us;              /* the earliest deadline, monotonic; 0: not known */
-    uint8_t *roles;                 /* [router] */
+    bool *changed;                  /* [router]: by the plan: it has an undo */
     struct ferry_dead_man *answers; /* [router]: the last ones */
     bool *maybe;                    /* [router]: it was told to arm, and has not said since that it is not */
 };

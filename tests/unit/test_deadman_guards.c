@@ -59,11 +59,10 @@ static struct {
     uint64_t silent_until_us; /* … until then */
     char id[24];              /* of the dead-man that was armed last */
     unsigned limit_s;         /* a LIMIT takes so long */
-    const char *far;          /* this router hears of a deadline so late, … */
-    unsigned far_s;
-    unsigned moves; /* of deadlines */
-    unsigned begun; /* ops on a router whose undo had begun */
-    unsigned ops;   /* all of them */
+    const char *far;          /* this router hears of a deadline FAR_S late */
+    unsigned moves;           /* of deadlines */
+    unsigned begun;           /* ops on a router whose undo had begun */
+    unsigned ops;             /* all of them */
     struct {
         struct ferry_driver *driver;
         char name[64];
@@ -166,7 +165,7 @@ static int wire_deadman(struct ferry_driver *driver, enum ferry_deadman_verb ver
     if (verb == FERRY_DEADMAN_LIMIT)
         pass(wire.limit_s);
     if (wire.far && is_of(driver, wire.far) && (TELLS & 1u << verb))
-        pass(wire.far_s);
+        pass(FAR_S);
     if (verb == FERRY_DEADMAN_ARM)
         snprintf(wire.id, sizeof wire.id, "%s", deadman->id);
     return sim()->deadman(driver, verb, deadman, ret, ret_left_s, err);
@@ -232,6 +231,36 @@ static void prepare_plain(struct story *s)
 static void prepare_bgp(struct story *s)
 {
     prepare(s, "three-site-bgp.json");
+}
+
+/* r2 is the new gateway of `app` and the old one of `db`: at the undo it does both. */
+static void prepare_two(struct story *s, const char *db_to)
+{
+    struct ferry_err err;
+    world_init(&s->w, "../tests/fixtures/txn/handed-on.json", "sim");
+    use_wire(&s->w);
+    struct ferry_pool *pool = ferry_pool_new();
+    struct ferry_live *live = ferry_live_new(s->w.topology, pool, (uint32_t[]){0, 1}, 2);
+    struct ferry_fleet *fleet = world_fleet(&s->w);
+    struct ferry_move moves[] = {{0, ferry_topology_site(s->w.topology, "two")},
+                                 {1, ferry_topology_site(s->w.topology, db_to)}};
+    assert_int_equal(ferry_fleet_read_live(fleet, live, &err), 0);
+    if (ferry_plan_make(live, moves, FERRY_COUNT(moves), &s->plan, &err) < 0)
+        fail_msg("%s", err.text);
+    ferry_fleet_free(fleet);
+    ferry_live_free(live);
+    ferry_pool_free(pool);
+    s->pre = world_snapshot(&s->w);
+}
+
+static void prepare_handed_on(struct story *s)
+{
+    prepare_two(s, "three");
+}
+
+static void prepare_exchanged(struct story *s) /* and r1 does */
+{
+    prepare_two(s, "one");
 }
 
 static void end(struct story *s)
@@ -331,18 +360,17 @@ static void free_states(char **states, size_t n)
 }
 
 /* Whoever dies in the middle of a confirm leaves undos on some routers and none on others. */
-static void confirm_in_part(const char *far, unsigned far_s)
+static void confirm_in_part(prepare_fn *prepare_it, const char *far)
 {
     size_t n_states;
-    char **states = states_of_plan(prepare_plain, &n_states);
+    char **states = states_of_plan(prepare_it, &n_states);
     for (unsigned n = 0, kept = 0; !kept; n++) {
         struct story s;
         struct ferry_txn_record *record = NULL;
         struct ferry_txn_options options = {.user = "test"};
         struct ferry_err err;
-        prepare_plain(&s);
+        prepare_it(&s);
         wire.far = far;
-        wire.far_s = far_s;
         assert_int_equal(apply(&s, NULL), FERRY_TXN_AWAITING_CONFIRM);
         cut_after(n, 1u << FERRY_DEADMAN_LIMIT | 1u << FERRY_DEADMAN_CONFIRM);
         kept = ferry_txn_confirm(s.w.journal, &s.w.config, &options, NULL, &record, &err) == 0;
@@ -360,8 +388,9 @@ static void confirm_in_part(const char *far, unsigned far_s)
 static void a_confirm_that_is_cut_off_leads_to_where_the_plan_has_been(void **unused)
 {
     (void)unused;
-    confirm_in_part(NULL, 0);
-    confirm_in_part("edge-third", FAR_S); /* stages are as far apart as when they were armed */
+    confirm_in_part(prepare_plain, NULL);
+    confirm_in_part(prepare_exchanged, NULL);
+    confirm_in_part(prepare_plain, "edge-third"); /* stages are as far apart as when they were armed */
 }
 
 /* ---- K5: a confirm near the deadline. ---- */
@@ -435,26 +464,6 @@ static void an_earlier_confirm_vouches_for_nothing(void **unused)
 
 /* ---- D2, L1: a deadline that was moved in part. ---- */
 
-/* r2 is the new gateway of `app` and the old one of `db`: at the undo it does both. */
-static void prepare_handed_on(struct story *s)
-{
-    struct ferry_err err;
-    world_init(&s->w, "../tests/fixtures/txn/handed-on.json", "sim");
-    use_wire(&s->w);
-    struct ferry_pool *pool = ferry_pool_new();
-    struct ferry_live *live = ferry_live_new(s->w.topology, pool, (uint32_t[]){0, 1}, 2);
-    struct ferry_fleet *fleet = world_fleet(&s->w);
-    struct ferry_move moves[] = {{0, ferry_topology_site(s->w.topology, "two")},
-                                 {1, ferry_topology_site(s->w.topology, "three")}};
-    assert_int_equal(ferry_fleet_read_live(fleet, live, &err), 0);
-    if (ferry_plan_make(live, moves, FERRY_COUNT(moves), &s->plan, &err) < 0)
-        fail_msg("%s", err.text);
-    ferry_fleet_free(fleet);
-    ferry_live_free(live);
-    ferry_pool_free(pool);
-    s->pre = world_snapshot(&s->w);
-}
-
 /* From now on nobody but the routers is at work: whatever they have been told of the new deadline. */
 static void let_them_undo(struct story *s, char *const *states, unsigned n)
 {
@@ -510,6 +519,7 @@ static void a_deadline_that_is_put_off_in_part_leads_over_the_plan(void **unused
     (void)unused;
     move_in_part(prepare_plain, false, 1);
     move_in_part(prepare_handed_on, false, 3);
+    move_in_part(prepare_exchanged, false, 3);
     move_in_part(prepare_bgp, false, 7);
 }
 
@@ -518,6 +528,7 @@ static void a_window_that_begins_in_part_leads_over_the_plan(void **unused)
     (void)unused;
     move_in_part(prepare_plain, true, 1);
     move_in_part(prepare_handed_on, true, 3);
+    move_in_part(prepare_exchanged, true, 3);
     move_in_part(prepare_bgp, true, 7);
 }
 
@@ -534,7 +545,6 @@ static void stages_are_as_far_apart_as_deadlines(void **unused)
         struct story s;
         prepare_plain(&s);
         wire.far = routers[i];
-        wire.far_s = FAR_S;
         assert_int_equal(apply(&s, NULL), FERRY_TXN_AWAITING_CONFIRM);
         let_them_undo(&s, states, 0);
         end(&s);
@@ -555,7 +565,6 @@ static void a_deadline_that_one_hears_of_too_late_is_nobodys(void **unused)
     prepare_plain(&s);
     assert_int_equal(apply(&s, NULL), FERRY_TXN_AWAITING_CONFIRM);
     wire.far = "edge-primary";
-    wire.far_s = FAR_S;
     assert_int_equal(ferry_txn_extend(s.w.journal, &s.w.config, &options, NULL, 900, &record, &err),
                      -FERRY_EUNKNOWN);
     assert_non_null(strstr(err.text, "too slowly"));
