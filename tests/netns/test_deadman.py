@@ -497,6 +497,6 @@ def test_systemd_is_the_timer_where_it_runs(tmp_path):
     assert lines[3] == "r", "no namespace of a bigger machine"
     asked = lines[4:6]
     for line, seconds in zip(asked, (30, 2)):
-        assert f"--on-active={seconds}s" in line and "--timer-property=AccuracySec=1s" in line, line
+        assert f"--on-active={seconds}s" in line and "--timer-property=AccuracySec=10ms" in line, line
         assert line.endswith(f"/bin/sh {tmp_path}/records/r/t1/timer unit")
     assert lines[6:] == ["armed 29", "confirmed", "no timer"], lines[6:]

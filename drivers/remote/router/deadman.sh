@@ -218,9 +218,9 @@ dm_start() {
     rm -f "$rec/pid"
     if dm_systemd; then
         unit="ferry-deadman-$id-$due"
-        seconds=$(((left + 99) / 100))
+        seconds=$((left / 100)) # the timer waits for what is left of it: stages are but seconds apart
         echo "unit $unit" >"$rec/pid"
-        systemd-run --quiet --collect --unit="$unit" --on-active="${seconds}s" --timer-property=AccuracySec=1s \
+        systemd-run --quiet --collect --unit="$unit" --on-active="${seconds}s" --timer-property=AccuracySec=10ms \
             /bin/sh "$rec/timer" unit >&2 </dev/null 8<&- 9<&- || return 1
         dm_alive
         return
