@@ -21,6 +21,8 @@ unsigned ferry_deadman_most_apart_s(const struct ferry_txn *txn, unsigned second
 unsigned ferry_deadman_guard_s(unsigned apart_s, unsigned seconds);
 /* How long after the deadline a stage is undone, in seconds: the last stage first. */
 unsigned ferry_deadman_delay(const struct ferry_txn *txn, size_t stage);
+/* D8: the delay of the first step that is to be run before this stage begins. */
+unsigned ferry_deadman_from_s(const struct ferry_txn *txn, size_t stage);
 /* The first stage whose undo must not be run before the stage has begun (D8), or n_stages. */
 size_t ferry_deadman_late(const struct ferry_plan *plan);
 /* Whether the stage, or one after it, changes the router. */

@@ -57,6 +57,15 @@ unsigned ferry_deadman_delay(const struct ferry_txn *txn, size_t stage)
     return at + (d->protocols && txn->plan->stages[stage].phase == FERRY_PREPARE ? UNPIN_S : 0);
 }
 
+unsigned ferry_deadman_from_s(const struct ferry_txn *txn, size_t stage)
+{
+    if (stage == 0) /* none */
+        return txn->plan->n_stages ? ferry_deadman_delay(txn, 0) + 1 : 0;
+    return stage <= txn->dead.late && txn->dead.late < txn->plan->n_stages
+               ? ferry_deadman_delay(txn, txn->dead.late - 1)
+               : 0;
+}
+
 unsigned ferry_txn_deadman_lasts(const struct ferry_txn *txn)
 {
     return (txn->plan->n_stages ? ferry_deadman_delay(txn, 0) : 0) + 2 * txn->record.guard_s;

@@ -204,9 +204,8 @@ static int tell(struct ferry_txn *txn, struct ferry_deadman_question q, unsigned
 int ferry_deadman_arm(struct ferry_txn *txn, unsigned seconds, const struct ferry_deadman_undo *undos,
                       struct ferry_err *err)
 {
-    struct ferry_deadman_question q = {.verb = FERRY_DEADMAN_ARM, .undos = undos};
-    if (txn->dead.late < txn->plan->n_stages)
-        q.from_s = ferry_deadman_delay(txn, txn->dead.late - 1); /* D8 */
+    struct ferry_deadman_question q = {
+        .verb = FERRY_DEADMAN_ARM, .undos = undos, .from_s = ferry_deadman_from_s(txn, 0)}; /* D8 */
     return tell(txn, q, seconds, err);
 }
 

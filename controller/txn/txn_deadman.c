@@ -20,7 +20,8 @@
  *  D7. A name server has none.  Its records go back when Ferry settles the transaction: after the routers, as
  *      any undo of theirs.
  *  D8. What undoes a stage is run only while the stage stands, done or begun, where it would lay routes that
- *      are not there otherwise: pins of routing protocols.
+ *      are not there otherwise: pins of routing protocols.  And nothing is run before the first stage: a router that
+ *      was armed, and cannot be reached when that came to nothing, has nothing to undo when its deadline comes.
  *
  * docs/confirm.md tells the whole story.
  *
@@ -104,10 +105,11 @@ static void add_hand(struct ferry_txn *txn, size_t router)
     ferry_txn_set_state(txn, FERRY_TXN_STUCK);
 }
 
-/* D8: what undoes the stages that come late is run, or (`from_s`) not. */
-static int take_late(struct ferry_txn *txn, unsigned from_s, struct ferry_err *err)
+/* D8: what undoes the stages before this one is run, and that of this one and later ones where it may be. */
+static int take_up(struct ferry_txn *txn, size_t stage, struct ferry_err *err)
 {
-    ferry_deadman_ask(txn, &(struct ferry_deadman_question){.verb = FERRY_DEADMAN_LIMIT, .from_s = from_s});
+    ferry_deadman_ask(txn, &(struct ferry_deadman_question){.verb = FERRY_DEADMAN_LIMIT,
+                                                            .from_s = ferry_deadman_from_s(txn, stage)});
     return ferry_deadman_judge(txn, NULL, FERRY_DEADMAN_ARMED, err);
 }
 
@@ -293,10 +295,9 @@ int ferry_txn_deadman_stage(struct ferry_txn *txn)
     struct ferry_err err;
     if (!txn->dead.on)
         return 0;
-    if (txn->stage != txn->dead.late || !take_late(txn, 0, &err))
+    if ((txn->stage != 0 && txn->stage != txn->dead.late) || !take_up(txn, txn->stage + 1, &err))
         return ferry_txn_deadman_ahead(txn);
-    FERRY_AUTOFREE char *reason =
-        ferry_asprintf("the dead-man could not be told of the last stages: %s", err.text);
+    FERRY_AUTOFREE char *reason = ferry_asprintf("the dead-man could not be told what to undo: %s", err.text);
     ferry_txn_set_reason(txn, reason);
     return 1;
 }
@@ -309,8 +310,7 @@ bool ferry_txn_deadman_undone(struct ferry_txn *txn, size_t stage)
     struct ferry_deadman_look look;
     size_t late = txn->dead.late;
     bool first = stage == late || (stage + 1 == late && txn->record.stages_begun <= late);
-    if (!txn->dead.on || late == txn->plan->n_stages || !first ||
-        !take_late(txn, ferry_deadman_delay(txn, late - 1), &err))
+    if (!txn->dead.on || late == txn->plan->n_stages || !first || !take_up(txn, late, &err))
         return true;
     tally(txn, &look);
     return !look.n_silent; /* who is not armed any more lays none either */

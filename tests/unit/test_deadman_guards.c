@@ -661,6 +661,29 @@ static void what_was_never_begun_lays_no_pins(void **unused)
     end(&s);
 }
 
+/* Whoever is armed, and not reached any more when that came to nothing, is left as it is when its deadline comes. */
+static void what_came_to_nothing_has_nothing_to_undo(void **unused)
+{
+    (void)unused;
+    struct story s;
+    struct ferry_txn_options options = {.kind = "apply", .user = "test", .confirm_within_s = WINDOW_S};
+    struct ferry_err err;
+    enum ferry_txn_state state;
+    prepare_plain(&s);
+    cut_after(2, 1u << FERRY_DEADMAN_ARM); /* the third router hears of nothing */
+    assert_int_equal(world_apply(&s.w, s.plan, &options, &state, NULL, &err), -FERRY_EUNKNOWN);
+    assert_true(wire.cut);
+    for (unsigned at = 0; at < OVER_S; at++, pass(1)) {
+        FERRY_AUTOFREE char *now = world_snapshot(&s.w);
+        assert_string_equal(now, s.pre);
+    }
+    wire.cut = false;
+    cut_after(NEVER, 0);
+    assert_int_equal(world_recover(&s.w, &state, NULL, &err), 0);
+    assert_int_equal(state, FERRY_TXN_UNDONE);
+    end(&s);
+}
+
 /* ---- D4: a stage that begins late. ---- */
 
 static void near_the_deadline(void *ctx, enum ferry_txn_event event, size_t stage, const char *text)
@@ -739,6 +762,7 @@ int main(void)
         cmocka_unit_test(a_confirm_settles_what_was_put_off_in_part),
         cmocka_unit_test(a_part_of_an_undo_is_no_end),
         cmocka_unit_test(what_was_never_begun_lays_no_pins),
+        cmocka_unit_test(what_came_to_nothing_has_nothing_to_undo),
         cmocka_unit_test(no_stage_begins_shortly_before_the_deadline),
         cmocka_unit_test(where_the_routers_are_is_found_anew),
     };
