@@ -22,6 +22,8 @@
  *  D8. What undoes a stage is run only while the stage stands, done or begun, where it would lay routes that
  *      are not there otherwise: pins of routing protocols.  And nothing is run before the first stage: a router that
  *      was armed, and cannot be reached when that came to nothing, has nothing to undo when its deadline comes.
+ *  D9. Before the engine undoes a stage on a router, that one gives up what undoes later stages: its own undo would
+ *      lay their states again, above what is not there any more.
  *
  * docs/confirm.md tells the whole story.
  *
@@ -300,6 +302,26 @@ int ferry_txn_deadman_stage(struct ferry_txn *txn)
     FERRY_AUTOFREE char *reason = ferry_asprintf("the dead-man could not be told what to undo: %s", err.text);
     ferry_txn_set_reason(txn, reason);
     return 1;
+}
+
+bool *ferry_txn_deadman_armed_later(const struct ferry_txn *txn, size_t stage)
+{
+    bool *ret = ferry_calloc(txn->plan->n_routers, sizeof *ret);
+    for (uint32_t r = 0; txn->dead.on && r < txn->plan->n_routers; r++)
+        ret[r] = txn->dead.changed[r] && ferry_deadman_touches(txn->plan, stage, r) &&
+                 ferry_deadman_touches_later(txn->plan, stage, r);
+    return ret;
+}
+
+void ferry_txn_deadman_give_up_later(struct ferry_txn *txn, size_t stage, bool *armed)
+{
+    if (!txn->dead.on)
+        return;
+    ferry_deadman_ask(txn, &(struct ferry_deadman_question){.verb = FERRY_DEADMAN_LIMIT,
+                                                            .of = armed,
+                                                            .from_s = ferry_deadman_delay(txn, stage)});
+    for (size_t r = 0; r < txn->plan->n_routers; r++)
+        armed[r] &= txn->dead.answers[r].result < 0;
 }
 
 /* D8, where the late stages were begun, and where they were not but some router may have heard that they were about

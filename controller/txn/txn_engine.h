@@ -320,6 +320,10 @@ int ferry_txn_deadman_ahead(struct ferry_txn *txn);
 /* Before the engine undoes, each stage of that, and while it waits: no router's own undo comes between.
  * True: some have undone by themselves since it was asked last; ferry_txn_place. */
 bool ferry_txn_deadman_back(struct ferry_txn *txn);
+/* [router]: those of this stage that may undo later ones by themselves; malloc'd.  And what takes that from them:
+ * `armed` are those that have not heard of it. */
+bool *ferry_txn_deadman_armed_later(const struct ferry_txn *txn, size_t stage);
+void ferry_txn_deadman_give_up_later(struct ferry_txn *txn, size_t stage, bool *armed);
 /* After an undone stage.  False: a router may lay its pins again, and the undo must not go on. */
 bool ferry_txn_deadman_undone(struct ferry_txn *txn, size_t stage) FERRY_MUST_CHECK;
 /* After an undo.  True: some had begun their own, and have ended it: the routers must be read again. */

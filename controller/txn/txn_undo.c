@@ -10,6 +10,7 @@
  *      STUCK.
  *  U5. The router is told to take an isolated gateway away also where its address is gone already: its policy
  *      rules, which come before it and go after it, are no key that could be read.
+ *  U6. Nothing is sent to a router that may lay a later stage again by itself (D9 of txn_deadman.c).
  *
  * SPDX-License-Identifier: MIT */
 #include "txn/place.h"
@@ -114,6 +115,7 @@ struct undo {
     struct ferry_op *swapped; /* room for all ops */
     size_t *origin;           /* [swapped]: the op */
     bool *told; /* [op]: of a protocol's route, and acknowledged; of an isolated gateway (U5), and answered */
+    bool *armed;        /* [router]: U6 */
     bool *pending;      /* [part]: something is still to be done, or not known */
     bool foreign;       /* something is somebody else's */
     bool by_themselves; /* routers have undone meanwhile */
@@ -148,8 +150,9 @@ static size_t decide(struct undo *u, size_t p, struct ferry_op *at)
 {
     const struct ferry_view_part *part = &u->batch->view.parts[p];
     size_t n = 0;
-    u->pending[p] = part->result < 0;
-    for (size_t i = u->batch->part_first[p]; part->result == 0 && i < u->batch->part_first[p + 1]; i++) {
+    bool may = part->result == 0 && !u->armed[part->router];
+    u->pending[p] = !may;
+    for (size_t i = u->batch->part_first[p]; may && i < u->batch->part_first[p + 1]; i++) {
         enum finding finding = find_untold(u, part, i);
         if (finding == TO_DO) {
             ferry_op_clear(&at[n]); /* of the try before */
@@ -213,6 +216,7 @@ static bool undo_batch(struct undo *u)
         }
         if (u->by_themselves)
             return false;
+        ferry_txn_deadman_give_up_later(u->txn, u->stage, u->armed);
         ferry_txn_point(u->txn->env, "driver-read");
         ferry_view_read(&u->batch->view, u->txn->fleet, u->pending);
         ferry_txn_point(u->txn->env, "driver-read");
@@ -288,12 +292,13 @@ int ferry_txn_undo_stage(struct ferry_txn *txn, size_t stage)
     if (waited)
         return waited;
     size_t widest = ferry_plan_widest(txn->plan), width = ferry_batch_width(&txn->plan->stages[stage]);
+    FERRY_AUTOFREE bool *armed = ferry_txn_deadman_armed_later(txn, stage); /* U6 */
     bool undone = true, by_themselves = false;
     for (size_t from = 0; !by_themselves && from < widest; from += width) {
         struct ferry_batch *b = ferry_batch_new(txn->plan, stage, from, width, NULL);
         if (!b)
             break;
-        struct undo u = {.txn = txn, .stage = stage, .batch = b};
+        struct undo u = {.txn = txn, .stage = stage, .batch = b, .armed = armed};
         u.swapped = ferry_calloc(b->n_ops, sizeof *u.swapped);
         u.origin = ferry_calloc(b->n_ops, sizeof *u.origin);
         u.told = ferry_calloc(b->n_ops, sizeof *u.told);

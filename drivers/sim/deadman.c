@@ -228,6 +228,8 @@ enum ferry_deadman_state ferry_sim_deadman_answer(struct ferry_sim_deadman *d, e
     enum ferry_deadman_state state = say(d, now_us, ret_left_s);
     if (state == FERRY_DEADMAN_RESTS && verb == FERRY_DEADMAN_DISARM)
         d->state = FERRY_DEADMAN_NONE;
+    if (state == FERRY_DEADMAN_RESTS && verb == FERRY_DEADMAN_LIMIT && what->from_s > d->from_s)
+        d->from_s = what->from_s; /* what rests may begin later, not end earlier */
     if (d->state != FERRY_DEADMAN_ARMED)
         return say(d, now_us, ret_left_s);
     switch (verb) {

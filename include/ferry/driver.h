@@ -85,10 +85,11 @@ enum ferry_deadman_verb {
     FERRY_DEADMAN_CONFIRM, /* keeps what holds now, and ends the timer */
     FERRY_DEADMAN_DISARM,  /* after an undo by the engine: the record goes */
     FERRY_DEADMAN_LOOK,    /* only asks */
-    FERRY_DEADMAN_LIMIT,   /* which steps are run; the deadline stays, and `to_s` only ever gets less */
-    FERRY_DEADMAN_NEXT,    /* a second deadline, `earlier` or later; every step stays with the first one */
-    FERRY_DEADMAN_MOVE,    /* steps go over to the new one: `split_s`; none comes back */
-    FERRY_DEADMAN_SETTLE,  /* all have come to the new one, which is the only one now */
+    FERRY_DEADMAN_LIMIT, /* which steps are run; the deadline stays, and `to_s` only ever gets less; where the
+                              others rest `from_s` alone, which only gets more */
+    FERRY_DEADMAN_NEXT,  /* a second deadline, `earlier` or later; every step stays with the first one */
+    FERRY_DEADMAN_MOVE,  /* steps go over to the new one: `split_s`; none comes back */
+    FERRY_DEADMAN_SETTLE, /* all have come to the new one, which is the only one now */
 };
 #define FERRY_DEADMAN_ALL_EARLIER UINT32_MAX /* a `split_s`: none is */
 /* What the router says of its record: armed is left once, under one lock, by whoever comes first. */

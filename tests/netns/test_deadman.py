@@ -186,6 +186,15 @@ def test_the_rest_of_an_undo_obeys_a_disarm_alone(router):
     until("the timer to end", lambda: not router.timers())
 
 
+def test_the_rest_of_an_undo_begins_where_it_is_told(router):
+    arm_twice(router, 4, 9, "later", 1)
+    until("the first deadline", lambda: router.say("look", "r", "t1").startswith("rests"))
+    for begin in (2, 0):  # what was given up does not come back, and it ends no earlier
+        assert router.say("limit", "r", "t1", begin, 1).startswith("rests")
+    until("the undo", lambda: router.say("look", "r", "t1") == "fired undone")
+    assert there(router) == [True, False, True]
+
+
 @pytest.mark.parametrize("seconds, new, direction, split", [(60, 600, "later", 0), (60, 5, "earlier", 3)])
 def test_a_deadline_is_settled(router, seconds, new, direction, split):
     arm_twice(router, seconds, new, direction, split)

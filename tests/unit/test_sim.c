@@ -427,6 +427,23 @@ static enum ferry_deadman_state look_in(struct ferry_driver *driver, unsigned se
     return say(driver, FERRY_DEADMAN_LOOK, (struct ferry_deadman){0}, ret_left_s);
 }
 
+static void test_the_rest_of_an_undo_begins_where_it_is_told(void **state)
+{
+    static const unsigned begins[] = {20, 0}; /* what was given up does not come back */
+    struct ferry_env env;
+    unsigned left;
+    struct ferry_driver *driver = armed_twice(&env, false, 99, 2);
+    (void)state;
+    assert_int_equal(look_in(driver, 61, &left), FERRY_DEADMAN_RESTS);
+    for (size_t i = 0; i < FERRY_COUNT(begins); i++)
+        assert_int_equal(
+            say(driver, FERRY_DEADMAN_LIMIT, (struct ferry_deadman){.from_s = begins[i], .to_s = 1}, &left),
+            FERRY_DEADMAN_RESTS);
+    look_in(driver, 200, &left);
+    assert_int_equal(count(driver), 2); /* the first one, and the last one */
+    sim->close(driver);
+}
+
 static void test_of_two_deadlines_each_has_its_steps(void **state)
 {
     static const struct {
@@ -503,6 +520,7 @@ int main(void)
         T(late_extensions_change_nothing),
         T(limits_choose_steps),
         T(of_two_deadlines_each_has_its_steps),
+        T(the_rest_of_an_undo_begins_where_it_is_told),
         T(a_deadline_is_settled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

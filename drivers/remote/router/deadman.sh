@@ -263,7 +263,7 @@ dm_answer() {
 
 dm_arm_state() { # in $1: armed, with the deadline $2 seconds from now
     dm_now
-    deadline=$((now + $2 * 100)) left=$(($2 * 100)) next= split=
+    state=armed deadline=$((now + $2 * 100)) left=$(($2 * 100)) next= split=
     due=$deadline
     read -r boot </proc/sys/kernel/random/boot_id
     dm_write_state "$1"
@@ -278,7 +278,7 @@ dm_write_due() {
     [ "$due" -ge "$was" ] || { dm_stop; dm_start; }
 }
 
-dm_write_state() { # in $1: armed, as the variables have it; and what comes of it at the first of two deadlines (D1)
+dm_write_state() { # in $1: armed, or rests, as the variables have it; and what comes of it at the first of two deadlines (D1)
     if [ -n "$next" ]; then
         set -- "$1" "${to:--} $next $split"
     else
@@ -290,7 +290,7 @@ dm_write_state() { # in $1: armed, as the variables have it; and what comes of i
         echo "rests $boot $next $rest ${to:--}" >"$1/rests.new" && dm_sync "$1/rests.new" &&
             mv -f "$1/rests.new" "$1/state.rests" || return 1
     fi
-    echo "armed $boot $deadline $from $2" >"$1/state.new" && dm_sync "$1/state.new" && mv -f "$1/state.new" "$1/state" &&
+    echo "$state $boot $deadline $from $2" >"$1/state.new" && dm_sync "$1/state.new" && mv -f "$1/state.new" "$1/state" &&
         dm_sync "$1"
 }
 
@@ -363,6 +363,11 @@ dm_with_record() { # ROUTER ID: says none where there is nothing
     dm_load
 }
 
+# All of the undo, or what rests of it.
+dm_is_to_come() {
+    { [ "$state" = armed ] || { [ "$state" = rests ] && [ -f "$rec/part" ]; }; } && [ "$left" -gt 0 ]
+}
+
 do_deadman_look() { # ROUTER ID
     dm_with_record "$1" "$2" || return $(($? % 2))
     dm_answer
@@ -381,12 +386,13 @@ do_deadman_extend() { # ROUTER ID SECONDS [SEEN]
     dm_answer
 }
 
-# Of the steps only those with a delay of FROM and more, and less than TO (0: to the last one); TO only ever gets less.
+# Of the steps only those with a delay of FROM and more, and less than TO (0: to the last one); TO only ever gets less.  What rests of
+# an undo may begin later, not end earlier.
 do_deadman_limit() { # ROUTER ID FROM TO
     dm_with_record "$1" "$2" || return $(($? % 2))
-    if [ "$state" = armed ] && [ "$left" -gt 0 ]; then
-        from=$3
-        if [ "$4" -gt 0 ] && { [ -z "$to" ] || [ "$4" -lt "$to" ]; }; then
+    if dm_is_to_come; then
+        [ "$state" = rests ] && [ "$from" -gt "$3" ] || from=$3
+        if [ "$state" = armed ] && [ "$4" -gt 0 ] && { [ -z "$to" ] || [ "$4" -lt "$to" ]; }; then
             to=$4
         fi
         dm_write_state "$rec" || return 1
@@ -447,7 +453,7 @@ do_deadman_confirm() { # ROUTER ID
 
 do_deadman_disarm() { # ROUTER ID
     dm_with_record "$1" "$2" || return $(($? % 2))
-    if { [ "$state" = armed ] || { [ "$state" = rests ] && [ -f "$rec/part" ]; }; } && [ "$left" -gt 0 ]; then
+    if dm_is_to_come; then
         dm_become confirmed || return 1 # whatever keeps the rest from going: nothing fires any more
         dm_stop
         rm -rf "$rec"
