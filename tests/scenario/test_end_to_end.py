@@ -28,6 +28,7 @@ pytestmark = [pytest.mark.skipif(labtool.WHY_NOT is not None, reason=str(labtool
 
 OUTAGE_MS = 250  # of what moves as a whole; as in test_move_lab.py
 TTL_S = 1  # lowered to, ahead of the move
+HOLD_S = 3 * TTL_S  # of a drill: who keeps an answer for the TTL asks again meanwhile, even after an answer that is waited for
 WAIT_MS = 500  # for an answer, of nametraffic.py
 ALL = [word for kind in ("Retained", "Stretched", "Changed") for word in ("--network", f"{kind}-Primary")]
 PROBES = ["--probe", "192.168.1.10", "--probe", "192.168.2.10"]
@@ -262,7 +263,7 @@ def test_failover_failback_and_drill(lab):
 
     before = lab.everything()
     with Traffic(lab, DB, DB_THERE, DB) as traffic:
-        drill = lab.json("drill", *ALL, "--hold", "300ms", "--yes", *PROBES)
+        drill = lab.json("drill", *ALL, "--hold", f"{HOLD_S}s", "--yes", *PROBES)
     figures("drill", traffic)
     assert drill["rolled_back_verified"]
     traffic.assert_good()
