@@ -3,12 +3,14 @@ there, or still has on its way, is not run once a newer one has claimed the rout
 state directories keep apart.
 """
 import json
+import os
+import signal
 import subprocess
 
 import pytest
 import remotelab
 from labtool import run, until
-from remotelab import CLIENT, RemoteLab, Tool, tool
+from remotelab import RemoteLab, Tool, children, tool
 
 pytestmark = pytest.mark.skipif(remotelab.WHY_NOT is not None, reason=str(remotelab.WHY_NOT))
 
@@ -21,9 +23,8 @@ def make_lab():
     with RemoteLab() as lab:
         sent = lab.sshd(port=22)
         forced = lab.sshd(port=2201, wrapper=True, forced="/usr/local/sbin/ferry-router")
+        lab.sshds = {"sent": sent, "forced": forced}
         lab.args = {"sent": sent.args(), "forced": forced.args()}
-        # From the router's own namespace: there whoever is cut off from the client still gets in.
-        lab.inside = {"sent": sent.args(netns=lab.server), "forced": forced.args(netns=lab.server)}
         yield lab
 
 
@@ -41,7 +42,7 @@ def unclaimed(lab, tmp_path):
     """What the test before has claimed is another controller's, and its for 3 s at least."""
     nobody = tmp_path / "nobody"
     nobody.mkdir(mode=0o700)
-    for args in (lab.inside["forced"], ["transport=local", f"netns={lab.server}"]):
+    for args in (lab.args["forced"], ["transport=local", f"netns={lab.server}"]):
         until("the router to be free", lambda args=args: results(tool(args, ["claim", nobody], ["release"])) == [("claim", "ok"), ("release", "ok")], 60,
               pause=0.3)
 
@@ -65,33 +66,45 @@ def results(lines):
     return [(line["what"], line["result"]) for line in lines if "result" in line and line["what"] != "open"]
 
 
-def connected(lab):
-    """Connections from the client, as the router's kernel has them."""
-    return run("ip", "netns", "exec", lab.server, "ss", "-tnH", "state", "all", "dst", CLIENT).stdout.strip()
+def is_sshd(pid):
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8") as f:
+            return f.read().startswith("sshd")
+    except OSError:
+        return False
 
 
 def late(lab, way, state, tmp_path, newer):
-    """Sends a line, with the network cut, to a verb that waits for one, and dies.  `newer`: meanwhile another
-    connection claims the router.  Then the network is mended, and the line arrives.  Was it heeded?
+    """Sends a line to a verb that waits for one, and dies; but the router's sshd stands still, so that the line has
+    come no further than its kernel, which waits as long as it takes.  (A network that is cut keeps it for less
+    than the 5 s after which the client's kernel gives up.)  `newer`: meanwhile another connection claims the
+    router.  Then sshd goes on, and the line arrives.  Was it heeded?
     """
     mark = tmp_path / "late"
+    listener = lab.sshds[way].process.pid
+    others = children(listener)
     old = Tool(lab.args[way], ["claim", state("a")], ["start", "late", mark], ["call", "say", "x"], ["wait"], ["send", "late"], ["wait"])
     while old.line()["what"] != "wait":
         pass
-    lab.cut()
+    session = [pid for pid in children(listener) if pid not in others]
+    stopped = [pid for pid in session if is_sshd(pid)]
+    assert stopped and stopped != session
     try:
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
         old.go_on()
         while old.line()["what"] != "wait":
             pass
         old.process.kill()
         old.process.wait()
-        assert connected(lab), "the router knows that it is gone: there would be nothing to be seen"
         if newer:
-            take_over(lab.inside[way], state("a"))
-        assert not mark.exists(), "it came through the cut"
+            take_over(lab.args[way], state("a"))
+        assert not mark.exists(), "it came through"
+        assert all(map(alive, stopped)), "the connection has ended: there would be nothing to be seen"
     finally:
-        lab.mend()
-    until("the line, and the end of the connection", lambda: not connected(lab), 30)
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    until("the line, and the end of what it was for", lambda: not any(map(alive, session)), 60)
     return mark.exists()
 
 
