@@ -38,9 +38,10 @@ bool ferry_deadman_touches_later(const struct ferry_plan *plan, size_t stage, ui
     return false;
 }
 
+/* The longest extend (FERRY_EXTEND_MOST_S) is one DRIFT: it asks for no more than the shortest window. */
 unsigned ferry_deadman_guard_s(unsigned apart_s, unsigned seconds)
 {
-    return apart_s + LASTS_S + seconds / DRIFT;
+    return apart_s + LASTS_S + (seconds ? (seconds - 1) / DRIFT : 0);
 }
 
 unsigned ferry_deadman_most_apart_s(const struct ferry_txn *txn, unsigned seconds)

@@ -60,6 +60,7 @@ static struct {
     char id[24];              /* of the dead-man that was armed last */
     unsigned limit_s;         /* a LIMIT takes so long */
     const char *far;          /* this router hears of a deadline FAR_S late */
+    unsigned way_us;          /* a dead-man call takes so long, beside that */
     unsigned moves;           /* of deadlines */
     unsigned begun;           /* ops on a router whose undo had begun */
     unsigned ops;             /* all of them */
@@ -166,6 +167,7 @@ static int wire_deadman(struct ferry_driver *driver, enum ferry_deadman_verb ver
         pass(wire.limit_s);
     if (wire.far && is_of(driver, wire.far) && (TELLS & 1u << verb))
         pass(FAR_S);
+    clock_us += wire.way_us;
     if (verb == FERRY_DEADMAN_ARM)
         snprintf(wire.id, sizeof wire.id, "%s", deadman->id);
     return sim()->deadman(driver, verb, deadman, ret, ret_left_s, err);
@@ -573,6 +575,23 @@ static void a_deadline_that_one_hears_of_too_late_is_nobodys(void **unused)
     free_states(states, n_states);
 }
 
+/* Answers take time, however little; the longest extend is as good as any. */
+static void the_longest_extend_asks_for_no_more_than_there_is(void **unused)
+{
+    struct story s;
+    struct ferry_txn_record *record = NULL;
+    struct ferry_txn_options options = {.user = "test"};
+    struct ferry_err err;
+    (void)unused;
+    prepare_plain(&s);
+    wire.way_us = 1000;
+    assert_int_equal(apply(&s, NULL), FERRY_TXN_AWAITING_CONFIRM);
+    if (ferry_txn_extend(s.w.journal, &s.w.config, &options, NULL, FERRY_EXTEND_MOST_S, &record, &err) < 0)
+        fail_msg("%s", err.text);
+    ferry_txn_record_free(record);
+    end(&s);
+}
+
 /* K7, RESTS: what was put off in part, and has undone a part of it, obeys whoever comes then. */
 static void what_was_put_off_in_part_is_settled(unsigned wait_s, enum ferry_txn_state wanted)
 {
@@ -759,6 +778,7 @@ int main(void)
         cmocka_unit_test(a_window_that_begins_in_part_leads_over_the_plan),
         cmocka_unit_test(stages_are_as_far_apart_as_deadlines),
         cmocka_unit_test(a_deadline_that_one_hears_of_too_late_is_nobodys),
+        cmocka_unit_test(the_longest_extend_asks_for_no_more_than_there_is),
         cmocka_unit_test(a_confirm_settles_what_was_put_off_in_part),
         cmocka_unit_test(a_part_of_an_undo_is_no_end),
         cmocka_unit_test(what_was_never_begun_lays_no_pins),
