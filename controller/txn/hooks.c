@@ -245,7 +245,7 @@ static int run_forward(struct ferry_txn *txn, struct ferry_txn_hook *h)
     struct ferry_program_end end;
     struct ferry_err why;
     FERRY_AUTOFREE char *what = title(h, h->hook.run);
-    if (ferry_txn_deadman_stage(txn))
+    if (ferry_txn_deadman_ahead(txn))
         return ferry_txn_turn(txn, txn->stage);
     h->tries++;
     h->started_us = now_us(txn);

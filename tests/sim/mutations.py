@@ -223,6 +223,8 @@ MUTATIONS = [
      [(TXN + "deadman_steps.c", "    return stage <= txn->dead.late && txn->dead.late < txn->plan->n_stages", "    return 0")], "test-deadman-guards::what_was_never_begun_lays_no_pins"),
     ("unbegun-run", "D8: nothing is undone before the first stage",
      [(TXN + "deadman_steps.c", "    if (stage == 0) /* none */", "    if (0)")], "test-deadman-guards::what_came_to_nothing_has_nothing_to_undo"),
+    ("told-at-the-hook", "D8: nor before a hook of the first stage",
+     [(TXN + "hooks.c", "    if (ferry_txn_deadman_ahead(txn))", "    if (ferry_txn_deadman_stage(txn))")], "test-deadman-guards::what_died_in_a_hook_before_it_has_nothing_to_undo"),
     ("armed-unsaid", "D5: what may be armed is a hand", [(TXN + "txn_deadman.c", "        if (txn->dead.maybe[i])\n            add_hand(txn, i); /* D5 */", "        (void)i;")], "test-deadman::one_that_may_be_armed_is_a_hand"),
     ("not-disarmed", "an undo by the engine disarms", [(TXN + "txn.c", "        if (ferry_txn_deadman_disarm(txn))\n            ferry_txn_undo_end(txn);", "        (void)txn;"),
       (TXN + "txn_deadman.c", "        if (txn->dead.changed[r] && (a->result < 0 || waits(a->state)))", "        if (a->result == 99)")], "sim"),

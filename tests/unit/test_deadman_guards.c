@@ -703,6 +703,38 @@ static void what_came_to_nothing_has_nothing_to_undo(void **unused)
     end(&s);
 }
 
+static void die_at_the_hook(void *ctx, enum ferry_txn_event event, size_t stage, const char *text)
+{
+    (void)ctx, (void)stage;
+    if (event == FERRY_EVENT_NOTE && strstr(text, "hook before-prepare"))
+        _exit(0);
+}
+
+/* Before the first stage is before its hook, too, however long that lasts. */
+static void what_died_in_a_hook_before_it_has_nothing_to_undo(void **unused)
+{
+    (void)unused;
+    struct story s;
+    int status;
+    char **argv = ferry_calloc(2, sizeof *argv);
+    prepare_plain(&s);
+    argv[0] = ferry_strdup("/bin/true");
+    ferry_hooks_add(&s.plan->hooks,
+                    &(struct ferry_hook){.at = FERRY_BEFORE_PREPARE, .run = argv, .timeout_s = 5});
+    pid_t child = fork();
+    if (!child) {
+        apply(&s, die_at_the_hook);
+        _exit(1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    for (unsigned at = 0; at < OVER_S; at++, pass(1)) {
+        FERRY_AUTOFREE char *now = world_snapshot(&s.w);
+        assert_string_equal(now, s.pre);
+    }
+    end(&s);
+}
+
 /* ---- D4: a stage that begins late. ---- */
 
 static void near_the_deadline(void *ctx, enum ferry_txn_event event, size_t stage, const char *text)
@@ -783,6 +815,7 @@ int main(void)
         cmocka_unit_test(a_part_of_an_undo_is_no_end),
         cmocka_unit_test(what_was_never_begun_lays_no_pins),
         cmocka_unit_test(what_came_to_nothing_has_nothing_to_undo),
+        cmocka_unit_test(what_died_in_a_hook_before_it_has_nothing_to_undo),
         cmocka_unit_test(no_stage_begins_shortly_before_the_deadline),
         cmocka_unit_test(where_the_routers_are_is_found_anew),
     };
