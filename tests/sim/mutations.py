@@ -217,7 +217,7 @@ MUTATIONS = [
        "    for (size_t s = txn->plan->n_stages; !r && s-- > 0;)\n        r = keep_stage(txn, s, err);")], "test-deadman-guards::a_confirm_that_is_cut_off_leads_to_where_the_plan_has_been"),
     ("confirm-at-once", "D2: what undoes a stage goes before what undoes the next one",
      [(TXN + "txn_deadman.c", "    for (size_t s = 0; !r && s < txn->plan->n_stages; s++)\n        r = keep_stage(txn, s, err);",
-       "    (void)keep_stage;\n    ferry_deadman_ask(txn, &(struct ferry_deadman_question){.verb = FERRY_DEADMAN_CONFIRM, .roles = FERRY_DEADMAN_ALL});")], "test-deadman-guards::a_confirm_that_is_cut_off_leads_to_where_the_plan_has_been"),
+       "    (void)keep_stage;\n    ferry_deadman_ask(txn, &(struct ferry_deadman_question){.verb = FERRY_DEADMAN_CONFIRM});")], "test-deadman-guards::a_confirm_that_is_cut_off_leads_to_where_the_plan_has_been"),
     ("no-guard", "D3: stages of the undo apart", [(TXN + "deadman_steps.c", "    unsigned at = (unsigned)(txn->plan->n_stages - 1 - stage) * txn->record.guard_s;", "    unsigned at = 0;")], "sim"),
     ("unpinned-early", "D8: what lays pins again waits for its stage",
      [(TXN + "deadman_steps.c", "    return stage <= txn->dead.late && txn->dead.late < txn->plan->n_stages", "    return 0")], "test-deadman-guards::what_was_never_begun_lays_no_pins"),
