@@ -128,6 +128,23 @@ void kernel_runs(const struct kernel *k, const char *dev)
     fail_msg("%s has no carrier", dev);
 }
 
+/* IPv6's own routes come from a work queue: one that comes after the first snapshot is no change of Ferry's. */
+static void await_anycast(const struct kernel *k, int wanted)
+{
+    int n = 0;
+    for (int i = 0; i < 500 && n != wanted; i++) {
+        char *text = kernel_text(k, "-6 route show table local type anycast");
+        n = 0;
+        for (const char *at = text; (at = strchr(at, '\n')); at++)
+            n++;
+        free(text);
+        if (n != wanted)
+            usleep(10000);
+    }
+    if (n != wanted)
+        fail_msg("%d anycast routes, not %d", n, wanted);
+}
+
 struct ferry_driver_config kernel_config(const struct kernel *k)
 {
 #ifdef FERRY_KERNEL_IPROUTE
@@ -161,6 +178,7 @@ int kernel_up(void **state)
             kernel_ip(k, "addr add fd00:255:%d::1/64 dev %s nodad", i, dev);
         }
     }
+    await_anycast(k, 3 * 2 + 2); /* link-local ones, and of the two prefixes */
     struct ferry_driver_config config = kernel_config(k);
 #ifdef FERRY_KERNEL_IPROUTE
     k->ops = &ferry_driver_iproute;
