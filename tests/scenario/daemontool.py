@@ -75,14 +75,11 @@ class Daemon:
         if os.path.exists(self.notify_path):  # of the one before
             os.unlink(self.notify_path)
         self.notify.bind(self.notify_path)
-        threading.Thread(target=self.listen, daemon=True).start()
+        self.listener = threading.Thread(target=self.listen, daemon=True)
+        self.listener.start()
 
     def listen(self):
-        while True:
-            try:
-                data = self.notify.recv(65536)
-            except OSError:
-                return
+        while data := self.notify.recv(65536):
             self.messages.append((time.monotonic(), data.decode()))
 
     @property
@@ -146,4 +143,6 @@ class Daemon:
         finally:
             if self.process and self.process.poll() is None:
                 self.kill()
+            self.notify.shutdown(socket.SHUT_RDWR)
+            self.listener.join()  # else it might hear the next one's socket, of the same number
             self.notify.close()
