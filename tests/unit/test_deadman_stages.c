@@ -1,0 +1,255 @@
+/* When routers undo which stage, and what the engine does meanwhile: deadlines that are far apart, pins of a stage that never
+ * came, a stage that begins late, an undo that lasts into the deadline.  Each met alone, as in test_deadman_guards.c.
+ *
+ * SPDX-License-Identifier: MIT */
+#include "deadman_wire.h"
+
+#include "base/mem.h"
+#include "txn/deadman_parts.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* ---- D3: deadlines that are far apart. ---- */
+
+/* Who is two stages behind the others has packets sent to it that it sends back. */
+static void stages_are_as_far_apart_as_deadlines(void **unused)
+{
+    static const char *const routers[] = {"edge-primary", "edge-recovery", "edge-third"};
+    size_t n_states;
+    char **states = states_of_plan(prepare_plain, &n_states);
+    (void)unused;
+    for (size_t i = 0; i < FERRY_COUNT(routers); i++) {
+        struct story s;
+        prepare_plain(&s);
+        wire.far = routers[i];
+        assert_int_equal(apply(&s, NULL), FERRY_TXN_AWAITING_CONFIRM);
+        let_them_undo(&s, states, 0);
+        end(&s);
+    }
+    free_states(states, n_states);
+}
+
+/* Stages were near each other when it was armed: then nobody comes to a deadline that one hears of so late. */
+static void a_deadline_that_one_hears_of_too_late_is_nobodys(void **unused)
+{
+    size_t n_states;
+    char **states = states_of_plan(prepare_plain, &n_states);
+    (void)unused;
+    struct story s;
+    struct ferry_txn_record *record = NULL;
+    struct ferry_txn_options options = {.user = "test"};
+    struct ferry_err err;
+    prepare_plain(&s);
+    assert_int_equal(apply(&s, NULL), FERRY_TXN_AWAITING_CONFIRM);
+    wire.far = "edge-primary";
+    assert_int_equal(ferry_txn_extend(s.w.journal, &s.w.config, &options, NULL, 900, &record, &err),
+                     -FERRY_EUNKNOWN);
+    assert_non_null(strstr(err.text, "too slowly"));
+    let_them_undo(&s, states, 0); /* at the first one */
+    end(&s);
+    free_states(states, n_states);
+}
+
+/* Answers take time, however little; the longest extend is as good as any. */
+static void the_longest_extend_asks_for_no_more_than_there_is(void **unused)
+{
+    struct story s;
+    struct ferry_txn_record *record = NULL;
+    struct ferry_txn_options options = {.user = "test"};
+    struct ferry_err err;
+    (void)unused;
+    prepare_plain(&s);
+    wire.way_us = 1000;
+    assert_int_equal(apply(&s, NULL), FERRY_TXN_AWAITING_CONFIRM);
+    if (ferry_txn_extend(s.w.journal, &s.w.config, &options, NULL, FERRY_EXTEND_MOST_S, &record, &err) < 0)
+        fail_msg("%s", err.text);
+    ferry_txn_record_free(record);
+    end(&s);
+}
+
+/* ---- D8: pins of a stage that never came. ---- */
+
+/* Whether a route of Ferry leads another way than what the router held: "ROUTER app unicast via … dev …", then
+ * its metric. */
+static bool has_other_pin(const char *now, const char *pre)
+{
+    for (const char *line = now, *end; *line; line = end + 1) {
+        end = strchr(line, '\n');
+        FERRY_AUTOFREE char *one = strndup(line, (size_t)(end - line));
+        char *metric = strstr(one, " metric ");
+        if (!metric || !strstr(one, " unicast ") || !strstr(one, " protocol ferry"))
+            continue;
+        *metric = 0;
+        if (!strstr(pre, one))
+            return true;
+    }
+    return false;
+}
+
+static void what_was_never_begun_lays_no_pins(void **unused)
+{
+    (void)unused;
+    struct story s;
+    int status;
+    prepare(&s, "three-site-bgp.json");
+    assert_true(ferry_deadman_late(s.plan) < s.plan->n_stages);
+    wire.fatal = true;
+    pid_t child = fork();
+    if (!child) {
+        apply(&s, NULL);
+        _exit(1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0); /* all are armed, and nothing is written */
+    pass(ARMED_S - 2);
+    for (unsigned at = ARMED_S - 2; at < ARMED_S + 40; at++, pass(1)) {
+        FERRY_AUTOFREE char *now = world_snapshot(&s.w);
+        if (has_other_pin(now, s.pre))
+            fail_msg("%u s later:\n%s", at, now);
+    }
+    FERRY_AUTOFREE char *now = world_snapshot(&s.w);
+    assert_string_equal(now, s.pre);
+    end(&s);
+}
+
+/* Whoever is armed, and not reached any more when that came to nothing, is left as it is when its deadline comes. */
+static void what_came_to_nothing_has_nothing_to_undo(void **unused)
+{
+    (void)unused;
+    struct story s;
+    struct ferry_txn_options options = {.kind = "apply", .user = "test", .confirm_within_s = WINDOW_S};
+    struct ferry_err err;
+    enum ferry_txn_state state;
+    prepare_plain(&s);
+    cut_after(2, 1u << FERRY_DEADMAN_ARM); /* the third router hears of nothing */
+    assert_int_equal(world_apply(&s.w, s.plan, &options, &state, NULL, &err), -FERRY_EUNKNOWN);
+    assert_true(wire.cut);
+    for (unsigned at = 0; at < OVER_S; at++, pass(1)) {
+        FERRY_AUTOFREE char *now = world_snapshot(&s.w);
+        assert_string_equal(now, s.pre);
+    }
+    wire.cut = false;
+    cut_after(NEVER, 0);
+    assert_int_equal(world_recover(&s.w, &state, NULL, &err), 0);
+    assert_int_equal(state, FERRY_TXN_UNDONE);
+    end(&s);
+}
+
+static void die_at_the_hook(void *ctx, enum ferry_txn_event event, size_t stage, const char *text)
+{
+    (void)ctx, (void)stage;
+    if (event == FERRY_EVENT_NOTE && strstr(text, "hook before-prepare"))
+        _exit(0);
+}
+
+/* Before the first stage is before its hook, too, however long that lasts. */
+static void what_died_in_a_hook_before_it_has_nothing_to_undo(void **unused)
+{
+    (void)unused;
+    struct story s;
+    int status;
+    char **argv = ferry_calloc(2, sizeof *argv);
+    prepare_plain(&s);
+    argv[0] = ferry_strdup("/bin/true");
+    ferry_hooks_add(&s.plan->hooks,
+                    &(struct ferry_hook){.at = FERRY_BEFORE_PREPARE, .run = argv, .timeout_s = 5});
+    pid_t child = fork();
+    if (!child) {
+        apply(&s, die_at_the_hook);
+        _exit(1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    for (unsigned at = 0; at < OVER_S; at++, pass(1)) {
+        FERRY_AUTOFREE char *now = world_snapshot(&s.w);
+        assert_string_equal(now, s.pre);
+    }
+    end(&s);
+}
+
+/* ---- D4: a stage that begins late. ---- */
+
+static void near_the_deadline(void *ctx, enum ferry_txn_event event, size_t stage, const char *text)
+{
+    (void)ctx, (void)text;
+    if (event == FERRY_EVENT_STAGE_DONE && stage == 0)
+        clock_us = START_US + 1000000ull * (ARMED_S - 17); /* enough for the next stage */
+}
+
+/* Nothing comes to a router after its undo has begun: before a stage the deadline is far enough, or put off.
+ */
+static void no_stage_begins_shortly_before_the_deadline(void **unused)
+{
+    (void)unused;
+    struct story s;
+    prepare(&s, "three-site.json");
+    wire.slow = "edge-primary"; /* which detaches it, and then goes another way */
+    assert_int_equal(apply(&s, near_the_deadline), FERRY_TXN_AWAITING_CONFIRM);
+    assert_true(clock_us > START_US + 1000000ull * ARMED_S); /* it was put off */
+    assert_true(wire.slowed >= 2);
+    assert_int_equal(wire.begun, 0);
+    wire.slow = NULL;
+    pass(OVER_S);
+    FERRY_AUTOFREE char *now = world_snapshot(&s.w);
+    assert_string_equal(now, s.pre);
+    end(&s);
+}
+
+/* ---- D6: an undo that lasts into the deadline. ---- */
+
+static void one_falls_silent(void *ctx, enum ferry_txn_event event, size_t stage, const char *text)
+{
+    const struct story *s = ctx;
+    size_t late = ferry_deadman_late(s->plan);
+    if (event != FERRY_EVENT_STAGE_START || stage != late || !strstr(text, "undo") || wire.silent)
+        return;
+    const struct ferry_stage *last = &s->plan->stages[late];
+    wire.silent = s->plan->routers[last->changes[last->n_changes - 1].router].name;
+    wire.silent_until_us = clock_us + 1000000ull * OVER_S / 2;
+}
+
+/* The routers have undone all of it while one was asked in vain: the engine finds them where they are.  Had it
+ * gone on where it was, it would lay pins again that nobody has. */
+static void where_the_routers_are_is_found_anew(void **unused)
+{
+    (void)unused;
+    struct story s;
+    struct ferry_txn_record *record = NULL;
+    struct ferry_err err;
+    prepare(&s, "three-site-bgp.json");
+    assert_int_equal(apply(&s, NULL), FERRY_TXN_AWAITING_CONFIRM);
+    pass(WINDOW_S - 18); /* enough for the first looks */
+    wire.ops = 0;
+    struct ferry_txn_options options = {.user = "test", .progress = one_falls_silent, .progress_ctx = &s};
+    assert_int_equal(ferry_txn_revert(s.w.journal, &s.w.config, &options, NULL, &record, &err), 0);
+    assert_non_null(wire.silent); /* it came to that */
+    assert_true(wire.ops > 0);    /* before the deadline */
+    assert_int_equal(wire.begun, 0);
+    assert_int_equal(record->state, FERRY_TXN_UNDONE);
+    FERRY_AUTOFREE char *now = world_snapshot(&s.w);
+    assert_string_equal(now, s.pre);
+    ferry_txn_record_free(record);
+    end(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(stages_are_as_far_apart_as_deadlines),
+        cmocka_unit_test(a_deadline_that_one_hears_of_too_late_is_nobodys),
+        cmocka_unit_test(the_longest_extend_asks_for_no_more_than_there_is),
+        cmocka_unit_test(what_was_never_begun_lays_no_pins),
+        cmocka_unit_test(what_came_to_nothing_has_nothing_to_undo),
+        cmocka_unit_test(what_died_in_a_hook_before_it_has_nothing_to_undo),
+        cmocka_unit_test(no_stage_begins_shortly_before_the_deadline),
+        cmocka_unit_test(where_the_routers_are_is_found_anew),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
