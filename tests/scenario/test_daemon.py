@@ -317,6 +317,7 @@ def test_root_and_the_group_may_write_others_not(cli, mode):
         tx = start(cli, "5m")
         primary = as_user(f"--reuid={nobody.pw_uid}", f"--regid={group.gr_gid}", "--clear-groups", path=d.socket,
                           requests=requests[2:])
+        assert not isinstance(primary, str), primary
         assert primary[0]["result"]["state"] == "committed"
     journal = subprocess.run(["sqlite3", os.path.join(cli.state_dir, "journal.db"), "SELECT text FROM event"],
                              capture_output=True, text=True, check=True).stdout
