@@ -271,7 +271,7 @@ def uptime():
 
 
 def race(router, i, late, seconds):
-    """Confirms at the deadline, give or take; returns who has won."""
+    """Confirms at the deadline, give or take, how fast the machine may be; returns who has won."""
     name, prefix = f"r{i}", f"10.{i // 256}.{i % 256}.0/24"
     router.say("arm", name, "t1", seconds, steps=f"@step 0 ip 1 -\nroute replace blackhole {prefix} metric 9\n@end\n")
     record = router.record(name, "t1")
@@ -293,7 +293,7 @@ def test_confirm_and_timer_have_one_winner(router):
         for done in pool.map(lambda i: router.arm(f"w{i}", "t1", 3600, "10.99.0.0/16"), range(20)):
             assert done.startswith("armed")
         seconds = 2 + int(2 * (time.monotonic() - began))  # a busy machine takes long to arm so many
-        runs = list(pool.map(lambda i: race(router, i, dice.uniform(-0.4, 0.01), seconds), range(RACES)))
+        runs = list(pool.map(lambda i: race(router, i, dice.uniform(-0.4, 0.15), seconds), range(RACES)))
     time.sleep(0.5)  # a second winner would show itself
     for name, prefix, answer in runs:
         with open(os.path.join(router.record(name, "t1"), "state"), encoding="ascii") as f:
