@@ -41,8 +41,8 @@ struct ferry_deadman_question {
 };
 /* All of them at once, and again those that failed; the answers are in txn->dead.answers. */
 void ferry_deadman_ask(struct ferry_txn *txn, const struct ferry_deadman_question *question);
-/* 0: all (`of`: these alone) are in that state (MOVING is ARMED, too).  1: some
- * are not; the text says who.  Negative: some do not say. */
+/* 0: all (`of`: these alone) are in that state (MOVING is ARMED, too).  1: some are not; the text says who.
+ * Negative: some do not say. */
 int ferry_deadman_judge(const struct ferry_txn *txn, const bool *of, enum ferry_deadman_state state,
                         struct ferry_err *err) FERRY_MUST_CHECK;
 /* All of them with the same deadline, `seconds` from now, or as nearly as they let it be told.  As judge. */

@@ -150,9 +150,7 @@ int ferry_txn_deadman_arm(struct ferry_txn *txn, struct ferry_err *err)
     int r = arm_apart(txn, err);
     if (!r)
         return 0;
-    ferry_deadman_ask(txn, &(struct ferry_deadman_question){
-                               .verb = FERRY_DEADMAN_DISARM,
-                           });
+    ferry_deadman_ask(txn, &(struct ferry_deadman_question){.verb = FERRY_DEADMAN_DISARM});
     for (size_t i = 0; i < txn->plan->n_routers; i++)
         if (txn->dead.maybe[i])
             add_hand(txn, i); /* D5 */
@@ -195,9 +193,7 @@ static void tally(const struct ferry_txn *txn, struct ferry_deadman_look *ret)
 
 void ferry_txn_deadman_look(struct ferry_txn *txn, struct ferry_deadman_look *ret)
 {
-    ferry_deadman_ask(txn, &(struct ferry_deadman_question){
-                               .verb = FERRY_DEADMAN_LOOK,
-                           });
+    ferry_deadman_ask(txn, &(struct ferry_deadman_question){.verb = FERRY_DEADMAN_LOOK});
     tally(txn, ret);
 }
 
@@ -387,18 +383,14 @@ int ferry_txn_deadman_confirm(struct ferry_txn *txn, struct ferry_err *err)
         r = keep_stage(txn, s, err);
     if (r)
         return r;
-    ferry_deadman_ask(txn, &(struct ferry_deadman_question){
-                               .verb = FERRY_DEADMAN_LOOK,
-                           });
+    ferry_deadman_ask(txn, &(struct ferry_deadman_question){.verb = FERRY_DEADMAN_LOOK});
     return ferry_deadman_judge(txn, NULL, FERRY_DEADMAN_CONFIRMED, err);
 }
 
 bool ferry_txn_deadman_disarm(struct ferry_txn *txn)
 {
     struct ferry_deadman_look look;
-    ferry_deadman_ask(txn, &(struct ferry_deadman_question){
-                               .verb = FERRY_DEADMAN_DISARM,
-                           });
+    ferry_deadman_ask(txn, &(struct ferry_deadman_question){.verb = FERRY_DEADMAN_DISARM});
     tally(txn, &look);
     if (look.n[FERRY_DEADMAN_FIRED])
         let_finish(txn, &look);
