@@ -1,11 +1,14 @@
 """The command line from outside: simulated routers, a state directory of its own, terminals.  Used by test_cli*.py."""
+import contextlib
 import json
 import os
+import pathlib
 import pty
 import re
 import select
 import shutil
 import subprocess
+import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -33,6 +36,14 @@ def until(what, test, seconds=20.0):
     while not test():
         assert time.monotonic() < end, f"waited {seconds} s for {what}"
         time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def open_directory(mode=0o755):
+    """A directory for other users, too.  Not below pytest's own: each pytest that starts shuts those to others again."""
+    with tempfile.TemporaryDirectory(prefix="ferry-open-") as name:
+        os.chmod(name, mode)
+        yield pathlib.Path(name)
 
 
 class Cli:

@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from clitool import FERRY, Cli, World
+from clitool import FERRY, Cli, World, open_directory
 from daemontool import FERRYD, Daemon, until
 
 pytestmark = pytest.mark.skipif(not FERRY or not FERRYD, reason="$FERRY or $FERRYD is not set")
@@ -26,11 +26,21 @@ FULL = pytest.mark.skipif(not os.environ.get("FERRY_TEST_FULL"),
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
 
 
+def cli_with_socket(directory):
+    cli = Cli(directory)
+    cli.env["FERRY_SOCKET"] = cli.path("ferryd.sock")
+    return cli
+
+
 @pytest.fixture(name="cli")
 def make_cli(tmp_path):
-    cli = Cli(tmp_path)
-    cli.env["FERRY_SOCKET"] = str(tmp_path / "ferryd.sock")
-    return cli
+    return cli_with_socket(tmp_path)
+
+
+@pytest.fixture(name="open_cli")
+def make_open_cli():
+    with open_directory() as directory:
+        yield cli_with_socket(directory)
 
 
 def daemon(cli, *options, **kwargs):
@@ -290,15 +300,12 @@ def as_user(*options, path, requests):
 
 @ROOT_ONLY
 @pytest.mark.parametrize("mode", ["0660", "0666"])
-def test_root_and_the_group_may_write_others_not(cli, mode):
+def test_root_and_the_group_may_write_others_not(open_cli, mode):
     group, nobody = grp.getgrnam("games"), pwd.getpwnam("nobody")
-    os.chmod(cli.directory, 0o755)
-    for up in (os.path.dirname(cli.directory), os.path.dirname(os.path.dirname(cli.directory))):
-        os.chmod(up, 0o755)
     requests = [REQUEST, dict(REQUEST, request="status"), dict(REQUEST, request="confirm")]
-    with daemon(cli, "--group", "games", "--socket-mode", mode) as d:
+    with daemon(open_cli, "--group", "games", "--socket-mode", mode) as d:
         assert os.stat(d.socket).st_gid == group.gr_gid
-        tx = start(cli, "5m")
+        tx = start(open_cli, "5m")
         stranger = as_user(f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups", path=d.socket,
                            requests=requests)
         if mode == "0660":
@@ -307,36 +314,34 @@ def test_root_and_the_group_may_write_others_not(cli, mode):
             assert [r["type"] for r in stranger] == ["result", "result", "error"]
             assert stranger[2]["error"]["rule"] == "permission"
             assert "confirm by nobody: refused" in d.log()
-        assert state(cli, tx) == "awaiting-confirm"
+        assert state(open_cli, tx) == "awaiting-confirm"
         member = as_user(f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", f"--groups={group.gr_gid}",
                          path=d.socket, requests=requests)
         assert [r["type"] for r in member] == ["result", "result", "result"]
         assert member[2]["result"]["state"] == "committed"
         assert f"confirm of {tx} by nobody: committed" in d.log()
-        cli.run("rollback", "--yes")
-        tx = start(cli, "5m")
+        open_cli.run("rollback", "--yes")
+        tx = start(open_cli, "5m")
         primary = as_user(f"--reuid={nobody.pw_uid}", f"--regid={group.gr_gid}", "--clear-groups", path=d.socket,
                           requests=requests[2:])
         assert not isinstance(primary, str), primary
         assert primary[0]["result"]["state"] == "committed"
-    journal = subprocess.run(["sqlite3", os.path.join(cli.state_dir, "journal.db"), "SELECT text FROM event"],
+    journal = subprocess.run(["sqlite3", os.path.join(open_cli.state_dir, "journal.db"), "SELECT text FROM event"],
                              capture_output=True, text=True, check=True).stdout
     assert "confirm by nobody" in journal
 
 
 @ROOT_ONLY
-def test_what_a_hook_printed_is_not_for_strangers(cli):
-    with open(cli.topology, encoding="utf-8") as f:
+def test_what_a_hook_printed_is_not_for_strangers(open_cli):
+    with open(open_cli.topology, encoding="utf-8") as f:
         document = json.load(f)
     document["hooks"] = {"before-prepare": [{"run": ["/bin/sh", "-c", "echo word; exit 1"], "on-failure": "pause"}]}
-    with open(cli.topology, "w", encoding="utf-8") as f:
+    with open(open_cli.topology, "w", encoding="utf-8") as f:
         json.dump(document, f)
     nobody = pwd.getpwnam("nobody")
-    for up in (cli.directory, os.path.dirname(cli.directory), os.path.dirname(os.path.dirname(cli.directory))):
-        os.chmod(up, 0o755)
     requests = [dict(REQUEST, request="status")]
-    with daemon(cli, "--socket-mode", "0666") as d:
-        cli.run("apply", "--move", "app=recovery", "--yes", rc=7)
+    with daemon(open_cli, "--socket-mode", "0666") as d:
+        open_cli.run("apply", "--move", "app=recovery", "--yes", rc=7)
         stranger, = as_user(f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups", path=d.socket, requests=requests)
         owner, = as_user(path=d.socket, requests=requests)
     outputs = [r["result"]["unfinished"][0]["paused"]["hook"]["output"] for r in (stranger, owner)]

@@ -4,6 +4,7 @@ and cores.
 """
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "netns"))
 import labtool  # noqa: E402
 import secretlab  # noqa: E402
+from clitool import open_directory  # noqa: E402
 from labtool import FERRY, Lab, run, until  # noqa: E402
 from secretlab import seen, seen_below, seen_in_memory  # noqa: E402
 
@@ -169,21 +171,19 @@ def test_no_core(lab, tmp_path, how):
     lab.ferry("audit", "verify")
 
 
-def test_nobody_else_may_look(tmp_path):
+def test_nobody_else_may_look():
     """Not dumpable: /proc/PID belongs to root, whoever started it, and so ptrace(2) is root's alone."""
-    tmp_path.chmod(0o777)
-    for parent in list(tmp_path.parents)[:2]:
-        parent.chmod(0o755)
-    with open(os.path.join(labtool.ROOT, "tests", "golden", "three-site-sim.json"), "rb") as f:
-        (tmp_path / "site.json").write_bytes(f.read())
-    for program, owner in (([FERRY, "-t", tmp_path / "site.json", "--state-dir", tmp_path / "state", "drill", "--move", "app=recovery",
-                             "--yes", "--hold", "60s"], 0), (["sh", "-c", "echo holding; exec sleep 60"], 65534)):
-        process = subprocess.Popen(list(map(str, program)), user=65534, group=65534, extra_groups=[], cwd=tmp_path, stdout=subprocess.PIPE,
-                                   stderr=subprocess.STDOUT, text=True, env={"ASAN_OPTIONS": "detect_leaks=0"}, start_new_session=True)
-        said = [next(line for line in process.stdout if line.startswith("holding"))]
-        assert said and os.stat(f"/proc/{process.pid}/environ").st_uid == owner
-        os.killpg(process.pid, signal.SIGTERM)
-        process.communicate(timeout=60)
+    with open_directory(0o777) as directory:
+        shutil.copy(os.path.join(labtool.ROOT, "tests", "golden", "three-site-sim.json"), directory / "site.json")
+        for program, owner in (([FERRY, "-t", directory / "site.json", "--state-dir", directory / "state", "drill", "--move",
+                                 "app=recovery", "--yes", "--hold", "60s"], 0), (["sh", "-c", "echo holding; exec sleep 60"], 65534)):
+            process = subprocess.Popen(list(map(str, program)), user=65534, group=65534, extra_groups=[], cwd=directory,
+                                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                       env={"ASAN_OPTIONS": "detect_leaks=0"}, start_new_session=True)
+            said = [next(line for line in process.stdout if line.startswith("holding"))]
+            assert said and os.stat(f"/proc/{process.pid}/environ").st_uid == owner
+            os.killpg(process.pid, signal.SIGTERM)
+            process.communicate(timeout=60)
 
 
 DANGEROUS = {"LD_LIBRARY_PATH": "/nowhere", "LD_AUDIT": "", "LD_BIND_NOW": "1", "BASH_ENV": "/nowhere", "ENV": "/nowhere", "IFS": "x",
