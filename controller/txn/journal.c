@@ -19,6 +19,7 @@
  *  J8. Nobody but SQLite opens the file: the locks by which it keeps processes apart are fcntl(2)'s, and a
  *      process loses all that it holds on a file when it closes any descriptor of it.  (SQLite, "How To
  *      Corrupt An SQLite Database File", 2.2.)
+ *  J9. The file has its name when all of its tables are there and synced.
  *
  * SPDX-License-Identifier: MIT */
 #include "txn/journal_audit.h"

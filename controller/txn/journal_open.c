@@ -1,5 +1,5 @@
 /* The journal's file: made, opened, closed; and the words in which SQLite is spoken to.  Invariants:
- * journal.c, of which J1 and J8 are kept here.
+ * journal.c, of which J1, J8 and J9 are kept here.
  *
  * SPDX-License-Identifier: MIT */
 #include "txn/journal_audit.h"
@@ -182,27 +182,52 @@ static void journal_cleanup(struct ferry_journal **journal)
     ferry_journal_close(*journal);
 }
 
-/* SQLite would create it readable for everybody; its rollback journal takes this file's mode.  J8: under its
- * name it is never opened here, so it is made under another one. */
-static int make_file(const char *path, struct ferry_err *err)
+static int open_database(const struct ferry_env *env, const char *state_dir, const char *path, int flags,
+                         struct ferry_journal **ret, struct ferry_err *err)
+{
+    FERRY_CLEANUP(journal_cleanup) struct ferry_journal *journal = ferry_calloc(1, sizeof *journal);
+    journal->env = env;
+    journal->lock_fd = -1;
+    journal->state_dir = ferry_strdup(state_dir);
+    if (sqlite3_open_v2(path, &journal->db, flags | SQLITE_OPEN_FULLMUTEX, NULL) != SQLITE_OK)
+        return ferry_journal_error(journal, "open", err);
+    int r = set_up(journal, err);
+    if (r < 0)
+        return r;
+    *ret = FERRY_STEAL(journal);
+    return 0;
+}
+
+/* J9: from a file without a page SQLite takes a rollback journal away without syncing what that had undone
+ * (pager.c, hasHotJournal), and what a power cut then leaves need not be a database.  SQLite would also create it
+ * readable for everybody; its rollback journal takes this file's mode.  J8: here it is opened under another
+ * name. */
+static int make_file(const struct ferry_env *env, const char *state_dir, const char *path,
+                     struct ferry_err *err)
 {
     FERRY_AUTOFREE char *other = ferry_asprintf("%s.XXXXXX", path);
-    int fd = mkostemp(other, O_CLOEXEC), failed = fd < 0 ? errno : 0;
-    if (failed)
-        return ferry_error(err, FERRY_EIO, "%s: %s", path, strerror(failed));
+    int fd = mkostemp(other, O_CLOEXEC);
+    if (fd < 0)
+        return ferry_error(err, FERRY_EIO, "%s: %s", path, strerror(errno));
     close(fd);
-    if (link(other, path) && errno != EEXIST)
-        failed = errno;
+    struct ferry_journal *journal = NULL;
+    int r = open_database(env, state_dir, other, SQLITE_OPEN_READWRITE, &journal, err);
+    ferry_journal_close(journal);
+    if (!r && link(other, path) && errno != EEXIST)
+        r = ferry_error(err, FERRY_EIO, "%s: %s", path, strerror(errno));
+    FERRY_AUTOFREE char *rollback = ferry_asprintf("%s-journal", other);
+    unlink(rollback); /* of one that failed */
     unlink(other);
-    return failed ? ferry_error(err, FERRY_EIO, "%s: %s", path, strerror(failed)) : 0;
+    return r;
 }
 
 /* 0, with SQLite's flags for opening it. */
-static int find_file(const char *path, int *ret_flags, struct ferry_err *err)
+static int find_file(const struct ferry_env *env, const char *state_dir, const char *path, int *ret_flags,
+                     struct ferry_err *err)
 {
     struct stat st;
     if (lstat(path, &st)) {
-        int r = errno == ENOENT ? make_file(path, err)
+        int r = errno == ENOENT ? make_file(env, state_dir, path, err)
                                 : ferry_error(err, FERRY_EIO, "%s: %s", path, strerror(errno));
         if (r < 0)
             return r;
@@ -224,20 +249,8 @@ int ferry_journal_open(const struct ferry_env *env, const char *state_dir, struc
     FERRY_AUTOFREE char *path = ferry_asprintf("%s/journal.db", state_dir);
     int flags = 0, r = make_directory(state_dir, err);
     if (r == 0)
-        r = find_file(path, &flags, err);
-    if (r < 0)
-        return r;
-    FERRY_CLEANUP(journal_cleanup) struct ferry_journal *journal = ferry_calloc(1, sizeof *journal);
-    journal->env = env;
-    journal->lock_fd = -1;
-    journal->state_dir = ferry_strdup(state_dir);
-    if (sqlite3_open_v2(path, &journal->db, flags | SQLITE_OPEN_FULLMUTEX, NULL) != SQLITE_OK)
-        return ferry_journal_error(journal, "open", err);
-    r = set_up(journal, err);
-    if (r < 0)
-        return r;
-    *ret = FERRY_STEAL(journal);
-    return 0;
+        r = find_file(env, state_dir, path, &flags, err);
+    return r < 0 ? r : open_database(env, state_dir, path, flags, ret, err);
 }
 
 int ferry_journal_look(const struct ferry_env *env, const char *state_dir, struct ferry_journal **ret,

@@ -12,7 +12,7 @@
  *   BREAKER_LOG      a line is appended for each call that counts: "N KIND WHAT", and "fired" where it broke
  *   BREAKER_PROGRAM  only programs of this name count (their children inherit the environment)
  *
- *   write     write and pwrite to regular files          name  rename, unlink, ftruncate
+ *   write     write and pwrite to regular files          name  rename, link, unlink, ftruncate
  *   sync      fsync and fdatasync                        open  open that may create, and mkdir
  *   send      what changes the kernel's state by rtnetlink; half of a batch: its first half of messages
  *   announce  what is sent by a packet socket          talk  what is sent over TCP
@@ -268,6 +268,13 @@ int rename(const char *from, const char *to)
     if (fires(NAME, last_part(to)))
         BREAK(REAL(rename)(from, to));
     return REAL(rename)(from, to);
+}
+
+int link(const char *from, const char *to)
+{
+    if (fires(NAME, last_part(to)))
+        BREAK(REAL(link)(from, to));
+    return REAL(link)(from, to);
 }
 
 int unlink(const char *path)

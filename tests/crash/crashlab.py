@@ -177,10 +177,7 @@ class Bench(Lab):
             return None
         with contextlib.closing(sqlite3.connect(os.path.join(self.state_dir, "journal.db"))) as db:
             db.row_factory = sqlite3.Row
-            try:
-                return db.execute("SELECT id, kind, state FROM txn ORDER BY seq DESC").fetchone()
-            except sqlite3.OperationalError:  # it has no tables yet
-                return None
+            return db.execute("SELECT id, kind, state FROM txn ORDER BY seq DESC").fetchone()
 
     def digest(self):
         """Of all that the state directory holds, but for the lock's text."""

@@ -2,9 +2,11 @@
 
 Which calls are hit is drawn anew each time, and said: CRASH_OFFSET=N repeats it.
 """
+import contextlib
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 
@@ -51,6 +53,19 @@ def test_killed_at_every_send(bench):
     """And in the middle of one: those are the calls by which the routers change."""
     endings = [kill(bench, "apply", at, how, ("send",), again=at)[1] for at, how in ((1, "before"), (4, "half"), (5, "before"), (9, "after"))]
     assert endings[:3] == ["before"] * 3 and endings[3] == "after", endings
+
+
+def test_a_journal_has_its_name_when_it_is_whole(bench):
+    """Killed at each call until its name is there."""
+    path, tables, at = os.path.join(bench.state_dir, "journal.db"), set(), 0
+    while not tables:
+        at += 1
+        assert bench.broken(*bench.prepare("apply")[0], kinds=FILES, at=at).rc == -signal.SIGKILL
+        if os.path.exists(path):
+            with contextlib.closing(sqlite3.connect(path)) as db:
+                tables = {name for name, in db.execute("SELECT name FROM sqlite_master")}
+                assert {"txn", "stage", "event", "hook", "override"} <= tables
+    assert at > 10
 
 
 def test_a_full_disk_at_some_calls(bench):

@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #define SECTOR 512u
-#define FILES  4
+#define FILES  8
 #define FDS    8
 #define FIRST  (1 << 20) /* of our descriptors */
 
@@ -52,6 +52,7 @@ static struct {
     enum disk_fault fault;
     uint64_t ops, from, to;
     uint64_t random;
+    unsigned named; /* by mkostemp */
 } disk = {.lock_fd = -1};
 
 /* ---- Images. ---- */
@@ -120,12 +121,14 @@ static struct file *file_find(const char *name, bool make)
     for (int i = 0; i < FILES; i++) {
         if (!strcmp(disk.files[i].name, name))
             return &disk.files[i];
-        if (!disk.files[i].name[0] && !free_one)
+        if (!disk.files[i].exists && !disk.files[i].durable_name && !free_one)
             free_one = &disk.files[i];
     }
     if (!make || !free_one || strlen(name) >= sizeof free_one->name)
         return NULL;
     strcpy(free_one->name, name);
+    free_one->seen.n = free_one->durable.n = 0;
+    file_forget(free_one);
     return free_one;
 }
 
@@ -216,7 +219,7 @@ void disk_reset(void)
     memset(disk.fd_file, 0, sizeof disk.fd_file);
     disk.lock_fd = -1;
     disk.fault = DISK_FINE;
-    disk.ops = 0;
+    disk.ops = disk.named = 0;
     disk.random = the_world->seed;
     sqlite3_randomness(0, NULL); /* its own generator begins anew */
 }
@@ -247,6 +250,7 @@ struct handle {
     sqlite3_file base;
     struct file *file;
     bool delete_on_close;
+    bool syncs_names; /* SQLite's own syncs the directory with the first sync of a new journal, no other */
 };
 
 static int v_close(sqlite3_file *h)
@@ -297,9 +301,12 @@ static int v_sync(sqlite3_file *h, int flags)
     (void)flags;
     if (breaks(DISK_EIO_SYNC, DISK_EIO_SYNC))
         return SQLITE_IOERR_FSYNC;
+    struct handle *handle = (struct handle *)h;
     bool was = world_enter();
-    file_sync(((struct handle *)h)->file);
-    sync_names(); /* SQLite's own syncs the directory of a journal with its first sync */
+    file_sync(handle->file);
+    if (handle->syncs_names)
+        sync_names();
+    handle->syncs_names = false;
     world_leave(was);
     return SQLITE_OK;
 }
@@ -357,10 +364,13 @@ static int v_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *h, int flags
         return SQLITE_CANTOPEN;
     if (!f->exists && breaks(DISK_FULL, DISK_EIO_WRITE))
         return disk.fault == DISK_FULL ? SQLITE_FULL : SQLITE_IOERR;
+    *handle = (struct handle){{&methods},
+                              f,
+                              (flags & SQLITE_OPEN_DELETEONCLOSE) != 0,
+                              !f->exists && (flags & SQLITE_OPEN_MAIN_JOURNAL)};
     was = world_enter();
     file_make(f);
     world_leave(was);
-    *handle = (struct handle){{&methods}, f, (flags & SQLITE_OPEN_DELETEONCLOSE) != 0};
     if (ret_flags)
         *ret_flags = flags;
     return SQLITE_OK;
@@ -561,23 +571,49 @@ int __wrap_faccessat(int dir, const char *path, int mode, int flags)
     return simulated(path) ? 0 : __real_faccessat(dir, path, mode, flags);
 }
 
-/* A file of another name is nothing here until it is linked: it is empty. */
 int __wrap_mkostemp(char *path, int flags)
 {
-    return simulated(path) ? __real_open("/dev/null", O_RDONLY | O_CLOEXEC) : __real_mkostemp(path, flags);
+    if (!simulated(path))
+        return __real_mkostemp(path, flags);
+    snprintf(path + strlen(path) - 6, 7, "%06u", disk.named++);
+    return __wrap_open(path, O_RDWR | O_CREAT, 0600);
 }
 
+/* What the file holds goes with the new name; the old one leads to nothing any more. */
 int __wrap_link(const char *from, const char *to)
 {
     if (!simulated(to))
         return __real_link(from, to);
-    int fd = __wrap_open(to, O_RDWR | O_CREAT, 0600);
-    return fd < 0 ? -1 : __wrap_close(fd);
+    bool was = world_enter();
+    struct file *f = file_find(from, false), *t = file_find(to, true);
+    world_leave(was);
+    if (!f || !f->exists || !t || t->exists) {
+        errno = !f || !f->exists ? ENOENT : t ? EEXIST : ENFILE;
+        return -1;
+    }
+    if (breaks(DISK_FULL, DISK_EIO_WRITE)) {
+        errno = disk.fault == DISK_FULL ? ENOSPC : EIO;
+        return -1;
+    }
+    struct file old = *t;
+    *t = *f;
+    *f = old;
+    memcpy(f->name, t->name, sizeof f->name);
+    memcpy(t->name, old.name, sizeof t->name);
+    f->exists = true;
+    f->durable_name = t->durable_name;
+    t->durable_name = false;
+    return 0;
 }
 
 int __wrap_unlink(const char *path)
 {
-    return simulated(path) ? 0 : __real_unlink(path);
+    if (!simulated(path))
+        return __real_unlink(path);
+    struct file *f = file_find(path, false);
+    if (f)
+        f->exists = false;
+    return 0;
 }
 
 ssize_t __wrap_read(int fd, void *buf, size_t n)

@@ -207,6 +207,9 @@ MUTATIONS = [
     # The journal.
     ("no-sync", "J1: synchronous=EXTRA", [(TXN + "journal_open.c", "PRAGMA synchronous=EXTRA", "PRAGMA synchronous=OFF")], "sim"),
     ("no-rollback-journal", "J1: journal_mode=DELETE", [(TXN + "journal_open.c", "PRAGMA journal_mode=DELETE", "PRAGMA journal_mode=OFF")], "sim"),
+    ("made-in-place", "J9: a journal has its name when it is whole",
+     [(TXN + "journal_open.c", "    int r = open_database(env, state_dir, other, SQLITE_OPEN_READWRITE, &journal, err);", "    int r = 0;")],
+     "tests/crash/test_crash_lab.py::test_a_journal_has_its_name_when_it_is_whole"),
     ("commit-unsaved", "no success is said that is not durable",
      [(TXN + "txn.c", "        txn->record.state = before; /* not durable: not so */\n        txn->record.ended_us = 0;\n        return r;",
        "        (void)before;\n        txn->ended = true;\n        return 0;")], "sim"),
