@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #define SECTOR 512u
-#define FILES  8
+#define FILES  64 /* a journal that never came to be leaves two */
 #define FDS    8
 #define FIRST  (1 << 20) /* of our descriptors */
 
@@ -47,6 +47,7 @@ struct file {
 
 static struct {
     struct file files[FILES];
+    int n_files;      /* that had a name once */
     int fd_file[FDS]; /* index + 1 */
     int lock_fd;      /* who holds the flock; -1 */
     enum disk_fault fault;
@@ -109,7 +110,7 @@ static void file_sync(struct file *f)
 
 static void sync_names(void)
 {
-    for (int i = 0; i < FILES; i++) {
+    for (int i = 0; i < disk.n_files; i++) {
         disk.files[i].durable_name = disk.files[i].exists;
         disk.files[i].has_old = false;
     }
@@ -118,14 +119,18 @@ static void sync_names(void)
 static struct file *file_find(const char *name, bool make)
 {
     struct file *free_one = NULL;
-    for (int i = 0; i < FILES; i++) {
+    for (int i = 0; i < disk.n_files; i++) {
         if (!strcmp(disk.files[i].name, name))
             return &disk.files[i];
         if (!disk.files[i].exists && !disk.files[i].durable_name && !free_one)
             free_one = &disk.files[i];
     }
-    if (!make || !free_one || strlen(name) >= sizeof free_one->name)
+    if (!make || strlen(name) >= sizeof free_one->name)
         return NULL;
+    if (!free_one && disk.n_files == FILES)
+        abort();
+    if (!free_one)
+        free_one = &disk.files[disk.n_files++];
     strcpy(free_one->name, name);
     free_one->seen.n = free_one->durable.n = 0;
     file_forget(free_one);
@@ -175,10 +180,8 @@ static void lose(struct file *f, struct rng *r)
 
 static void lose_all(struct rng *r)
 {
-    for (int i = 0; i < FILES; i++) {
+    for (int i = 0; i < disk.n_files; i++) {
         struct file *f = &disk.files[i];
-        if (!f->name[0])
-            continue;
         if (f->has_old && rng_below(r, 2)) {
             struct image new = f->durable;
             f->durable = f->old;
@@ -209,10 +212,9 @@ void disk_process_gone(struct rng *r, bool power)
 
 void disk_reset(void)
 {
-    for (int i = 0; i < FILES; i++) {
+    for (int i = 0; i < disk.n_files; i++) {
         struct file *f = &disk.files[i];
         f->exists = f->durable_name = f->has_old = false;
-        f->name[0] = '\0';
         f->seen.n = f->durable.n = 0;
         file_forget(f);
     }
@@ -220,6 +222,7 @@ void disk_reset(void)
     disk.lock_fd = -1;
     disk.fault = DISK_FINE;
     disk.ops = disk.named = 0;
+    disk.n_files = 0;
     disk.random = the_world->seed;
     sqlite3_randomness(0, NULL); /* its own generator begins anew */
 }
