@@ -48,8 +48,9 @@ int ferry_deadman_judge(const struct ferry_txn *txn, const bool *of, enum ferry_
 /* All of them with the same deadline, `seconds` from now, or as nearly as they let it be told.  As judge. */
 int ferry_deadman_arm(struct ferry_txn *txn, unsigned seconds, const struct ferry_deadman_undo *undos,
                       struct ferry_err *err) FERRY_MUST_CHECK;
-/* How far the deadlines that were told last are apart, at most. */
-unsigned ferry_deadman_apart_s(const struct ferry_txn *txn);
+/* How far the deadlines that were told last are apart, at most; 0 where no two stages of the undo are as near as
+ * that (D3). */
+unsigned ferry_deadman_too_far_s(const struct ferry_txn *txn, unsigned seconds);
 /* Another deadline, earlier than the one they have or later; and its second half alone, where that was cut off
  * (L1).  As judge. */
 int ferry_deadman_tell(struct ferry_txn *txn, unsigned seconds, bool earlier,

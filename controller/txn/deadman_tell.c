@@ -165,7 +165,7 @@ static void armed_now(struct ferry_deadman_question *q)
     q->undos = NULL;
 }
 
-unsigned ferry_deadman_apart_s(const struct ferry_txn *txn)
+unsigned ferry_deadman_too_far_s(const struct ferry_txn *txn, unsigned seconds)
 {
     uint64_t first = UINT64_MAX, last = 0;
     for (size_t r = 0; r < txn->plan->n_routers; r++) {
@@ -175,7 +175,8 @@ unsigned ferry_deadman_apart_s(const struct ferry_txn *txn)
         first = a->first_us < first ? a->first_us : first;
         last = a->last_us > last ? a->last_us : last;
     }
-    return last > first ? (unsigned)((last - first + 999999) / 1000000) : 0;
+    unsigned apart = last > first ? (unsigned)((last - first + 999999) / 1000000) : 0;
+    return apart > ferry_deadman_most_apart_s(txn, seconds) ? apart : 0;
 }
 
 static int tell_once(struct ferry_txn *txn, struct ferry_deadman_question *q, unsigned seconds,
@@ -193,8 +194,7 @@ static int tell(struct ferry_txn *txn, struct ferry_deadman_question q, unsigned
                 struct ferry_err *err)
 {
     int r = tell_once(txn, &q, seconds, err);
-    for (int try = 1;
-         !r && try < TRIES && ferry_deadman_apart_s(txn) > ferry_deadman_most_apart_s(txn, seconds); try++) {
+    for (int try = 1; !r && try < TRIES && ferry_deadman_too_far_s(txn, seconds); try++) {
         armed_now(&q);
         r = tell_once(txn, &q, seconds, err);
     }
@@ -242,7 +242,7 @@ int ferry_deadman_tell(struct ferry_txn *txn, unsigned seconds, bool earlier, st
     int r = tell(txn, (struct ferry_deadman_question){.verb = FERRY_DEADMAN_NEXT, .earlier = earlier},
                  seconds, err);
     uint64_t until_us = txn->dead.until_us;
-    if (!r && ferry_deadman_apart_s(txn) > ferry_deadman_most_apart_s(txn, seconds)) /* D3 */
+    if (!r && ferry_deadman_too_far_s(txn, seconds))
         r = ferry_error(err, FERRY_EIO, "the routers answer too slowly for a common deadline");
     if (!r) /* L3 */
         r = ferry_deadman_move(txn, earlier, err);

@@ -136,8 +136,7 @@ static int arm_apart(struct ferry_txn *txn, struct ferry_err *err)
         int r = try ? ferry_txn_save(txn, "journal-arm", err) : 0;
         if (!r)
             r = arm(txn, seconds, err);
-        apart = ferry_deadman_apart_s(txn);
-        if (r || apart <= ferry_deadman_most_apart_s(txn, seconds))
+        if (r || !(apart = ferry_deadman_too_far_s(txn, seconds)))
             return r;
         txn->record.guard_s = ferry_deadman_guard_s(apart + APART_S, seconds);
     }

@@ -253,7 +253,7 @@ struct handle {
     sqlite3_file base;
     struct file *file;
     bool delete_on_close;
-    bool syncs_names; /* SQLite's own syncs the directory with the first sync of a new journal, no other */
+    bool syncs_names; /* SQLite's own syncs the directory with a new journal's first sync, no other */
 };
 
 static int v_close(sqlite3_file *h)
@@ -367,10 +367,12 @@ static int v_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *h, int flags
         return SQLITE_CANTOPEN;
     if (!f->exists && breaks(DISK_FULL, DISK_EIO_WRITE))
         return disk.fault == DISK_FULL ? SQLITE_FULL : SQLITE_IOERR;
-    *handle = (struct handle){{&methods},
-                              f,
-                              (flags & SQLITE_OPEN_DELETEONCLOSE) != 0,
-                              !f->exists && (flags & SQLITE_OPEN_MAIN_JOURNAL)};
+    const int new_one =
+        SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_CREATE; /* also where a file is there already */
+    *handle = (struct handle){.base = {&methods},
+                              .file = f,
+                              .delete_on_close = (flags & SQLITE_OPEN_DELETEONCLOSE) != 0,
+                              .syncs_names = (flags & new_one) == new_one};
     was = world_enter();
     file_make(f);
     world_leave(was);
