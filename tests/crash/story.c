@@ -11,8 +11,6 @@
 
 #include <cmocka.h>
 
-#define START_US UINT64_C(1790000000000000) /* in September 2026 */
-
 uint64_t story_clock_us;
 
 static uint64_t read_clock(void *ctx)
@@ -32,28 +30,33 @@ void story_pass(unsigned seconds)
     story_clock_us += UINT64_C(1000000) * seconds;
 }
 
-static void init(struct story *s, bool clocked)
+static void plan(struct story *s)
 {
-    *s = (struct story){.plan = NULL};
-    world_init(&s->w, "three-site.json", "sim");
-    if (clocked) {
-        story_clock_us = START_US;
-        s->w.env.realtime_us = s->w.env.monotonic_us = read_clock;
-        s->w.env.sleep_us = sleep_clock;
-        s->w.config.workers = 1;
-    }
     s->plan = world_plan(&s->w, "app", "recovery");
     s->before = world_snapshot(&s->w);
 }
 
 void story_init(struct story *s)
 {
-    init(s, false);
+    *s = (struct story){.plan = NULL};
+    world_init(&s->w, "three-site.json", "sim");
+    plan(s);
 }
 
 void story_init_clocked(struct story *s)
 {
-    init(s, true);
+    story_init_unplanned(s, "three-site.json");
+    plan(s);
+}
+
+void story_init_unplanned(struct story *s, const char *topology)
+{
+    *s = (struct story){.plan = NULL};
+    world_init(&s->w, topology, "sim");
+    story_clock_us = STORY_START_US;
+    s->w.env.realtime_us = s->w.env.monotonic_us = read_clock;
+    s->w.env.sleep_us = sleep_clock;
+    s->w.config.workers = 1;
 }
 
 void story_leave(struct story *s)

@@ -20,9 +20,12 @@ struct story {
 void story_init(struct story *s);
 /* The same under story_clock_us, with one worker: the order of the drivers' calls is the same each time. */
 void story_init_clocked(struct story *s);
+/* The same on another topology; the plan, and what they held before it, are the caller's to set. */
+void story_init_unplanned(struct story *s, const char *topology);
 void story_clear(struct story *s); /* leaves it, too */
 
 /* What a clocked story holds for the time, monotonic and of day. */
+#define STORY_START_US UINT64_C(1790000000000000) /* in September 2026 */
 extern uint64_t story_clock_us;
 void story_pass(unsigned seconds);
 

@@ -4,6 +4,7 @@
 #include "deadman_wire.h"
 
 #include "base/mem.h"
+#include "opened.h"
 #include "txn/txn_engine.h"
 
 #include <setjmp.h>
@@ -14,25 +15,6 @@
 
 #include <cmocka.h>
 
-uint64_t clock_us;
-
-static uint64_t read_clock(void *ctx)
-{
-    (void)ctx;
-    return clock_us;
-}
-
-static void sleep_clock(void *ctx, uint64_t us)
-{
-    (void)ctx;
-    clock_us += us;
-}
-
-void pass(unsigned seconds)
-{
-    clock_us += 1000000ull * seconds;
-}
-
 /* ---- The wire. ---- */
 
 #define TELLS (1u << FERRY_DEADMAN_ARM | 1u << FERRY_DEADMAN_EXTEND | 1u << FERRY_DEADMAN_NEXT)
@@ -41,33 +23,19 @@ struct wire wire;
 
 static struct ferry_driver_ops wire_ops;
 
-static const struct ferry_driver_ops *sim(void)
-{
-    return ferry_driver_find("sim");
-}
-
-static bool is_of(const struct ferry_driver *driver, const char *router)
-{
-    for (size_t i = 0; i < FERRY_COUNT(wire.open); i++)
-        if (wire.open[i].driver == driver && !strcmp(wire.open[i].name, router))
-            return true;
-    return false;
-}
-
 static bool hears(const char *router)
 {
-    return !wire.cut && !(wire.silent && !strcmp(wire.silent, router) && clock_us < wire.silent_until_us);
+    return !wire.cut &&
+           !(wire.silent && !strcmp(wire.silent, router) && story_clock_us < wire.silent_until_us);
 }
 
 /* 0, or the call fails after a driver's patience. */
 static int reach(const struct ferry_driver *driver, struct ferry_err *err)
 {
-    for (size_t i = 0; i < FERRY_COUNT(wire.open); i++)
-        if (wire.open[i].driver == driver && !hears(wire.open[i].name)) {
-            pass(wire.cut ? 0 : 3);
-            return ferry_error(err, FERRY_EUNKNOWN, "no answer");
-        }
-    return 0;
+    if (hears(opened_name(driver)))
+        return 0;
+    story_pass(wire.cut ? 0 : 3);
+    return ferry_error(err, FERRY_EUNKNOWN, "no answer");
 }
 
 static int wire_open(const struct ferry_env *env, const struct ferry_driver_config *config,
@@ -76,29 +44,14 @@ static int wire_open(const struct ferry_env *env, const struct ferry_driver_conf
 {
     if (!hears(router))
         return ferry_error(err, FERRY_EIO, "cannot be reached");
-    int r = sim()->open(env, config, router, state_dir, initial, ret, err);
-    for (size_t i = 0; r == 0 && i < FERRY_COUNT(wire.open); i++)
-        if (!wire.open[i].driver) {
-            wire.open[i].driver = *ret;
-            snprintf(wire.open[i].name, sizeof wire.open[i].name, "%s", router);
-            break;
-        }
-    return r;
-}
-
-static void wire_close(struct ferry_driver *driver)
-{
-    for (size_t i = 0; i < FERRY_COUNT(wire.open); i++)
-        if (wire.open[i].driver == driver)
-            wire.open[i].driver = NULL;
-    sim()->close(driver);
+    return opened_open(env, config, router, state_dir, initial, ret, err);
 }
 
 static int wire_read(struct ferry_driver *driver, const struct ferry_query *query, struct ferry_fib *ret,
                      struct ferry_err *err)
 {
     int r = reach(driver, err);
-    return r < 0 ? r : sim()->read(driver, query, ret, err);
+    return r < 0 ? r : simulator()->read(driver, query, ret, err);
 }
 
 static int wire_apply(struct ferry_driver *driver, struct ferry_op *ops, size_t n, struct ferry_err *err)
@@ -108,18 +61,18 @@ static int wire_apply(struct ferry_driver *driver, struct ferry_op *ops, size_t 
     int r = reach(driver, err);
     if (r < 0)
         return r;
-    if (wire.slow && is_of(driver, wire.slow)) {
-        pass(9);
+    if (opened_is(driver, wire.slow)) {
+        story_pass(9);
         wire.slowed++;
     }
     if (*wire.id)
-        r = sim()->deadman(driver, FERRY_DEADMAN_LOOK, &(struct ferry_deadman){.id = wire.id}, &state, &left,
-                           err);
+        r = simulator()->deadman(driver, FERRY_DEADMAN_LOOK, &(struct ferry_deadman){.id = wire.id}, &state,
+                                 &left, err);
     wire.begun += r == 0 && state == FERRY_DEADMAN_FIRED ? (unsigned)n : 0; /* on a worker: no assert */
     wire.ops += (unsigned)n;
     if (wire.fatal)
         _exit(0);
-    return r < 0 ? r : sim()->apply(driver, ops, n, err);
+    return r < 0 ? r : simulator()->apply(driver, ops, n, err);
 }
 
 static int wire_deadman(struct ferry_driver *driver, enum ferry_deadman_verb verb,
@@ -133,13 +86,13 @@ static int wire_deadman(struct ferry_driver *driver, enum ferry_deadman_verb ver
         return r;
     wire.moves += !!(MOVES & 1u << verb);
     if (verb == FERRY_DEADMAN_LIMIT)
-        pass(wire.limit_s);
-    if (wire.far && is_of(driver, wire.far) && (TELLS & 1u << verb))
-        pass(FAR_S);
-    clock_us += wire.way_us;
+        story_pass(wire.limit_s);
+    if (opened_is(driver, wire.far) && (TELLS & 1u << verb))
+        story_pass(FAR_S);
+    story_clock_us += wire.way_us;
     if (verb == FERRY_DEADMAN_ARM)
         snprintf(wire.id, sizeof wire.id, "%s", deadman->id);
-    return sim()->deadman(driver, verb, deadman, ret, ret_left_s, err);
+    return simulator()->deadman(driver, verb, deadman, ret, ret_left_s, err);
 }
 
 static const struct ferry_driver_ops *wire_find(const char *type)
@@ -165,25 +118,20 @@ void cut_after(unsigned n, unsigned verbs)
 static void use_wire(struct world *w)
 {
     wire_reset();
-    wire_ops = *sim();
+    wire_ops = opened_ops();
     wire_ops.open = wire_open;
-    wire_ops.close = wire_close;
     wire_ops.read = wire_read;
     wire_ops.apply = wire_apply;
     wire_ops.deadman = wire_deadman;
-    clock_us = START_US;
-    w->env.realtime_us = w->env.monotonic_us = read_clock;
-    w->env.sleep_us = sleep_clock;
-    w->config.workers = 1; /* the order of calls is the same each time */
     w->config.find = wire_find;
 }
 
 void prepare(struct story *s, const char *topology)
 {
-    world_init(&s->w, topology, "sim");
+    story_init_unplanned(s, topology);
     use_wire(&s->w);
     s->plan = world_plan(&s->w, "app", "recovery");
-    s->pre = world_snapshot(&s->w);
+    s->before = world_snapshot(&s->w);
 }
 
 void prepare_plain(struct story *s)
@@ -200,7 +148,7 @@ void prepare_bgp(struct story *s)
 static void prepare_two(struct story *s, const char *db_to)
 {
     struct ferry_err err;
-    world_init(&s->w, "../tests/fixtures/txn/handed-on.json", "sim");
+    story_init_unplanned(s, "../tests/fixtures/txn/handed-on.json");
     use_wire(&s->w);
     struct ferry_pool *pool = ferry_pool_new();
     struct ferry_live *live = ferry_live_new(s->w.topology, pool, (uint32_t[]){0, 1}, 2);
@@ -213,7 +161,7 @@ static void prepare_two(struct story *s, const char *db_to)
     ferry_fleet_free(fleet);
     ferry_live_free(live);
     ferry_pool_free(pool);
-    s->pre = world_snapshot(&s->w);
+    s->before = world_snapshot(&s->w);
 }
 
 void prepare_handed_on(struct story *s)
@@ -224,13 +172,6 @@ void prepare_handed_on(struct story *s)
 void prepare_exchanged(struct story *s) /* and r1 does */
 {
     prepare_two(s, "one");
-}
-
-void end(struct story *s)
-{
-    free(s->pre);
-    ferry_plan_free(s->plan);
-    world_clear(&s->w);
 }
 
 enum ferry_txn_state apply(struct story *s, progress_fn *progress)
@@ -306,7 +247,7 @@ char **states_of_plan(prepare_fn *prepare_it, size_t *ret_n)
     assert_int_equal(ferry_txn_run(txn, &err), 0);
     ferry_txn_free(txn);
     ferry_fleet_free(fleet);
-    end(&s);
+    story_clear(&s);
     *ret_n = n + 1;
     return states;
 }
@@ -323,7 +264,7 @@ void let_them_undo(struct story *s, char *const *states, unsigned n)
 {
     FERRY_AUTOFREE char *last = ferry_strdup("");
     unsigned step = wire.far ? 1 : 2; /* D3: no stage is shorter */
-    for (unsigned at = 0; at < OVER_S; at += step, pass(step)) {
+    for (unsigned at = 0; at < OVER_S; at += step, story_pass(step)) {
         char *now = world_snapshot(&s->w);
         bool same = !strcmp(now, last);
         free(last);
@@ -335,6 +276,5 @@ void let_them_undo(struct story *s, char *const *states, unsigned n)
         if (!has_been(s, states, now))
             fail_msg("cut off after %u calls, where the plan has never been %u s later:\n%s", n, at, now);
     }
-    FERRY_AUTOFREE char *now = world_snapshot(&s->w);
-    assert_string_equal(now, s->pre);
+    story_holds(s, s->before);
 }

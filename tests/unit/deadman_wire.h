@@ -5,18 +5,14 @@
 #ifndef FERRY_TEST_DEADMAN_WIRE_H
 #define FERRY_TEST_DEADMAN_WIRE_H
 
-#include "world.h"
+#include "story.h"
 
 #define WINDOW_S 60u
 #define ARMED_S  (WINDOW_S + 20) /* MARGIN_S of txn_deadman.c */
 #define OVER_S   160u            /* whatever was armed has fired, and every step of it */
 #define FAR_S    4u              /* more than stages are apart where all hear in time */
-#define START_US (1790000000ull * 1000000)
 #define NEVER    1000u
 #define MOVES    (1u << FERRY_DEADMAN_NEXT | 1u << FERRY_DEADMAN_MOVE | 1u << FERRY_DEADMAN_SETTLE)
-
-extern uint64_t clock_us;
-void pass(unsigned seconds);
 
 extern struct wire {
     unsigned verbs;           /* bits 1 << verb: of these dead-man calls … */
@@ -34,19 +30,11 @@ extern struct wire {
     unsigned moves;           /* of deadlines */
     unsigned begun;           /* ops on a router whose undo had begun */
     unsigned ops;             /* all of them */
-    struct {
-        struct ferry_driver *driver;
-        char name[64];
-    } open[16];
 } wire;
 /* From now on so many calls of these verbs (bits 1 << verb) come through. */
 void cut_after(unsigned n, unsigned verbs);
 
-struct story {
-    struct world w;
-    struct ferry_plan *plan;
-    char *pre;
-};
+/* A clocked story behind the wire. */
 void prepare(struct story *s, const char *topology);
 typedef void prepare_fn(struct story *s);
 void prepare_plain(struct story *s);
@@ -54,7 +42,6 @@ void prepare_bgp(struct story *s);
 /* r2 is the new gateway of `app` and the old one of `db`: at the undo it does both. */
 void prepare_handed_on(struct story *s);
 void prepare_exchanged(struct story *s); /* and r1 does */
-void end(struct story *s);
 
 typedef void progress_fn(void *ctx, enum ferry_txn_event event, size_t stage, const char *text);
 enum ferry_txn_state apply(struct story *s, progress_fn *progress);

@@ -31,12 +31,12 @@ static void confirm_in_part(prepare_fn *prepare_it, const char *far)
         cut_after(n, 1u << FERRY_DEADMAN_LIMIT | 1u << FERRY_DEADMAN_CONFIRM);
         kept = ferry_txn_confirm(s.w.journal, &s.w.config, &options, NULL, &record, &err) == 0;
         ferry_txn_record_free(record);
-        pass(OVER_S); /* nobody but the routers is at work */
+        story_pass(OVER_S); /* nobody but the routers is at work */
         FERRY_AUTOFREE char *now = world_snapshot(&s.w);
         if (!has_been(&s, states, now))
             fail_msg("cut off after %u calls it leads to\n%s", n, now);
         assert_true(!kept || n > s.w.topology->n_routers); /* there was something to cut off */
-        end(&s);
+        story_clear(&s);
     }
     free_states(states, n_states);
 }
@@ -60,17 +60,17 @@ static void confirm_late(unsigned limit_s, enum ferry_txn_state wanted)
     prepare(&s, "three-site.json");
     assert_int_equal(apply(&s, NULL), FERRY_TXN_AWAITING_CONFIRM);
     FERRY_AUTOFREE char *post = world_snapshot(&s.w);
-    pass(WINDOW_S - 4);
+    story_pass(WINDOW_S - 4);
     wire.limit_s = limit_s;
     wire.moves = 0;
     assert_int_equal(ferry_txn_confirm(s.w.journal, &s.w.config, &options, NULL, &record, &err), 0);
     assert_int_equal(record->state, wanted);
     assert_int_equal(wire.moves, 0);
     ferry_txn_record_free(record);
-    pass(OVER_S);
+    story_pass(OVER_S);
     FERRY_AUTOFREE char *now = world_snapshot(&s.w);
-    assert_string_equal(now, wanted == FERRY_TXN_COMMITTED ? post : s.pre);
-    end(&s);
+    assert_string_equal(now, wanted == FERRY_TXN_COMMITTED ? post : s.before);
+    story_clear(&s);
 }
 
 /* What is not moved cannot be moved in part.  Where the deadline comes first it is undone, whatever part of it
@@ -108,7 +108,7 @@ static void confirm_again(unsigned n, unsigned verbs)
     assert_int_equal(ferry_txn_confirm(s.w.journal, &s.w.config, &options, NULL, &record, &err), 0);
     assert_int_equal(record->state, FERRY_TXN_COMMITTED);
     ferry_txn_record_free(record);
-    end(&s);
+    story_clear(&s);
 }
 
 static void an_earlier_confirm_vouches_for_nothing(void **unused)
@@ -144,7 +144,7 @@ static void move_in_part(prepare_fn *prepare_it, bool earlier, unsigned step)
         ferry_txn_record_free(record);
         let_them_undo(&s, states, n);
         assert_true(!told || n > 2 * s.w.topology->n_routers); /* there was something to cut off */
-        end(&s);
+        story_clear(&s);
     }
     free_states(states, n_states);
 }
@@ -184,17 +184,17 @@ static void what_was_put_off_in_part_is_settled(unsigned wait_s, enum ferry_txn_
         record = NULL;
         wire.cut = false;
         cut_after(NEVER, 0);
-        pass(wait_s);
+        story_pass(wait_s);
         if (told)
             wanted = FERRY_TXN_COMMITTED;
         if (ferry_txn_confirm(s.w.journal, &s.w.config, &options, NULL, &record, &err) < 0)
             fail_msg("after %u calls: %s", n, err.text);
         assert_int_equal(record->state, wanted);
         ferry_txn_record_free(record);
-        pass(1000);
+        story_pass(1000);
         FERRY_AUTOFREE char *now = world_snapshot(&s.w);
-        assert_string_equal(now, wanted == FERRY_TXN_COMMITTED ? post : s.pre);
-        end(&s);
+        assert_string_equal(now, wanted == FERRY_TXN_COMMITTED ? post : s.before);
+        story_clear(&s);
     }
 }
 

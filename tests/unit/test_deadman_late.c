@@ -5,6 +5,7 @@
 #include "story.h"
 
 #include "base/mem.h"
+#include "opened.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -32,50 +33,16 @@ static struct {
     uint64_t forbidden_us, end_us; /* no op of the engine in between … */
     bool mixed;                    /* … and yet there was one */
     bool fatal;                    /* whoever applies anything dies */
-    struct {
-        struct ferry_driver *driver;
-        char name[64];
-    } open[16];
 } wire;
 
 static struct ferry_driver_ops wire_ops;
-
-static int wire_open(const struct ferry_env *env, const struct ferry_driver_config *config,
-                     const char *router, const char *state_dir, const struct ferry_fib *initial,
-                     struct ferry_driver **ret, struct ferry_err *err)
-{
-    int r = ferry_driver_find("sim")->open(env, config, router, state_dir, initial, ret, err);
-    for (size_t i = 0; r == 0 && i < FERRY_COUNT(wire.open); i++)
-        if (!wire.open[i].driver) {
-            wire.open[i].driver = *ret;
-            snprintf(wire.open[i].name, sizeof wire.open[i].name, "%s", router);
-            break;
-        }
-    return r;
-}
-
-static void wire_close(struct ferry_driver *driver)
-{
-    for (size_t i = 0; i < FERRY_COUNT(wire.open); i++)
-        if (wire.open[i].driver == driver)
-            wire.open[i].driver = NULL;
-    ferry_driver_find("sim")->close(driver);
-}
-
-static bool is_of(const struct ferry_driver *driver, const char *router)
-{
-    for (size_t i = 0; router && i < FERRY_COUNT(wire.open); i++)
-        if (wire.open[i].driver == driver && !strcmp(wire.open[i].name, router))
-            return true;
-    return false;
-}
 
 static int wire_deadman(struct ferry_driver *driver, enum ferry_deadman_verb verb,
                         const struct ferry_deadman *deadman, enum ferry_deadman_state *ret,
                         unsigned *ret_left_s, struct ferry_err *err)
 {
     enum what now = FINE;
-    if (verb == wire.verb && is_of(driver, wire.router))
+    if (verb == wire.verb && opened_is(driver, wire.router))
         now = wire.at < FERRY_COUNT(wire.script) - 1 ? wire.script[wire.at++] : FINE;
     if (now == LATE)
         story_pass(9);
@@ -86,8 +53,8 @@ static int wire_deadman(struct ferry_driver *driver, enum ferry_deadman_verb ver
         wire.held.id = NULL;
         return ferry_error(err, FERRY_EUNKNOWN, "no answer");
     }
-    int r = ferry_driver_find("sim")->deadman(driver, verb, deadman, ret, ret_left_s, err);
-    if (now == SLOW || (verb == FERRY_DEADMAN_ARM && is_of(driver, wire.arms_late)))
+    int r = simulator()->deadman(driver, verb, deadman, ret, ret_left_s, err);
+    if (now == SLOW || (verb == FERRY_DEADMAN_ARM && opened_is(driver, wire.arms_late)))
         story_pass(9); /* the answer is on its way */
     return r;
 }
@@ -96,7 +63,7 @@ static int wire_apply(struct ferry_driver *driver, struct ferry_op *ops, size_t 
 {
     wire.mixed |=
         story_clock_us >= wire.forbidden_us && story_clock_us < wire.end_us; /* on a worker: no assert */
-    int r = ferry_driver_find("sim")->apply(driver, ops, n, err);
+    int r = simulator()->apply(driver, ops, n, err);
     if (wire.fatal)
         _exit(0);
     return r;
@@ -116,11 +83,10 @@ static void deliver(struct world *w, const char *router, const char *id)
     unsigned left;
     wire.held.id = id;
     assert_true(wire.held.seconds > 0);
-    assert_int_equal(ferry_driver_find("sim")->open(&w->env, NULL, router, w->dir, NULL, &driver, &err), 0);
-    assert_int_equal(ferry_driver_find("sim")->deadman(driver, wire.verb, &wire.held, &state, &left, &err),
-                     0);
+    assert_int_equal(simulator()->open(&w->env, NULL, router, w->dir, NULL, &driver, &err), 0);
+    assert_int_equal(simulator()->deadman(driver, wire.verb, &wire.held, &state, &left, &err), 0);
     assert_int_equal(state, FERRY_DEADMAN_ARMED);
-    ferry_driver_find("sim")->close(driver);
+    simulator()->close(driver);
 }
 
 /* ---- A story. ---- */
@@ -130,9 +96,7 @@ static char applied[24]; /* the transaction of apply() */
 static void prepare(struct story *s)
 {
     memset(&wire, 0, sizeof wire);
-    wire_ops = *ferry_driver_find("sim");
-    wire_ops.open = wire_open;
-    wire_ops.close = wire_close;
+    wire_ops = opened_ops();
     wire_ops.deadman = wire_deadman;
     wire_ops.apply = wire_apply;
     story_init_clocked(s);

@@ -31,7 +31,7 @@ static void stages_are_as_far_apart_as_deadlines(void **unused)
         wire.far = routers[i];
         assert_int_equal(apply(&s, NULL), FERRY_TXN_AWAITING_CONFIRM);
         let_them_undo(&s, states, 0);
-        end(&s);
+        story_clear(&s);
     }
     free_states(states, n_states);
 }
@@ -53,7 +53,7 @@ static void a_deadline_that_one_hears_of_too_late_is_nobodys(void **unused)
                      -FERRY_EUNKNOWN);
     assert_non_null(strstr(err.text, "too slowly"));
     let_them_undo(&s, states, 0); /* at the first one */
-    end(&s);
+    story_clear(&s);
     free_states(states, n_states);
 }
 
@@ -71,7 +71,7 @@ static void the_longest_extend_asks_for_no_more_than_there_is(void **unused)
     if (ferry_txn_extend(s.w.journal, &s.w.config, &options, NULL, FERRY_EXTEND_MOST_S, &record, &err) < 0)
         fail_msg("%s", err.text);
     ferry_txn_record_free(record);
-    end(&s);
+    story_clear(&s);
 }
 
 /* ---- D8: pins of a stage that never came. ---- */
@@ -108,15 +108,14 @@ static void what_was_never_begun_lays_no_pins(void **unused)
     }
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0); /* all are armed, and nothing is written */
-    pass(ARMED_S - 2);
-    for (unsigned at = ARMED_S - 2; at < ARMED_S + 40; at++, pass(1)) {
+    story_pass(ARMED_S - 2);
+    for (unsigned at = ARMED_S - 2; at < ARMED_S + 40; at++, story_pass(1)) {
         FERRY_AUTOFREE char *now = world_snapshot(&s.w);
-        if (has_other_pin(now, s.pre))
+        if (has_other_pin(now, s.before))
             fail_msg("%u s later:\n%s", at, now);
     }
-    FERRY_AUTOFREE char *now = world_snapshot(&s.w);
-    assert_string_equal(now, s.pre);
-    end(&s);
+    story_holds(&s, s.before);
+    story_clear(&s);
 }
 
 /* Whoever is armed, and not reached any more when that came to nothing, is left as it is when its deadline comes. */
@@ -131,15 +130,14 @@ static void what_came_to_nothing_has_nothing_to_undo(void **unused)
     cut_after(2, 1u << FERRY_DEADMAN_ARM); /* the third router hears of nothing */
     assert_int_equal(world_apply(&s.w, s.plan, &options, &state, NULL, &err), -FERRY_EUNKNOWN);
     assert_true(wire.cut);
-    for (unsigned at = 0; at < OVER_S; at++, pass(1)) {
-        FERRY_AUTOFREE char *now = world_snapshot(&s.w);
-        assert_string_equal(now, s.pre);
+    for (unsigned at = 0; at < OVER_S; at++, story_pass(1)) {
+        story_holds(&s, s.before);
     }
     wire.cut = false;
     cut_after(NEVER, 0);
     assert_int_equal(world_recover(&s.w, &state, NULL, &err), 0);
     assert_int_equal(state, FERRY_TXN_UNDONE);
-    end(&s);
+    story_clear(&s);
 }
 
 static void die_at_the_hook(void *ctx, enum ferry_txn_event event, size_t stage, const char *text)
@@ -167,11 +165,10 @@ static void what_died_in_a_hook_before_it_has_nothing_to_undo(void **unused)
     }
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
-    for (unsigned at = 0; at < OVER_S; at++, pass(1)) {
-        FERRY_AUTOFREE char *now = world_snapshot(&s.w);
-        assert_string_equal(now, s.pre);
+    for (unsigned at = 0; at < OVER_S; at++, story_pass(1)) {
+        story_holds(&s, s.before);
     }
-    end(&s);
+    story_clear(&s);
 }
 
 /* ---- D4: a stage that begins late. ---- */
@@ -180,7 +177,7 @@ static void near_the_deadline(void *ctx, enum ferry_txn_event event, size_t stag
 {
     (void)ctx, (void)text;
     if (event == FERRY_EVENT_STAGE_DONE && stage == 0)
-        clock_us = START_US + 1000000ull * (ARMED_S - 17); /* enough for the next stage */
+        story_clock_us = STORY_START_US + 1000000ull * (ARMED_S - 17); /* enough for the next stage */
 }
 
 /* Nothing comes to a router after its undo has begun: before a stage the deadline is far enough, or put off.
@@ -192,14 +189,13 @@ static void no_stage_begins_shortly_before_the_deadline(void **unused)
     prepare(&s, "three-site.json");
     wire.slow = "edge-primary"; /* which detaches it, and then goes another way */
     assert_int_equal(apply(&s, near_the_deadline), FERRY_TXN_AWAITING_CONFIRM);
-    assert_true(clock_us > START_US + 1000000ull * ARMED_S); /* it was put off */
+    assert_true(story_clock_us > STORY_START_US + 1000000ull * ARMED_S); /* it was put off */
     assert_true(wire.slowed >= 2);
     assert_int_equal(wire.begun, 0);
     wire.slow = NULL;
-    pass(OVER_S);
-    FERRY_AUTOFREE char *now = world_snapshot(&s.w);
-    assert_string_equal(now, s.pre);
-    end(&s);
+    story_pass(OVER_S);
+    story_holds(&s, s.before);
+    story_clear(&s);
 }
 
 /* ---- D6: an undo that lasts into the deadline. ---- */
@@ -212,7 +208,7 @@ static void one_falls_silent(void *ctx, enum ferry_txn_event event, size_t stage
         return;
     const struct ferry_stage *last = &s->plan->stages[late];
     wire.silent = s->plan->routers[last->changes[last->n_changes - 1].router].name;
-    wire.silent_until_us = clock_us + 1000000ull * OVER_S / 2;
+    wire.silent_until_us = story_clock_us + 1000000ull * OVER_S / 2;
 }
 
 /* The routers have undone all of it while one was asked in vain: the engine finds them where they are.  Had it
@@ -225,7 +221,7 @@ static void where_the_routers_are_is_found_anew(void **unused)
     struct ferry_err err;
     prepare(&s, "three-site-bgp.json");
     assert_int_equal(apply(&s, NULL), FERRY_TXN_AWAITING_CONFIRM);
-    pass(WINDOW_S - 18); /* enough for the first looks */
+    story_pass(WINDOW_S - 18); /* enough for the first looks */
     wire.ops = 0;
     struct ferry_txn_options options = {.user = "test", .progress = one_falls_silent, .progress_ctx = &s};
     assert_int_equal(ferry_txn_revert(s.w.journal, &s.w.config, &options, NULL, &record, &err), 0);
@@ -233,10 +229,9 @@ static void where_the_routers_are_is_found_anew(void **unused)
     assert_true(wire.ops > 0);    /* before the deadline */
     assert_int_equal(wire.begun, 0);
     assert_int_equal(record->state, FERRY_TXN_UNDONE);
-    FERRY_AUTOFREE char *now = world_snapshot(&s.w);
-    assert_string_equal(now, s.pre);
+    story_holds(&s, s.before);
     ferry_txn_record_free(record);
-    end(&s);
+    story_clear(&s);
 }
 
 int main(void)
