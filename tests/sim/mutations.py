@@ -248,7 +248,7 @@ MUTATIONS = [
     ("moved-in-part", "L3: no deadline is moved while one is silent",
      [(TXN + "txn_deadman.c", "int r = ferry_deadman_judge(txn, NULL, FERRY_DEADMAN_ARMED, err); /* L3 */", "int r = 0;")], "test-deadman-late"),
     ("undone-armed", "D9: what undoes later stages is given up before the engine undoes this one",
-     [(TXN + "txn_undo.c", "        ferry_txn_deadman_give_up_later(u->txn, u->stage, u->armed);", "        memset(u->armed, 0, u->txn->plan->n_routers);")], "sim --seed 58704 --shape line6-nested"),
+     [(TXN + "txn_undo.c", "        ferry_txn_deadman_give_up_later(u->txn, u->stage, u->armed);", "        memset(u->armed, 0, u->txn->plan->n_routers);")], "test-deadman-stages::an_undo_that_is_cut_off_leads_back"),
     ("late-heard", "D8: what was heard of the last stages is taken back where they never began",
      [(TXN + "txn_deadman.c", "stage == late || (stage + 1 == late && txn->record.stages_begun <= late)", "stage == late")], "sim --seed 32911 --shape ring8-ospf"),
     ("rest-unheard", "on the router: the rest of an undo that waits for a second deadline obeys a disarm",

@@ -234,6 +234,53 @@ static void where_the_routers_are_is_found_anew(void **unused)
     story_clear(&s);
 }
 
+/* ---- D9: an undo that is cut off. ---- */
+
+static unsigned dies_at; /* counted in what is said once the undo begins */
+
+static void die_in_the_undo(void *ctx, enum ferry_txn_event event, size_t stage, const char *text)
+{
+    (void)ctx, (void)stage, (void)text;
+    if (event != FERRY_EVENT_NOTE && !dies_at--)
+        _exit(0);
+}
+
+/* Who has died in the middle of its undo has left nothing that leads forward again. */
+static void undo_in_part(prepare_fn *prepare_it)
+{
+    size_t n_states;
+    char **states = states_of_plan(prepare_it, &n_states);
+    for (unsigned n = 0, ended = 0; !ended; n++) {
+        struct story s;
+        struct ferry_txn_record *record = NULL;
+        struct ferry_err err;
+        struct ferry_txn_options options = {.user = "test", .progress = die_in_the_undo};
+        int status;
+        prepare_it(&s);
+        assert_int_equal(apply(&s, NULL), FERRY_TXN_AWAITING_CONFIRM);
+        dies_at = n;
+        pid_t child = fork();
+        if (!child)
+            _exit(ferry_txn_revert(s.w.journal, &s.w.config, &options, NULL, &record, &err) ? 2 : 1);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) < 2);
+        ended = WEXITSTATUS(status);
+        assert_true(!ended || n >= s.plan->n_stages); /* there was something to cut off */
+        let_them_undo(&s, states, n);
+        story_clear(&s);
+    }
+    free_states(states, n_states);
+}
+
+static void an_undo_that_is_cut_off_leads_back(void **unused)
+{
+    (void)unused;
+    undo_in_part(prepare_plain);
+    undo_in_part(prepare_handed_on);
+    undo_in_part(prepare_exchanged);
+    undo_in_part(prepare_bgp);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +292,7 @@ int main(void)
         cmocka_unit_test(what_died_in_a_hook_before_it_has_nothing_to_undo),
         cmocka_unit_test(no_stage_begins_shortly_before_the_deadline),
         cmocka_unit_test(where_the_routers_are_is_found_anew),
+        cmocka_unit_test(an_undo_that_is_cut_off_leads_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
