@@ -172,6 +172,7 @@ static int run(struct ui *ui, struct apply_options *o, const char *kind)
         .kind = kind,
         .yes = o->run.yes,
         .dry_run = o->run.dry_run,
+        .saved = o->file != NULL,
         .hold_us = o->hold_us,
         .confirm_within_s = o->confirm_s,
         .probes = o->run.probes,

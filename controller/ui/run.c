@@ -114,10 +114,22 @@ static int show_drift(struct ui *ui, const struct ferry_hand *drift, size_t n, i
     return r;
 }
 
-static int nothing(const struct ui *ui, const struct ferry_plan *plan, const struct ui_run *how)
+/* What a file says of routers has to be so, also where it changes nothing there. */
+static int nothing(struct ui *ui, struct ferry_fleet *fleet, struct ferry_plan *plan,
+                   const struct ui_run *how)
 {
+    struct ferry_hand *drift = NULL;
+    size_t n = 0;
+    int r = plan->n_groups ? ferry_txn_precheck(fleet, plan, &drift, &n, &ui->err) : 0;
+    if (r < 0)
+        r = show_drift(ui, drift, n, r);
+    ferry_hands_free(drift, n);
+    if (r < 0)
+        return r;
     if (!ui->json)
-        return printf("Nothing to do: everything is where it shall be.\n"), UI_OK;
+        return printf("Nothing to do: %s.\n",
+                      how->saved ? "this plan changes nothing" : "everything is where it shall be"),
+               UI_OK;
     struct json_object *doc = json_object_new_object();
     json_object_object_add(doc, "nothing_to_do", json_object_new_boolean(true));
     json_object_object_add(doc, "plan", json_object_new_string(plan->id));
@@ -399,7 +411,7 @@ int ui_run_plan(struct ui *ui, struct ferry_fleet *fleet, struct ferry_plan *pla
             return r;
     }
     if (ferry_plan_is_empty(plan))
-        return nothing(ui, plan, how);
+        return nothing(ui, fleet, plan, how);
     if (how->dry_run)
         return dry_run(ui, journal, fleet, plan, how);
     if (!ui->json)

@@ -12,6 +12,7 @@ struct ui_run {
     const char *kind;   /* "apply", "rollback", "drill" */
     const char *undoes; /* id, or NULL */
     bool yes, dry_run;
+    bool saved;                /* the plan is a file's */
     uint64_t hold_us;          /* drill */
     unsigned confirm_within_s; /* apply; 0: it needs no confirm */
     char **probes;             /* addresses */

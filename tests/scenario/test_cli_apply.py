@@ -39,6 +39,22 @@ def test_apply(cli):
     assert cli.active() == "recovery" and cli.active("db") == "primary"
     assert "Nothing to do" in cli.run("apply", *MOVE, "--yes").stdout
     assert cli.json("apply", *MOVE, "--yes")["nothing_to_do"] is True
+
+
+def test_a_saved_plan_that_changes_nothing(cli):
+    """It does not say that a subnet is anywhere; what it says of routers is held against them."""
+    empty, stays = cli.path("empty.plan"), cli.path("stays.plan")
+    cli.run("plan", "--move", "app=primary", "--out", empty)
+    document = cli.json("plan", *MOVE)
+    document["stages"] = []
+    del document["id"], document["proof"]
+    with open(stays, "w", encoding="utf-8") as f:
+        json.dump(document, f)
+    assert cli.error("apply", stays, "--yes", rc=4)["rule"] == "unfinished"
+    cli.run("apply", *MOVE, "--yes")
+    assert "this plan changes nothing" in cli.run("apply", empty, "--yes").stdout
+    assert cli.json("apply", empty, "--yes")["nothing_to_do"] is True
+    assert cli.error("apply", stays, "--yes", rc=4)["rule"] == "unfinished"
     assert len(cli.json("history")["transactions"]) == 1
 
 
