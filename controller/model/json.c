@@ -5,6 +5,7 @@
 #include "model/json_impl.h"
 
 #include "base/mem.h"
+#include "base/utf8.h"
 
 #include <inttypes.h>
 #include <json-c/json.h>
@@ -64,25 +65,6 @@ static void skip_blanks(struct scan *scan)
     while (scan->at < scan->len && (scan->s[scan->at] == ' ' || scan->s[scan->at] == '\n' ||
                                     scan->s[scan->at] == '\t' || scan->s[scan->at] == '\r'))
         scan->at++;
-}
-
-/* Length of the UTF-8 sequence at `at` (RFC 3629 §4), or 0. */
-static size_t utf8_length(const struct scan *scan)
-{
-    const unsigned char *p = (const unsigned char *)scan->s + scan->at; /* the text is NUL-terminated */
-    if (p[0] < 0x80)
-        return 1;
-    if (p[0] >= 0xc2 && p[0] <= 0xdf)
-        return (p[1] & 0xc0) == 0x80 ? 2 : 0;
-    if (p[0] >= 0xe0 && p[0] <= 0xef) {
-        unsigned char low = p[0] == 0xe0 ? 0xa0 : 0x80, high = p[0] == 0xed ? 0x9f : 0xbf;
-        return p[1] >= low && p[1] <= high && (p[2] & 0xc0) == 0x80 ? 3 : 0;
-    }
-    if (p[0] >= 0xf0 && p[0] <= 0xf4) {
-        unsigned char low = p[0] == 0xf0 ? 0x90 : 0x80, high = p[0] == 0xf4 ? 0x8f : 0xbf;
-        return p[1] >= low && p[1] <= high && (p[2] & 0xc0) == 0x80 && (p[3] & 0xc0) == 0x80 ? 4 : 0;
-    }
-    return 0;
 }
 
 /* Four hex digits at `p`, or -1; stops at the text's NUL. */
@@ -145,7 +127,7 @@ static int scan_string(struct scan *scan, bool *ret_escaped)
             return fail(scan, scan->at, "NUL byte");
         if (c < 0x20)
             return fail(scan, scan->at, "control character 0x%02x in a string", c);
-        size_t n = utf8_length(scan);
+        size_t n = c < 0x80 ? 1 : ferry_utf8_length(scan->s + scan->at, scan->len - scan->at);
         if (n == 0)
             return fail(scan, scan->at, "not UTF-8");
         scan->at += n;

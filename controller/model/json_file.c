@@ -2,6 +2,7 @@
 #include "model/json_impl.h"
 
 #include "base/mem.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -86,5 +87,5 @@ char *ferry_json_write(struct json_object *object, bool pretty)
     char *copy = ferry_realloc(NULL, n + 2, 1);
     memcpy(copy, text, n);
     memcpy(copy + n, "\n", 2);
-    return copy;
+    return ferry_utf8_clean(copy); /* json-c takes whatever it is given */
 }

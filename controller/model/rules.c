@@ -108,6 +108,7 @@ const struct ferry_rule ferry_rules[] = {
     {"unfinished", "what was begun is brought to an end first", ORDER, 0},
     {"unpinned", "what a routing protocol may change is held while a subnet moves", PROOF, 0},
     {"unreachable", "every router that the plan needs answers", STATE, 0},
+    {"unreadable", "what is begun can be read from the journal again", DOCUMENT, 0},
     {"verification", "success is read back", STATE, 0},
 };
 const unsigned ferry_n_rules = FERRY_COUNT(ferry_rules);

@@ -221,6 +221,20 @@ int ferry_plan_parse(const char *name, const char *text, size_t len, struct ferr
     return r < 0 ? r : parse(doc, ret, ret_id_matches, err);
 }
 
+int ferry_plan_check_readable(const struct ferry_plan *plan, struct ferry_err *err)
+{
+    FERRY_AUTOFREE char *text = ferry_plan_write(plan, false);
+    struct ferry_plan *again = NULL;
+    struct ferry_err why;
+    bool same = false;
+    int r = ferry_plan_parse("plan", text, strlen(text), &again, &same, &why);
+    same = r == 0 && same && !strcmp(again->id, plan->id);
+    ferry_plan_free(again);
+    return same ? 0
+                : ferry_refuse(err, "unreadable", "the plan could not be read again: %s",
+                               r < 0 ? why.text : "it would be another one");
+}
+
 int ferry_plan_load(const char *path, struct ferry_plan **ret, bool *ret_id_matches, struct ferry_err *err)
 {
     FERRY_CLEANUP(ferry_json_freep) struct ferry_json *doc = NULL;

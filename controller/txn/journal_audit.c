@@ -17,6 +17,7 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 
 #include <assert.h>
 #include <json-c/json.h>
@@ -41,37 +42,15 @@ void ferry_journal_act(struct ferry_journal *journal, const struct ferry_actor *
 
 /* ---- Members. ---- */
 
-/* Length of the UTF-8 sequence at `p` (RFC 3629 section 4), or 0. */
-static size_t sequence(const unsigned char *p)
-{
-    size_t n = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
-    for (size_t i = 1; i < n; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
-        (p[0] == 0xf4 && p[1] > 0x8f))
-        return 0;
-    return n;
-}
-
 /* Whatever was given, what is written is JSON. */
 static void add_text(struct json_object *o, const char *name, const char *text)
 {
     if (!text)
         return;
-    FERRY_AUTOFREE char *clean = ferry_calloc(strlen(text) + 1, 1);
-    size_t n = 0;
-    for (const unsigned char *p = (const unsigned char *)text; *p && n < MOST_TEXT;) {
-        size_t len = sequence(p);
-        if (!len) {
-            clean[n++] = '?';
-            p++;
-            continue;
-        }
-        memcpy(clean + n, p, len);
-        n += len;
-        p += len;
-    }
+    FERRY_AUTOFREE char *clean = ferry_utf8_clean(ferry_strdup(text));
+    size_t n = 0, left = strlen(clean);
+    for (size_t len; left && n < MOST_TEXT; n += len, left -= len)
+        len = ferry_utf8_length(clean + n, left);
     json_object_object_add(o, name, json_object_new_string_len(clean, (int)n));
 }
 

@@ -10,6 +10,7 @@
 #include "txn/program.h"
 
 #include "base/mem.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -50,25 +51,6 @@ static bool take(struct running *r)
     return n > 0;
 }
 
-/* The length of the UTF-8 character at s, which has n bytes; 0 where there is none. */
-static size_t character(const unsigned char *s, size_t n)
-{
-    size_t len = s[0] < 0x80                   ? 1
-                 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
-                 : s[0] >= 0xe0 && s[0] < 0xf0 ? 3
-                 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4
-                                               : 0;
-    if (len == 0 || len > n)
-        return 0;
-    for (size_t i = 1; i < len; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) ||
-        (s[0] == 0xf4 && s[1] > 0x8f))
-        return 0; /* overlong, surrogates, beyond Unicode */
-    return len;
-}
-
 /* What is kept, fit for journals, documents and terminals. */
 static char *printable(const struct running *r)
 {
@@ -78,7 +60,7 @@ static char *printable(const struct running *r)
     text = ferry_realloc(text, len + (r->n - from) + 1, 1);
     for (size_t i = from; i < r->n;) {
         const unsigned char *s = (const unsigned char *)r->buf + i;
-        size_t n = character(s, r->n - i);
+        size_t n = ferry_utf8_length(r->buf + i, r->n - i);
         if (n == 1 && (s[0] < ' ' || s[0] == 0x7f) && s[0] != '\n' && s[0] != '\t')
             n = 0;
         if (n)

@@ -142,7 +142,9 @@ static int ask_journal(const struct ferry_txn *txn, struct ferry_journal *journa
 static int may_begin(struct ferry_txn *txn, struct ferry_journal *journal,
                      const struct ferry_txn_options *options, struct ferry_err *err)
 {
-    int r = journal ? ask_journal(txn, journal, err) : 0;
+    int r = ferry_plan_check_readable(txn->plan, err); /* by whoever recovers it */
+    if (!r && journal)
+        r = ask_journal(txn, journal, err);
     ferry_txn_hooks_init(txn, options->pause_before);
     if (!r)
         r = obey(txn, journal, options, err);

@@ -7,6 +7,7 @@
 
 #include "base/duration.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "watch/wire.h"
 #include <errno.h>
 #include <stdarg.h>
@@ -36,6 +37,16 @@ int ui_usage(struct ui *ui, const char *fmt, ...)
     va_end(args);
     ferry_error(&ui->err, FERRY_EUSAGE, "%s", text);
     return EINVAL;
+}
+
+int ui_text_check(struct ui *ui, const char *option, const char *arg)
+{
+    size_t n = 1;
+    if (!*arg)
+        return ui_usage(ui, "%s needs a value", option);
+    for (const char *p = arg; *p && n; p += n)
+        n = ferry_utf8_length(p, strlen(p));
+    return n ? 0 : ui_usage(ui, "%s: the text is not UTF-8", option);
 }
 
 static int set_color(struct ui *ui, const char *from, const char *when)

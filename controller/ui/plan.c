@@ -163,6 +163,8 @@ static int make(struct ui *ui, const struct plan_options *o, struct ferry_plan *
         r = ui_plan_select(ui, &o->selection, t, fleet, &plan);
     if (r == 0 && o->reverse)
         r = reverse(ui, &plan);
+    if (r == 0)
+        r = ferry_plan_check_readable(plan, &ui->err);
     if (r < 0)
         return r;
     *ret = FERRY_STEAL(plan);

@@ -32,10 +32,8 @@ static error_t rollback_parse(int key, char *arg, struct argp_state *state)
         state->child_inputs[1] = &o->overrides;
         return 0;
     case KEY_ATTEST:
-        if (!*arg)
-            return ui_usage(o->ui, "--attest needs a value");
         o->attest = arg;
-        return 0;
+        return ui_text_check(o->ui, "--attest", arg);
     case ARGP_KEY_ARG:
         if (o->id)
             return ARGP_ERR_UNKNOWN;

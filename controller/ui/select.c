@@ -112,7 +112,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         s->unreachable[s->n_unreachable++] = arg;
         return 0;
     case KEY_ATTEST:
-        return once(s, &s->attest, "--attest", arg);
+        return ui_text_check(s->ui, "--attest", arg) ? EINVAL : once(s, &s->attest, "--attest", arg);
     case KEY_NETWORK:
         FERRY_GROW(s->networks, s->n_networks);
         s->networks[s->n_networks++] = arg;

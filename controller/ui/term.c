@@ -2,6 +2,7 @@
 #include "ui/ui.h"
 
 #include "base/mem.h"
+#include "model/json.h"
 #include <langinfo.h>
 #include <stdarg.h>
 #include <string.h>
@@ -119,8 +120,8 @@ int ui_exit_status(int code)
 
 void ui_print_json(struct json_object *doc)
 {
-    puts(json_object_to_json_string_ext(doc, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
-                                                 JSON_C_TO_STRING_NOSLASHESCAPE));
+    FERRY_AUTOFREE char *text = ferry_json_write(doc, true);
+    fputs(text, stdout);
     json_object_put(doc);
 }
 

@@ -70,7 +70,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
                    : ui_usage(o->ui, "--result: '%s' is neither passed nor failed", arg);
     case KEY_NOTE:
         o->note = arg;
-        return 0;
+        return ui_text_check(o->ui, "--note", arg);
     case ARGP_KEY_END:
         return o->ui->help || o->ui->version ? 0 : end_of_line(o);
     default:

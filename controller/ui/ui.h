@@ -88,6 +88,8 @@ extern const struct argp ui_global_argp;
 int ui_environment(struct ui *ui);
 /* Sets ui->err; returns EINVAL, for argp parsers. */
 int ui_usage(struct ui *ui, const char *fmt, ...) FERRY_PRINTF(2, 3);
+/* A text that goes into a document: likewise where it is empty, or no UTF-8. */
+int ui_text_check(struct ui *ui, const char *option, const char *arg);
 /* "90s", "5m", "2h", "500ms".  -FERRY_EUSAGE. */
 int ui_duration_parse(const char *text, uint64_t *ret_us, struct ferry_err *err);
 /* A duration in whole seconds within bounds.  0, or EINVAL with ui->err set, for argp parsers. */

@@ -183,6 +183,9 @@ int ferry_plan_parse(const char *name, const char *text, size_t len, struct ferr
                      bool *ret_id_matches, struct ferry_err *err) FERRY_MUST_CHECK;
 int ferry_plan_load(const char *path, struct ferry_plan **ret, bool *ret_id_matches,
                     struct ferry_err *err) FERRY_MUST_CHECK;
+/* 0 where what is written of the plan is read as that plan again; else -FERRY_EREFUSED (rule unreadable): it holds what no
+ * document may, as a device of a router whose name is no text. */
+int ferry_plan_check_readable(const struct ferry_plan *plan, struct ferry_err *err) FERRY_MUST_CHECK;
 /* Holds a plan that came from a file against the topology: its routers, sites, drivers, subnets, gateways, tables
  * and where its next hops lead.  Fills in the sites, drivers and gateways that a hand-made document leaves out,
  * and seals.  -FERRY_EREFUSED (rule topology). */

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import sqlite3
+import subprocess
 
 import pytest
 from clitool import FERRY, ROOT, Cli
@@ -188,6 +189,17 @@ def test_plan_counts_and_hints(cli):
 def test_plan_exit_codes(cli):
     cli.run("plan", "--move", "app=recovery", "--detailed-exitcode", rc=2)
     assert "Nothing to do" in cli.run("plan", "--move", "app=primary", "--detailed-exitcode").stdout
+
+
+@pytest.mark.parametrize("argv", [["plan", "--move", b"\xff=recovery"], ["validate", b"/\xff"], [b"\xff"],
+                                  ["plan", "--mode", "disaster", "--move", "app=recovery", "--attest", b"f\xfcr tot"],
+                                  ["rollback", "--attest", b"\xfc"], ["test-failover", "--cleanup", "--note", b"caf\xe9"]])
+def test_words_that_are_no_utf8(cli, argv):
+    """One JSON document all the same (RFC 8259 section 8.1)."""
+    done = subprocess.run([FERRY, "-j", *argv], env=cli.env, cwd=cli.directory, capture_output=True, check=False, timeout=30)
+    assert done.returncode in (64, 65), done
+    error = json.loads(done.stdout.decode("utf-8"))
+    assert error["error"]["code"] == done.returncode if argv[0] != "validate" else error["valid"] is False
     assert cli.json("plan", "--failback", "--detailed-exitcode")["stages"] == []
     assert "nothing to do" in cli.run("plan", "--failback", "--format", "native").stdout
     assert cli.error("plan", "--move", "app=third", rc=4)["rule"]

@@ -207,6 +207,9 @@ MUTATIONS = [
     # The journal.
     ("no-sync", "J1: synchronous=EXTRA", [(TXN + "journal_open.c", "PRAGMA synchronous=EXTRA", "PRAGMA synchronous=OFF")], "sim"),
     ("no-rollback-journal", "J1: journal_mode=DELETE", [(TXN + "journal_open.c", "PRAGMA journal_mode=DELETE", "PRAGMA journal_mode=OFF")], "sim"),
+    ("unreadable", "what is begun can be read from the journal again",
+     [(TXN + "txn_begin.c", "    int r = ferry_plan_check_readable(txn->plan, err); /* by whoever recovers it */", "    int r = 0;")],
+     "test-txn-guards::what_could_not_be_read_again_is_not_begun"),
     ("made-in-place", "J9: a journal has its name when it is whole",
      [(TXN + "journal_open.c", "    int r = open_database(env, state_dir, other, SQLITE_OPEN_READWRITE, &journal, err);", "    int r = 0;")],
      "tests/crash/test_crash_lab.py::test_a_journal_has_its_name_when_it_is_whole"),

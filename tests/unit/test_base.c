@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/std.h"
+#include "base/utf8.h"
 #include <fcntl.h>
 #include <ferry/addr.h>
 #include <ferry/env.h>
@@ -170,6 +171,30 @@ static void closed_streams_give_their_numbers_to_nobody(void **state)
     }
 }
 
+static void what_is_no_utf8_becomes_question_marks(void **unused)
+{
+    static const struct {
+        const char *text, *clean;
+    } cases[] = {
+        {"", ""},
+        {"a\n\u00e9\u20ac\U0001f600", "a\n\u00e9\u20ac\U0001f600"},
+        {"f\xfcr", "f?r"},
+        {"\xc3", "?"},                /* cut off */
+        {"\xe2\x82", "??"},           /* the same */
+        {"\xc0\xaf", "??"},           /* overlong */
+        {"\xe0\x80\xaf", "???"},      /* overlong */
+        {"\xed\xa0\x80", "???"},      /* a surrogate */
+        {"\xf4\x90\x80\x80", "????"}, /* beyond U+10FFFF */
+        {"\x80z\xffz", "?z?z"},
+    };
+    (void)unused;
+    for (size_t i = 0; i < FERRY_COUNT(cases); i++) {
+        char text[32];
+        strcpy(text, cases[i].text);
+        assert_string_equal(ferry_utf8_clean(text), cases[i].clean);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -178,6 +203,7 @@ int main(void)
         cmocka_unit_test(host_bits_and_covering),
         cmocka_unit_test(errors_are_cut_with_dots),
         cmocka_unit_test(hashes_and_hex),
+        cmocka_unit_test(what_is_no_utf8_becomes_question_marks),
         cmocka_unit_test(vectors_grow_by_doubling),
         cmocka_unit_test(the_clock_moves_forward),
         cmocka_unit_test(closed_streams_give_their_numbers_to_nobody),

@@ -53,6 +53,28 @@ static void a_silent_router_that_it_needs_begins_nothing(void **unused)
     story_clear(&s);
 }
 
+/* Whoever recovers it reads the plan from the journal, and from nowhere else. */
+static void what_could_not_be_read_again_is_not_begun(void **unused)
+{
+    (void)unused;
+    struct story s;
+    struct ferry_err err = {0};
+    struct ferry_txn_record **list = NULL;
+    enum ferry_txn_state state;
+    size_t n = 1;
+    story_init(&s);
+    s.plan->attest = ferry_strdup("f\xfcr tot");
+    ferry_plan_seal(s.plan);
+    assert_int_equal(world_apply(&s.w, s.plan, NULL, &state, NULL, &err), -FERRY_EREFUSED);
+    assert_string_equal(err.rule, "unreadable");
+    assert_non_null(strstr(err.text, "/attest: not UTF-8"));
+    assert_int_equal(ferry_journal_list(s.w.journal, 0, &list, &n, &err), 0);
+    assert_int_equal(n, 0);
+    free(list);
+    story_holds(&s, s.before);
+    story_clear(&s);
+}
+
 /* ---- Forward. ---- */
 
 struct meddler {
@@ -263,6 +285,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_driver_refuses_is_not_begun),
         cmocka_unit_test(a_silent_router_that_it_needs_begins_nothing),
+        cmocka_unit_test(what_could_not_be_read_again_is_not_begun),
         cmocka_unit_test(a_longer_prefix_that_comes_meanwhile_turns_it_back),
         cmocka_unit_test(nothing_is_attached_while_another_site_may_be),
         cmocka_unit_test(the_new_site_serves_while_the_way_back_is_silent),
