@@ -18,13 +18,10 @@ enum { FEW = 32 /* lines */ };
 
 /* ---- Lines. ---- */
 
-/* What ip reads as it stands: no blanks, quotes, backslashes, comments. */
+/* What ip reads as it stands, and what may stand in a question (remote/router/ip.sh). */
 static bool plain(const char *word)
 {
-    for (; *word; word++)
-        if (*word <= ' ' || *word >= 0x7f || strchr("\"'\\#", *word))
-            return false;
-    return true;
+    return !word[strspn(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./:@%+=,-")];
 }
 
 int ferry_iproute_writable(const struct ferry_entry *entry, struct ferry_err *err)

@@ -398,6 +398,7 @@ static void checker_clear(struct checker *c)
 int ferry_linux_check(struct ferry_driver *driver, struct ferry_op *ops, size_t n, struct ferry_err *err)
 {
     FERRY_CLEANUP(checker_clear) struct checker c = {.d = (struct ferry_linux *)driver};
+    struct ferry_err unsaid;
     int result = read_addresses(&c, err);
     if (result < 0)
         return ferry_error_prefix(err, result, "%s", c.d->router);
@@ -418,6 +419,8 @@ int ferry_linux_check(struct ferry_driver *driver, struct ferry_op *ops, size_t 
         if (op->after)
             check_nexthops(&c, op, op->after);
         check_rp_filter(&c, op);
+        if (op->before && ferry_linux_route_writable(c.d, &op->prefix, op->before, &unsaid) < 0)
+            refuse(&c, op, "%s", unsaid.text); /* it must be able to come back */
     }
     result = probe(&c, ops, n, err);
     if (result >= 0)

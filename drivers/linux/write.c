@@ -270,7 +270,7 @@ int ferry_linux_route_writable(struct ferry_linux *d, const struct ferry_prefix 
                                const struct ferry_entry *entry, struct ferry_err *err)
 {
     uint8_t scratch[FERRY_LINUX_MESSAGE_MAX];
-    if (!entry->native_len)
+    if (!entry->native_len && !d->means) /* the kernel takes every name */
         return 0;
     int bytes = ferry_linux_route_write(d, scratch, RTM_NEWROUTE, 0, prefix, entry, err);
     return bytes < 0 ? bytes : 0;
