@@ -400,7 +400,8 @@ void ferry_txn_deadman_left(struct ferry_txn *txn)
 {
     for (size_t r = 0; r < txn->plan->n_routers; r++) {
         const struct ferry_dead_man *a = &txn->dead.answers[r];
-        if (txn->dead.changed[r] && (a->result < 0 || waits(a->state)))
+        bool undoes = a->state == FERRY_DEADMAN_FIRED && a->left_s;
+        if (txn->dead.changed[r] && (a->result < 0 || waits(a->state) || undoes))
             add_hand(txn, r); /* D5 */
     }
 }

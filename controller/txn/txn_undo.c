@@ -212,14 +212,13 @@ static bool undo_batch(struct undo *u)
         if (try) {
             ferry_txn_sleep(u->txn, wait);
             wait = 2 * wait < WAIT_MAX ? 2 * wait : WAIT_MAX;
-            u->by_themselves |= ferry_txn_deadman_back(u->txn);
         }
-        if (u->by_themselves)
-            return false;
         ferry_txn_deadman_give_up_later(u->txn, u->stage, u->armed);
         ferry_txn_point(u->txn->env, "driver-read");
         ferry_view_read(&u->batch->view, u->txn->fleet, u->pending);
         ferry_txn_point(u->txn->env, "driver-read");
+        if ((u->by_themselves = ferry_txn_deadman_back(u->txn))) /* asking may have taken until then */
+            return false;
         see(u);
         bool pending = false;
         while (send_swapped(u)) {

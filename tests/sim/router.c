@@ -87,12 +87,19 @@ static bool is_over(const struct world *w, const struct message *m)
     return m->closed || (m->session != w->routers[m->router].session && !w->options->unfenced);
 }
 
+/* No router acknowledges what its routing protocol will make of it. */
+static bool is_learnt(const struct ferry_op *op)
+{
+    return op->kind == FERRY_KIND_ROUTE &&
+           (ferry_entry_dynamic(op->before) || ferry_entry_dynamic(op->after));
+}
+
 static void one_op(struct world *w, struct message *m, struct ferry_op *op)
 {
     struct router *r = &w->routers[m->router];
     static const enum fault faults[] = {F_REFUSED, F_LIAR};
     for (size_t i = 0; i < FERRY_COUNT(faults); i++)
-        if (w->faulty && rng_in(&w->rng, 4)) {
+        if (w->faulty && !is_learnt(op) && rng_in(&w->rng, 4)) {
             w->counts->faults[faults[i]]++;
             op->outcome = faults[i] == F_LIAR ? FERRY_DONE : FERRY_REFUSED;
             trace(w, "%s: %s", w->topology->routers[m->router].name, fault_names[faults[i]]);

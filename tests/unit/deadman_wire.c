@@ -84,6 +84,11 @@ static int wire_deadman(struct ferry_driver *driver, enum ferry_deadman_verb ver
     int r = reach(driver, err);
     if (r < 0)
         return r;
+    if (verb == FERRY_DEADMAN_LIMIT && opened_is(driver, wire.slow_limit)) {
+        story_pass(10);
+        if (++wire.limits % 3)
+            return ferry_error(err, FERRY_EUNKNOWN, "no answer");
+    }
     wire.moves += !!(MOVES & 1u << verb);
     if (verb == FERRY_DEADMAN_LIMIT)
         story_pass(wire.limit_s);
@@ -92,7 +97,12 @@ static int wire_deadman(struct ferry_driver *driver, enum ferry_deadman_verb ver
     story_clock_us += wire.way_us;
     if (verb == FERRY_DEADMAN_ARM)
         snprintf(wire.id, sizeof wire.id, "%s", deadman->id);
-    return simulator()->deadman(driver, verb, deadman, ret, ret_left_s, err);
+    r = simulator()->deadman(driver, verb, deadman, ret, ret_left_s, err);
+    if (r == 0 && opened_is(driver, wire.at_it)) {
+        *ret = FERRY_DEADMAN_FIRED;
+        *ret_left_s = 1;
+    }
+    return r;
 }
 
 static const struct ferry_driver_ops *wire_find(const char *type)

@@ -25,6 +25,9 @@ extern struct wire {
     uint64_t silent_until_us; /* … until then */
     char id[24];              /* of the dead-man that was armed last */
     unsigned limit_s;         /* a LIMIT takes so long */
+    const char *slow_limit;   /* a LIMIT is answered there at the third try, after ten seconds each */
+    unsigned limits;          /* how many tries there have been */
+    const char *at_it;        /* this router says that its undo is not over */
     const char *far;          /* this router hears of a deadline FAR_S late */
     unsigned way_us;          /* a dead-man call takes so long, beside that */
     unsigned moves;           /* of deadlines */

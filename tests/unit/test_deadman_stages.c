@@ -158,6 +158,7 @@ static void what_died_in_a_hook_before_it_has_nothing_to_undo(void **unused)
     argv[0] = ferry_strdup("/bin/true");
     ferry_hooks_add(&s.plan->hooks,
                     &(struct ferry_hook){.at = FERRY_BEFORE_PREPARE, .run = argv, .timeout_s = 5});
+    ferry_plan_seal(s.plan);
     pid_t child = fork();
     if (!child) {
         apply(&s, die_at_the_hook);
@@ -221,7 +222,7 @@ static void where_the_routers_are_is_found_anew(void **unused)
     struct ferry_err err;
     prepare(&s, "three-site-bgp.json");
     assert_int_equal(apply(&s, NULL), FERRY_TXN_AWAITING_CONFIRM);
-    story_pass(WINDOW_S - 18); /* enough for the first looks */
+    story_pass(WINDOW_S - 19); /* enough for the first looks */
     wire.ops = 0;
     struct ferry_txn_options options = {.user = "test", .progress = one_falls_silent, .progress_ctx = &s};
     assert_int_equal(ferry_txn_revert(s.w.journal, &s.w.config, &options, NULL, &record, &err), 0);
@@ -231,6 +232,59 @@ static void where_the_routers_are_is_found_anew(void **unused)
     assert_int_equal(record->state, FERRY_TXN_UNDONE);
     story_holds(&s, s.before);
     ferry_txn_record_free(record);
+    story_clear(&s);
+}
+
+/* Asking one router took until the others had begun. */
+static void nothing_is_sent_into_their_own_undo(void **unused)
+{
+    static const char *const topologies[] = {"three-site.json", "three-site-bgp.json"};
+    (void)unused;
+    unsigned undone = 0;
+    for (size_t t = 0; t < FERRY_COUNT(topologies); t++)
+        for (unsigned left = 16, n = 0; left < WINDOW_S; left++, n++) {
+            struct story s;
+            struct ferry_txn_record *record = NULL;
+            struct ferry_txn_options options = {.user = "test"};
+            struct ferry_err err;
+            prepare(&s, topologies[t]);
+            assert_int_equal(apply(&s, NULL), FERRY_TXN_AWAITING_CONFIRM);
+            story_pass(WINDOW_S - left);
+            wire.slow_limit = s.plan->routers[n % s.plan->n_routers].name;
+            wire.begun = 0;
+            assert_int_equal(ferry_txn_revert(s.w.journal, &s.w.config, &options, NULL, &record, &err), 0);
+            assert_int_equal(wire.begun, 0);
+            undone += record->state == FERRY_TXN_UNDONE;
+            ferry_txn_record_free(record);
+            story_pass(OVER_S);
+            story_holds(&s, s.before);
+            story_clear(&s);
+        }
+    assert_true(undone > 0);
+}
+
+/* D5: what is still at it may write into what comes next. */
+static void there_is_no_end_while_one_undoes(void **unused)
+{
+    (void)unused;
+    struct story s;
+    struct ferry_txn_record *record = NULL;
+    struct ferry_err err;
+    enum ferry_txn_state state;
+    prepare_plain(&s);
+    assert_int_equal(apply(&s, NULL), FERRY_TXN_AWAITING_CONFIRM);
+    story_pass(OVER_S);
+    story_holds(&s, s.before);
+    wire.at_it = "edge-primary";
+    assert_int_equal(world_recover(&s.w, &state, &record, &err), 0);
+    assert_int_equal(state, FERRY_TXN_STUCK);
+    assert_int_equal(record->n_hands, 1);
+    assert_string_equal(record->hands[0].router, "edge-primary");
+    assert_string_equal(record->hands[0].key, "dead-man");
+    ferry_txn_record_free(record);
+    wire.at_it = NULL;
+    assert_int_equal(world_recover(&s.w, &state, NULL, &err), 0);
+    assert_int_equal(state, FERRY_TXN_UNDONE);
     story_clear(&s);
 }
 
@@ -292,6 +346,8 @@ int main(void)
         cmocka_unit_test(what_died_in_a_hook_before_it_has_nothing_to_undo),
         cmocka_unit_test(no_stage_begins_shortly_before_the_deadline),
         cmocka_unit_test(where_the_routers_are_is_found_anew),
+        cmocka_unit_test(nothing_is_sent_into_their_own_undo),
+        cmocka_unit_test(there_is_no_end_while_one_undoes),
         cmocka_unit_test(an_undo_that_is_cut_off_leads_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
