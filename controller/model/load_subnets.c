@@ -147,6 +147,7 @@ static void load_routed(struct ferry_loader *l, uint32_t v, const struct ferry_p
     if (!ferry_load_plain_address(l, v, &gateway->via))
         return;
     ferry_addr_text(&gateway->via, text);
+    uint32_t owner = ferry_map_get(&l->owners, &gateway->via, sizeof gateway->via);
     if (gateway->via.family != subnet->addr.family)
         ferry_json_error(l->doc, v, &l->err, "%s is not of the family of %s", text,
                          ferry_prefix_text(subnet, buf));
@@ -156,6 +157,12 @@ static void load_routed(struct ferry_loader *l, uint32_t v, const struct ferry_p
     else if (has_address(&l->t->routers[gateway->router], &gateway->via))
         ferry_json_error(l->doc, v, &l->err, "%s is an address of router '%s' itself", text,
                          l->t->routers[gateway->router].name);
+    else if (owner != FERRY_MAP_NONE) /* whose own route to the subnet leads to the gateway: a loop */
+        ferry_json_error(l->doc, v, &l->err,
+                         "%s is an address of router '%s' of this topology: name a device behind it that the "
+                         "topology does not have, or make '%s' the gateway's router",
+                         text, l->t->routers[l->addresses[owner].router].name,
+                         l->t->routers[l->addresses[owner].router].name);
     else
         check_reach(l, v, text, gateway);
 }
