@@ -226,6 +226,7 @@ struct job {
     struct ferry_txn *txn;
     struct ui_progress *progress;
     bool verified; /* drill: the move was whole before it was undone */
+    bool passed;   /* and it held as long as was asked for */
     bool aborted;
 };
 
@@ -301,8 +302,7 @@ static int drive(struct job *job)
     job->verified = true;
     hold(job);
     const char *name = ui_signals_caught();
-    if (name)
-        job->verified = false; /* it did not hold as long as was asked for */
+    job->passed = !name;
     r = turn(job, name ? name : FERRY_DRILL_OVER);
     return r < 0 ? r : steps(job);
 }
@@ -335,7 +335,8 @@ static int finish(struct job *job, struct ferry_journal *journal, const struct f
     const struct ferry_txn_record *shown = ferry_txn_record(job->txn);
     if (ferry_journal_get(journal, id, &record, &err) == 0)
         shown = record;
-    struct ui_end end = {.how = job->how, .record = shown, .verified = job->verified, .failed = r < 0};
+    struct ui_end end = {
+        .how = job->how, .record = shown, .verified = job->verified, .passed = job->passed, .failed = r < 0};
     return ui_run_report(ui, &end, plan);
 }
 

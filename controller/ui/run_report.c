@@ -40,7 +40,7 @@ static int final_status(const struct ui_end *end)
 {
     int status = ui_record_exit(end->record);
     if (strcmp(end->how->kind, "drill") == 0 && end->record->state == FERRY_TXN_UNDONE)
-        status = end->verified ? UI_OK : UI_UNDONE;
+        status = end->passed ? UI_OK : UI_UNDONE;
     return end->failed && (status == UI_OK || status == UI_AWAITING) ? UI_UNKNOWN : status;
 }
 
@@ -88,7 +88,7 @@ static void report_end(const struct ui *ui, const struct ui_end *end)
         ui_awaiting_text(ui, record);
     } else if (record->state == FERRY_TXN_PAUSED) {
         ui_paused_text(ui, record, stdout);
-    } else if (record->state == FERRY_TXN_UNDONE && end->verified) {
+    } else if (record->state == FERRY_TXN_UNDONE && end->passed) {
         printf("%sdrill passed%s: moved, verified, rolled back, verified: transaction %s\n",
                ui_style(ui, stdout, UI_GREEN), reset, id);
     } else if (record->state == FERRY_TXN_UNDONE) {

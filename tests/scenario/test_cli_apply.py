@@ -337,8 +337,8 @@ def test_drill(cli):
     assert cli.error("rollback", doc["id"], "--yes", rc=4)["rule"] == "already-undone"
 
 
-def start_drill(cli):
-    process = cli.start("drill", *MOVE, "--hold", "10m", "--yes")
+def start_drill(cli, *argv):
+    process = cli.start("drill", *MOVE, "--hold", "10m", "--yes", *argv)
     until("the move", lambda: os.path.exists(cli.sim_file("edge-recovery")) and
           any(r.get("state") == "verifying" for r in cli.json("history")["transactions"]) and
           cli.active() == "recovery")
@@ -358,6 +358,18 @@ def test_a_signal_rolls_back(cli, number):
     assert number.name in out
     assert holdings(cli) == before
     assert cli.json("show")["state"] == "undone"
+
+
+def test_a_drill_that_a_signal_ends_was_verified(cli):
+    process = start_drill(cli, "--json")
+    try:
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    doc = json.loads(out)
+    assert (process.returncode, doc["state"], doc["reason"]) == (5, "undone", "SIGTERM")
+    assert (doc["applied_verified"], doc["rolled_back_verified"]) == (True, True)
 
 
 def test_one_at_a_time(cli):
