@@ -165,10 +165,16 @@ static int get_outages(struct ferry_journal *journal, sqlite3_int64 seq, struct 
                        struct ferry_err *err)
 {
     FERRY_STATEMENT *s = NULL;
-    int rc = ferry_journal_prepare(journal,
-                                   "SELECT vantage, ms, lost, sent, ttl_exceeded, duplicates FROM outage"
-                                   " WHERE txn = ? ORDER BY rowid",
-                                   &s, err);
+    int rc = ferry_journal_has_table(journal, "outage_lasting", err);
+    if (rc >= 0)
+        rc = ferry_journal_prepare(
+            journal,
+            rc ? "SELECT vantage, ms, lost, sent, ttl_exceeded, duplicates,"
+                 " EXISTS (SELECT 1 FROM outage_lasting l WHERE l.txn = o.txn AND l.vantage = o.vantage)"
+                 " FROM outage o WHERE txn = ? ORDER BY rowid"
+               : "SELECT vantage, ms, lost, sent, ttl_exceeded, duplicates, 0 FROM outage"
+                 " WHERE txn = ? ORDER BY rowid",
+            &s, err);
     if (rc < 0)
         return rc;
     sqlite3_bind_int64(s, 1, seq);
@@ -181,6 +187,7 @@ static int get_outages(struct ferry_journal *journal, sqlite3_int64 seq, struct 
             .sent = (uint64_t)sqlite3_column_int64(s, 3),
             .ttl_exceeded = (uint64_t)sqlite3_column_int64(s, 4),
             .duplicates = (uint64_t)sqlite3_column_int64(s, 5),
+            .lasts = sqlite3_column_int(s, 6),
         };
     }
     return rc == SQLITE_DONE ? 0 : ferry_journal_error(journal, "read outages", err);
@@ -336,6 +343,26 @@ int ferry_journal_get(struct ferry_journal *journal, const char *id, struct ferr
     return 0;
 }
 
+/* The table is made with the first one. */
+static int add_lasting(struct ferry_journal *journal, const char *id, const char *vantage,
+                       struct ferry_err *err)
+{
+    FERRY_STATEMENT *s = NULL;
+    int rc = ferry_journal_execute(journal,
+                                   "CREATE TABLE IF NOT EXISTS outage_lasting (txn INTEGER NOT NULL"
+                                   " REFERENCES txn, vantage TEXT NOT NULL, PRIMARY KEY (txn, vantage))"
+                                   " WITHOUT ROWID",
+                                   "make the table of outages that last", err);
+    if (!rc)
+        rc = ferry_journal_prepare(
+            journal, "INSERT OR IGNORE INTO outage_lasting SELECT seq, ?2 FROM txn WHERE id = ?1", &s, err);
+    if (rc < 0)
+        return rc;
+    sqlite3_bind_text(s, 1, id, -1, SQLITE_STATIC);
+    sqlite3_bind_text(s, 2, vantage, -1, SQLITE_STATIC);
+    return sqlite3_step(s) == SQLITE_DONE ? 0 : ferry_journal_error(journal, "write outages", err);
+}
+
 int ferry_journal_add_outage(struct ferry_journal *journal, const char *id,
                              const struct ferry_outage *outages, size_t n, struct ferry_err *err)
 {
@@ -358,6 +385,8 @@ int ferry_journal_add_outage(struct ferry_journal *journal, const char *id,
             rc = ferry_journal_error(journal, "write outages", err);
         else if (!sqlite3_changes(journal->db))
             rc = ferry_error(err, FERRY_EUSAGE, "there is no transaction \"%s\"", id);
+        else if (outages[i].lasts)
+            rc = add_lasting(journal, id, outages[i].vantage, err);
         sqlite3_reset(s);
     }
     if (!rc && sqlite3_exec(journal->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)

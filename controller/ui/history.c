@@ -39,10 +39,13 @@ static void history_row(struct libscols_table *table, const struct ferry_txn_rec
 {
     char started[32];
     double worst = 0;
-    for (size_t i = 0; i < r->n_outages; i++)
+    bool lasts = false;
+    for (size_t i = 0; i < r->n_outages; i++) {
         worst = r->outages[i].ms > worst ? r->outages[i].ms : worst;
+        lasts = lasts || r->outages[i].lasts;
+    }
     FERRY_AUTOFREE char *took = ui_took_text(r);
-    FERRY_AUTOFREE char *outage = r->n_outages ? ferry_asprintf("%.1f ms", worst) : NULL;
+    FERRY_AUTOFREE char *outage = r->n_outages ? ferry_asprintf("%s%.1f ms", lasts ? "> " : "", worst) : NULL;
     enum ui_style style = r->state == FERRY_TXN_COMMITTED ? UI_PLAIN
                           : r->state == FERRY_TXN_UNDONE  ? UI_DIM
                                                           : UI_RED;

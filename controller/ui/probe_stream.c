@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LAST_ANSWERS_US 100000u /* how long late answers are waited for at the end */
+#define LAST_ANSWERS_US 100000u /* how long late answers are waited for at the end: a silence so long lasts */
 #define RECEIVE_BUFFER  (4 << 20)
 
 struct probe_packet {
@@ -237,6 +237,7 @@ void ui_stream_outage(const struct ui_stream *s, struct ferry_outage *ret)
         first++;
     ret->lost = 0;
     ret->sent = s->n - first;
+    ret->lasts = first == s->n;
     for (size_t i = first; i < s->n; i++) {
         if (s->answers[i])
             continue;
@@ -247,6 +248,7 @@ void ui_stream_outage(const struct ui_stream *s, struct ferry_outage *ret)
         uint64_t end = next < s->n ? s->sent_us[next] : s->sent_us[s->n - 1] + UI_PROBE_PERIOD_US;
         if (end - s->sent_us[i] > longest)
             longest = end - s->sent_us[i];
+        ret->lasts = next == s->n && end - s->sent_us[i] >= LAST_ANSWERS_US;
         i = next;
     }
     ret->ms = (double)longest / 1000.0;

@@ -34,7 +34,7 @@ int ui_stream_start(struct ui_stream *s, struct ferry_err *err);
 /* Ends it and waits for it. */
 void ui_stream_stop(struct ui_stream *s);
 /* The longest span from the first lost probe to the sending of the next answered one; counted from the first
- * answer on. `vantage` is left alone. */
+ * answer on.  It lasts where the probes of the last 100 ms and more are lost. `vantage` is left alone. */
 void ui_stream_outage(const struct ui_stream *s, struct ferry_outage *ret);
 
 #endif

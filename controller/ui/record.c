@@ -26,14 +26,17 @@ char *ui_took_text(const struct ferry_txn_record *r)
 
 void ui_outages_text(const struct ui *ui, const struct ferry_txn_record *r, FILE *f)
 {
-    (void)ui;
     for (size_t i = 0; i < r->n_outages; i++) {
         const struct ferry_outage *o = &r->outages[i];
-        fprintf(
-            f,
-            "outage seen from %s: %.1f ms (%llu of %llu probes lost, %llu TTL exceeded, %llu duplicates)\n",
-            o->vantage, o->ms, (unsigned long long)o->lost, (unsigned long long)o->sent,
-            (unsigned long long)o->ttl_exceeded, (unsigned long long)o->duplicates);
+        const char *red = ui_style(ui, f, UI_RED), *reset = ui_reset(ui, f);
+        fprintf(f, "outage seen from %s: ", o->vantage);
+        if (o->lasts && !o->sent)
+            fprintf(f, "%sno answer at all%s\n", red, reset);
+        else
+            fprintf(f, "%s%s%s%.1f ms (%llu of %llu probes lost, %llu TTL exceeded, %llu duplicates)\n",
+                    o->lasts ? red : "", o->lasts ? "no answer since: at least " : "", o->lasts ? reset : "",
+                    o->ms, (unsigned long long)o->lost, (unsigned long long)o->sent,
+                    (unsigned long long)o->ttl_exceeded, (unsigned long long)o->duplicates);
     }
 }
 

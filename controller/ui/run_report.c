@@ -34,6 +34,15 @@ void ui_run_say_json(const struct ui_run *how, struct json_object *doc)
         ui_print_json(doc);
 }
 
+/* Whether what was probed is in a loop still: the routers hold what they shall, and lead nowhere. */
+static bool loops(const struct ferry_txn_record *record)
+{
+    for (size_t i = 0; i < record->n_outages; i++)
+        if (record->outages[i].lasts && record->outages[i].ttl_exceeded)
+            return true;
+    return false;
+}
+
 /* Where the journal could not be written to the end, what it shows now may be gone after a power cut: then it is no
  * success, whatever it shows. */
 static int final_status(const struct ui_end *end)
@@ -41,6 +50,8 @@ static int final_status(const struct ui_end *end)
     int status = ui_record_exit(end->record);
     if (strcmp(end->how->kind, "drill") == 0 && end->record->state == FERRY_TXN_UNDONE)
         status = end->passed ? UI_OK : UI_UNDONE;
+    if (status == UI_OK && loops(end->record))
+        status = UI_UNKNOWN;
     return end->failed && (status == UI_OK || status == UI_AWAITING) ? UI_UNKNOWN : status;
 }
 
@@ -78,6 +89,10 @@ static void report_end(const struct ui *ui, const struct ui_end *end)
         printf("%scommitted and verified, but not saved%s: transaction %s\n", ui_style(ui, stdout, UI_RED),
                reset, id);
         ui_unsaved_text(ui, record);
+    } else if (record->state == FERRY_TXN_COMMITTED && loops(record)) {
+        printf("%scommitted, but packets loop%s: a person is needed: transaction %s\n",
+               ui_style(ui, stdout, UI_RED), reset, id);
+        printf("Look: ferry trace ADDRESS --from ROUTER\nRoll back: ferry rollback %s\n", id);
     } else if (record->state == FERRY_TXN_COMMITTED) {
         printf("%scommitted and verified%s: transaction %s\n", ui_style(ui, stdout, UI_GREEN), reset, id);
         if (strcmp(end->how->kind, "apply") == 0 && record->plan && record->plan->n_debts)

@@ -90,6 +90,7 @@ static struct json_object *outages_json(const struct ferry_txn_record *r)
         json_object_object_add(o, "sent", json_object_new_int64((int64_t)v->sent));
         json_object_object_add(o, "ttl_exceeded", json_object_new_int64((int64_t)v->ttl_exceeded));
         json_object_object_add(o, "duplicates", json_object_new_int64((int64_t)v->duplicates));
+        json_object_object_add(o, "ended", json_object_new_boolean(!v->lasts));
         json_object_array_add(list, o);
     }
     return list;

@@ -106,6 +106,7 @@ struct ferry_outage {
     double ms;     /* the longest gap between answers that holds lost probes, in milliseconds */
     uint64_t lost, sent;
     uint64_t ttl_exceeded, duplicates;
+    bool lasts; /* no answer to the last probes, or to none at all: it goes on, and lasted `ms` at least */
 };
 
 /* What became of a hook.  Of one that a crash cut off RUNNING is all that is known. */

@@ -69,6 +69,35 @@ def test_it_sees_a_loop(lab):
     assert outage["ttl_exceeded"] >= 50 and outage["ms"] >= 90
 
 
+def mute(lab, verb="add"):
+    """The protected machine does not come up at the new site; or does ("del")."""
+    ip("-n", lab.host("app-1", "edge-recovery"), "rule", verb, "pref", "1", "blackhole")
+
+
+def test_it_says_that_an_outage_lasts(lab):
+    mute(lab)
+    done = lab.ferry("apply", "--move", "app=recovery", "--yes", "--probe", "192.168.1.10")
+    assert "no answer since: at least " in done.stdout and "no answer since" in lab.ferry("show").stdout
+    outage, = lab.json("show")["outage"]
+    assert outage["ended"] is False and outage["ms"] >= 250
+    assert lab.json("history")["transactions"][0]["outage"] == [outage] and "> " in lab.ferry("history").stdout
+    mute(lab, "del")
+    back, = lab.json("rollback", "--yes", "--probe", "192.168.1.10")["outage"]
+    assert back["ended"] is True and "no answer" not in lab.ferry("show").stdout
+
+
+def test_a_move_into_a_loop_is_no_success(lab):
+    """The rules beside the routes of the new router stay: it sends packets back to the old one."""
+    recovery = lab.router("edge-recovery")
+    ip("-n", recovery, "route", "add", "192.168.1.10", "via", "10.255.12.1", "table", "4711")
+    ip("-n", recovery, "rule", "add", "pref", "1", "from", "192.168.3.1", "to", "192.168.1.10", "lookup", "4711")
+    done = lab.ferry("apply", "--move", "app=recovery", "--yes", "--probe", "192.168.1.10", rc=6)
+    assert "packets loop" in done.stdout and "no answer since" in done.stdout and "committed and verified" not in done.stdout
+    record = lab.json("show")
+    outage, = record["outage"]
+    assert record["state"] == "committed" and outage["ended"] is False and outage["ttl_exceeded"] > 0
+
+
 def test_a_silent_target_is_refused_before_anything_is_written(lab):
     before = lab.states()
     error = lab.json("apply", "--move", "app=recovery", "--yes", "--probe", "192.168.1.77", rc=4)["error"]

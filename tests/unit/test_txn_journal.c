@@ -86,13 +86,16 @@ static void records_say_what_was_done(void **unused)
         for (size_t c = 0; c < plan->stages[s].n_changes; c++)
             assert_int_equal(ferry_txn_outcome_at(record, s, c, 0), FERRY_DONE);
     struct ferry_outage outage = {.vantage = "edge-third", .ms = 0.75, .lost = 1, .sent = 900};
-    assert_int_equal(ferry_journal_add_outage(w.journal, record->id, &outage, 1, &err), 0);
+    struct ferry_outage both[] = {outage, {.vantage = "edge-fourth", .ms = 300, .lasts = true}};
+    assert_int_equal(ferry_journal_add_outage(w.journal, record->id, both, 2, &err), 0);
     assert_int_equal(ferry_journal_add_outage(w.journal, "no-such", &outage, 1, &err), -FERRY_EUSAGE);
     char part[24];
     snprintf(part, sizeof part, "%.15s", record->id);
     assert_int_equal(ferry_journal_get(w.journal, part, &got, &err), 0);
     assert_string_equal(got->id, record->id);
-    assert_int_equal(got->n_outages, 1);
+    assert_int_equal(got->n_outages, 2);
+    assert_false(got->outages[0].lasts);
+    assert_true(got->outages[1].lasts);
     assert_string_equal(got->outages[0].vantage, "edge-third");
     assert_true(got->outages[0].ms > 0.74 && got->outages[0].ms < 0.76);
     ferry_txn_record_free(got);
