@@ -237,8 +237,7 @@ const struct ui_verb ui_verb_drill = {
                 "  ferry -t site.json drill --move app=recovery --hold 90s --probe 192.168.1.10\n"
                 "  ferry -t site.json drill move.plan --hold 5m --yes\n\n"
                 "Exit status: 0 only where both the move and the rollback were verified; 5 rolled back "
-                "early; 6 a person is "
-                "needed.\n",
+                "early, or what was probed did not answer at the new site; 6 a person is needed.\n",
     .argp = &drill_argp,
     .options_size = sizeof(struct apply_options),
     .run = drill_run,

@@ -8,8 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#define BEFORE_US   300000u  /* probed so long before the transaction and after it */
-#define PATIENCE_US 2000000u /* how long a first answer is waited for */
+#define BEFORE_US 300000u /* probed so long before the transaction and after it */
 
 #define MOST_NAMED                                                                                           \
     32 /* addresses that the topology names: each is a thousand packets a second from every vantage */
@@ -169,7 +168,7 @@ static int start(struct ui *ui, const struct ferry_topology *t, const struct wan
         r = ui_stream_start(&p->streams[i], &ui->err);
     if (r < 0)
         return r;
-    for (uint64_t waited = 0; waited < PATIENCE_US && !all_answered(p); waited += 10000)
+    for (uint64_t waited = 0; waited < UI_PROBE_PATIENCE_US && !all_answered(p); waited += 10000)
         sleep_us(10000);
     r = check_answered(ui, p, wanted->overrides);
     if (r < 0)
@@ -213,6 +212,16 @@ int ui_probe_start(struct ui *ui, const struct ferry_plan *plan, const struct fe
     for (size_t i = asked->n; i < n; i++)
         free(addresses[i]);
     return r;
+}
+
+const char *ui_probe_silent(const struct ui_probe *p, uint64_t since_us)
+{
+    for (size_t i = 0; p && i < p->n; i++) {
+        uint64_t last_us = atomic_load(&p->streams[i].last_us);
+        if (last_us && last_us < since_us)
+            return p->outages[i].vantage;
+    }
+    return NULL;
 }
 
 static void stop(struct ui_probe *p)

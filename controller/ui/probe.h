@@ -5,6 +5,8 @@
 
 #include "ui/ui.h"
 
+#define UI_PROBE_PATIENCE_US 2000000u /* how long an answer is waited for, before the move and in a drill */
+
 struct ui_probe;
 
 /* What the caller asks to have probed. */
@@ -22,6 +24,9 @@ struct ui_probe_asked {
  * answer; or no vantage for an address of the topology). */
 int ui_probe_start(struct ui *ui, const struct ferry_plan *plan, const struct ferry_topology *t,
                    const struct ui_probe_asked *asked, struct ui_probe **ret);
+/* The vantage of a stream that was answered before the move, and of whose probes since (CLOCK_MONOTONIC) none was;
+ * NULL: there is none.  Takes NULL. */
+const char *ui_probe_silent(const struct ui_probe *probe, uint64_t since_us);
 /* Goes on for a moment, then ends the streams.  The outages belong to the probe. */
 void ui_probe_stop(struct ui_probe *probe);
 const struct ferry_outage *ui_probe_outages(const struct ui_probe *probe, size_t *ret_n);

@@ -140,6 +140,8 @@ static void answered(struct ui_stream *s, const uint8_t *icmp, size_t len)
     if (ntohs(p.ident) != s->ident || p.number >= s->n)
         return;
     uint8_t *count = &s->answers[p.number];
+    if (s->sent_us[p.number] > atomic_load(&s->last_us)) /* only this thread writes it */
+        atomic_store(&s->last_us, s->sent_us[p.number]);
     if (*count == 0)
         atomic_fetch_add(&s->answered, 1);
     else

@@ -19,8 +19,9 @@ struct ui_stream {
     pthread_t thread;
     bool running;
     atomic_bool stop;
-    atomic_size_t answered; /* distinct probes */
-    struct ferry_err err;   /* why it could not start; valid once `failed` */
+    atomic_size_t answered;        /* distinct probes */
+    atomic_uint_least64_t last_us; /* when the newest of the answered ones was sent; 0: none */
+    struct ferry_err err;          /* why it could not start; valid once `failed` */
     atomic_bool failed;
     /* The thread's own until it is joined. */
     int fd;

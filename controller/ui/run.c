@@ -225,8 +225,9 @@ struct job {
     const struct ui_run *how;
     struct ferry_txn *txn;
     struct ui_progress *progress;
-    bool verified; /* drill: the move was whole before it was undone */
-    bool passed;   /* and it held as long as was asked for */
+    struct ui_probe *probe; /* or NULL */
+    bool verified;          /* drill: the move was whole before it was undone */
+    bool passed;            /* and it held as long as was asked for, and what was probed answered */
     bool aborted;
 };
 
@@ -256,6 +257,17 @@ static void hold(const struct job *job)
     }
     if (terminal && said != UINT64_MAX)
         fputc('\n', stderr);
+}
+
+/* Who has had no answer since the move, or NULL.  Where the hold is a short one it is waited for. */
+static const char *silent(const struct job *job, uint64_t since_us)
+{
+    const struct ui *ui = job->ui;
+    const char *vantage;
+    while ((vantage = ui_probe_silent(job->probe, since_us)) && !ui_signals_caught() &&
+           ui->env.monotonic_us(ui->env.ctx) < since_us + UI_PROBE_PATIENCE_US)
+        nanosleep(&(struct timespec){0, 10000000}, NULL);
+    return vantage;
 }
 
 /* Who is asked at a pause: 1 to go on, 0 to leave it paused. */
@@ -300,10 +312,13 @@ static int drive(struct job *job)
     if (r < 0 || !drill || job->aborted || ferry_txn_state(job->txn) != FERRY_TXN_VERIFYING)
         return r;
     job->verified = true;
+    uint64_t verified_us = job->ui->env.monotonic_us(job->ui->env.ctx);
     hold(job);
-    const char *name = ui_signals_caught();
-    job->passed = !name;
-    r = turn(job, name ? name : FERRY_DRILL_OVER);
+    const char *vantage = silent(job, verified_us), *name = ui_signals_caught();
+    FERRY_AUTOFREE char *unanswered =
+        vantage ? ferry_asprintf("the probe from %s had no answer at the new site", vantage) : NULL;
+    job->passed = !name && !vantage;
+    r = turn(job, name ? name : vantage ? unanswered : FERRY_DRILL_OVER);
     return r < 0 ? r : steps(job);
 }
 
@@ -314,18 +329,17 @@ static void txn_cleanup(struct ferry_txn **txn)
     ferry_txn_free(*txn);
 }
 
-static int finish(struct job *job, struct ferry_journal *journal, const struct ferry_plan *plan,
-                  struct ui_probe *probe, int r)
+static int finish(struct job *job, struct ferry_journal *journal, const struct ferry_plan *plan, int r)
 {
     struct ui *ui = job->ui;
     char id[sizeof ferry_txn_record(job->txn)->id];
     struct ferry_err err = {0};
     FERRY_CLEANUP(ui_record_cleanup) struct ferry_txn_record *record = NULL;
     snprintf(id, sizeof id, "%s", ferry_txn_record(job->txn)->id);
-    if (probe) {
+    if (job->probe) {
         size_t n;
-        ui_probe_stop(probe);
-        const struct ferry_outage *outages = ui_probe_outages(probe, &n);
+        ui_probe_stop(job->probe);
+        const struct ferry_outage *outages = ui_probe_outages(job->probe, &n);
         if (ferry_journal_add_outage(journal, id, outages, n, &err) < 0)
             ui_warn(ui, "the outage could not be stored: %s", err.text);
     }
@@ -360,14 +374,14 @@ static int transact(struct ui *ui, struct ferry_fleet *fleet, struct ferry_plan 
     if (r < 0)
         return r;
     ui_signals_catch();
-    struct job job = {.ui = ui, .how = how, .progress = progress};
+    struct job job = {.ui = ui, .how = how, .progress = progress, .probe = probe};
     r = begin(&job, journal, fleet, plan, progress);
     if (r < 0)
         return r;
     txn = job.txn;
     r = drive(&job);
     ui_progress_flush(progress);
-    return finish(&job, journal, plan, probe, r);
+    return finish(&job, journal, plan, r);
 }
 
 int ui_run_paused(struct ui *ui, struct ferry_journal *journal, const char *id, enum ferry_pass pass,
@@ -397,7 +411,7 @@ int ui_run_paused(struct ui *ui, struct ferry_journal *journal, const char *id, 
     struct job job = {.ui = ui, .how = &how, .txn = txn, .progress = progress};
     r = drive(&job);
     ui_progress_flush(progress);
-    return finish(&job, journal, record->plan, NULL, r);
+    return finish(&job, journal, record->plan, r);
 }
 
 int ui_run_plan(struct ui *ui, struct ferry_fleet *fleet, struct ferry_plan *plan, const struct ui_run *how)

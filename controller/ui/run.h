@@ -29,7 +29,7 @@ struct ui_end {
     const struct ui_run *how;
     const struct ferry_txn_record *record;
     bool verified; /* drill: the move was whole before it was undone */
-    bool passed;   /* and it held as long as was asked for */
+    bool passed;   /* and it held as long as was asked for, and what was probed answered */
     bool failed;   /* the journal could not be written to the end: ui->err says why */
 };
 /* Prints it; the exit status. */

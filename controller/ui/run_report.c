@@ -107,6 +107,8 @@ static void report_end(const struct ui *ui, const struct ui_end *end)
         printf("%sdrill passed%s: moved, verified, rolled back, verified: transaction %s\n",
                ui_style(ui, stdout, UI_GREEN), reset, id);
     } else if (record->state == FERRY_TXN_UNDONE) {
+        if (end->verified)
+            printf("%sthe drill has not passed%s\n", ui_style(ui, stdout, UI_RED), reset);
         printf("%srolled back and verified%s: everything is as before: transaction %s\n",
                ui_style(ui, stdout, UI_YELLOW), reset, id);
         if (record->reason)

@@ -86,6 +86,19 @@ def test_it_says_that_an_outage_lasts(lab):
     assert back["ended"] is True and "no answer" not in lab.ferry("show").stdout
 
 
+@pytest.mark.parametrize("hold", ["0s", "300ms"])
+def test_a_drill_without_an_answer_at_the_new_site_has_not_passed(lab, hold):
+    argv = ["drill", "--move", "app=recovery", "--hold", hold, "--yes", "--probe", "192.168.1.10"]
+    assert "drill passed" in lab.ferry(*argv).stdout
+    mute(lab)
+    done = lab.ferry(*argv, rc=5)
+    assert "the drill has not passed" in done.stdout and "drill passed" not in done.stdout
+    doc = lab.json(*argv, rc=5)
+    assert doc["reason"] == f"the probe from {lab.router('edge-third')} had no answer at the new site"
+    assert (doc["state"], doc["applied_verified"], doc["rolled_back_verified"]) == ("undone", True, True)
+    assert doc["outage"][0]["ended"] is True, "it is home again"
+
+
 def test_a_move_into_a_loop_is_no_success(lab):
     """The rules beside the routes of the new router stay: it sends packets back to the old one."""
     recovery = lab.router("edge-recovery")
