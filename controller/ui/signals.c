@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MIT */
 #include "ui/run.h"
 
+#include "base/mem.h"
 #include <signal.h>
 #include <string.h>
 
@@ -14,13 +15,17 @@ static void handler(int number)
 
 void ui_signals_catch(void)
 {
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_handler = handler;
     action.sa_flags = SA_RESTART; /* a driver's call in another thread goes on */
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
+    for (size_t i = 0; i < FERRY_COUNT(signals); i++) {
+        struct sigaction before;
+        /* Under nohup(1), and in a script's background, they do not concern us. */
+        if (!sigaction(signals[i], NULL, &before) && before.sa_handler != SIG_IGN)
+            sigaction(signals[i], &action, NULL);
+    }
 }
 
 const char *ui_signals_caught(void)

@@ -26,8 +26,9 @@ def find_ferry():
 
 
 # Told to end, as `timeout` does, a test or a benchmark leaves its `with` blocks like one that is interrupted:
-# labs go down.
+# labs go down.  And what is interrupted here can be so, also in the background of a script.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FERRY = find_ferry()
 WHY_NOT = ("needs root for network namespaces" if os.geteuid() != 0 else

@@ -7,6 +7,7 @@ import pty
 import re
 import select
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -68,10 +69,15 @@ class Cli:
         with open(self.topology, "w", encoding="utf-8") as f:
             json.dump(document, f)
 
-    def start(self, *argv, env=None, **kwargs):
+    def start(self, *argv, env=None, ignored=(), **kwargs):
+        """With these signals ignored, and no others, however the tests were started."""
+        def dispose():
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
+
         return subprocess.Popen([FERRY, *map(str, argv)], env=dict(self.env, **(env or {})), cwd=self.directory,
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                **kwargs)
+                                preexec_fn=dispose, **kwargs)  # pylint: disable=subprocess-popen-preexec-fn; no threads here
 
     def run(self, *argv, rc=0, env=None, drop=()):
         full = {k: v for k, v in {**self.env, **leaks(rc, argv), **(env or {})}.items() if k not in drop}

@@ -337,8 +337,8 @@ def test_drill(cli):
     assert cli.error("rollback", doc["id"], "--yes", rc=4)["rule"] == "already-undone"
 
 
-def start_drill(cli, *argv):
-    process = cli.start("drill", *MOVE, "--hold", "10m", "--yes", *argv)
+def start_drill(cli, *argv, hold="10m", **kwargs):
+    process = cli.start("drill", *MOVE, "--hold", hold, "--yes", *argv, **kwargs)
     until("the move", lambda: os.path.exists(cli.sim_file("edge-recovery")) and
           any(r.get("state") == "verifying" for r in cli.json("history")["transactions"]) and
           cli.active() == "recovery")
@@ -370,6 +370,18 @@ def test_a_drill_that_a_signal_ends_was_verified(cli):
     doc = json.loads(out)
     assert (process.returncode, doc["state"], doc["reason"]) == (5, "undone", "SIGTERM")
     assert (doc["applied_verified"], doc["rolled_back_verified"]) == (True, True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_what_was_ignored_stays_ignored(cli, number):
+    """As nohup(1) starts a program, and a script what it runs in the background."""
+    process = start_drill(cli, hold="3s", ignored=(number,))
+    try:
+        process.send_signal(number)
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 0 and "drill passed" in out, err
 
 
 def test_one_at_a_time(cli):
