@@ -1,5 +1,5 @@
 /* `ferry lab`: a topology as network namespaces on this machine.  SPDX-License-Identifier: MIT */
-#include "ui/ui.h"
+#include "ui/run.h"
 
 #include "../../topologies/lab/lab.h"
 #include "base/mem.h"
@@ -139,7 +139,10 @@ static int run(struct ui *ui, void *options)
         return status.state == FERRY_LAB_BROKEN ? UI_ERROR : UI_OK;
     }
     bool up = strcmp(o->what, "up") == 0;
-    r = up ? ferry_lab_up(t, progress, ui, &ui->err) : ferry_lab_down(t->name, progress, ui, &ui->err);
+    if (up)
+        ui_signals_catch();
+    r = up ? ferry_lab_up(t, progress, ui, ui_signals_caught, &ui->err)
+           : ferry_lab_down(t->name, progress, ui, &ui->err);
     if (r < 0)
         return r;
     print_done(ui, t, up ? "up" : "down", r == 0);
@@ -150,14 +153,16 @@ const struct ui_verb ui_verb_lab = {
     .name = "lab",
     .args = "up|down|status [TOPOLOGY]",
     .purpose = "Builds a topology as network namespaces on this machine, baseline routes included.",
-    .examples = "Needs root.  Only what `lab up` made itself is ever removed, namespaces and processes; `lab "
-                "down` also "
-                "cleans up after a "
-                "crash.\n\n"
-                "Examples:\n  ferry lab up topologies/three-site.json\n  ferry -t topologies/three-site.json "
-                "lab status\n"
-                "  ferry lab down topologies/three-site.json\n\n"
-                "Exit status: 0; `lab status` 1 where the lab is broken; 4 where it is up already.\n",
+    .examples =
+        "Needs root.  Only what `lab up` made itself is ever removed, namespaces and processes; `lab "
+        "down` also "
+        "cleans up after a "
+        "crash.\n\n"
+        "Examples:\n  ferry lab up topologies/three-site.json\n  ferry -t topologies/three-site.json "
+        "lab status\n"
+        "  ferry lab down topologies/three-site.json\n\n"
+        "Exit status: 0; `lab status` 1 where the lab is broken; 4 where it is up already.  `lab up` that "
+        "fails, or is interrupted (Ctrl-C, SIGTERM, SIGHUP), takes down what it made (1).\n",
     .argp = &argp,
     .options_size = sizeof(struct lab_options),
     .run = run,

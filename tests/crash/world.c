@@ -141,7 +141,7 @@ bool world_lab_up(const char *topology)
     FERRY_AUTOFREE char *text = topology_text(topology, "lab");
     if (ferry_topology_parse(topology, text, strlen(text), &t, NULL, &err) < 0)
         world_die(topology, &err);
-    int r = ferry_lab_up(t, NULL, NULL, &err);
+    int r = ferry_lab_up(t, NULL, NULL, NULL, &err);
     if (r < 0)
         fprintf(stderr, "no lab: %s\n", err.text);
     ferry_topology_free(t);

@@ -186,10 +186,10 @@ def fake_ip(directory, n, what):
     return {"PATH": directory + ":" + os.environ["PATH"] + labtool.SBIN}
 
 
-def fault_loop(lab, directory, what, after):
+def fault_loop(lab, directory, what, after, **kwargs):
     for n in range(1, 100):
         env = fake_ip(str(directory / "bin"), n, what)
-        done = run(FERRY, "lab", "up", lab.file, env=dict(lab.env, **env))
+        done = run(FERRY, "lab", "up", lab.file, env=dict(lab.env, **env), **kwargs)
         if done.returncode == 0:
             assert n > 5, "the fault was never met"
             return n - 1
@@ -210,6 +210,21 @@ def test_every_failure_is_undone(tmp_path, clean):
     try:
         fault_loop(lab, tmp_path, with_half, after)
         assert lab.json("lab", "status", lab.file)["baseline"]
+    finally:
+        lab.down()
+
+
+@pytest.mark.parametrize("name", ["INT", "TERM", "HUP"])
+def test_interrupted_anywhere_is_undone(tmp_path, clean, name):
+    lab = Lab("three-site", tmp_path)
+
+    def after(n, done):
+        assert (done.returncode, f"interrupted by SIG{name}" in done.stderr) == (1, True), done.stderr
+        assert namespaces() == clean, f"interrupted at call {n}, and something is left"
+        assert not os.path.exists(lab.record)
+
+    try:  # as a terminal does it: all of the process group
+        fault_loop(lab, tmp_path, f"kill -s {name} -- -$PPID", after, start_new_session=True)
     finally:
         lab.down()
 

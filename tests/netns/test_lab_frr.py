@@ -292,6 +292,18 @@ def test_killed_and_cleaned_up(moment, tmp_path, clean):
     down(lab)
 
 
+@pytest.mark.parametrize("moment", ["keys", "processes", "first daemons"])
+def test_interrupted_is_undone(moment, tmp_path, clean):
+    lab = Lab("three-site-frr", tmp_path)
+    with subprocess.Popen([FERRY, "lab", "up", lab.file], env=lab.env, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, text=True) as up:
+        until(moment, lambda: MOMENTS[moment](lab) or up.poll() is not None)
+        up.send_signal(signal.SIGTERM)
+        _, err = up.communicate(timeout=60)
+    assert (up.returncode, "interrupted by SIGTERM" in err) == (1, True), err
+    assert not os.path.exists(lab.record) and not os.path.exists(f"{RUN}/{lab.name}")
+
+
 def test_schema_and_loader_agree_on_bird(tmp_path):
     jsonschema = pytest.importorskip("jsonschema")
     with open(os.path.join(labtool.TOPOLOGIES, "schema.json"), encoding="utf-8") as f:

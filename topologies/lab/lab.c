@@ -2,7 +2,8 @@
  * (the machine), machine.h (routers with daemons), status.c (what is there now).
  *
  *  1. Under the lock: no name is taken → record written → namespaces → sysctls → wires → addresses and routes
- *     → machines started and settled → record completed.  A failure at any step runs the same removal as `lab down`.
+ *     → machines started and settled → record completed.  A failure at any step, or a signal between
+ *     two, runs the same removal as `lab down`.
  *  2. Only namespaces that the record lists are removed, and of a complete record only those whose inode still
  *     agrees; before them the machines whose first process it lists, and its directory after them.
  *
@@ -24,6 +25,7 @@
 struct teller {
     ferry_lab_progress *progress;
     void *ctx;
+    ferry_lab_interrupted *interrupted;
 };
 
 FERRY_PRINTF(2, 3) static void tell(const struct teller *teller, const char *fmt, ...)
@@ -100,11 +102,11 @@ static int remove_recorded(const struct ferry_lab_record *record, const struct t
 
 int ferry_lab_down(const char *topology_name, ferry_lab_progress *progress, void *ctx, struct ferry_err *err)
 {
-    struct teller teller = {progress, ctx};
+    struct teller teller = {progress, ctx, NULL};
     FERRY_CLEANUP(ferry_lab_unlock) int lock = -1;
     FERRY_CLEANUP(record_cleanup) struct ferry_lab_record *record = NULL;
     int r = need_root(err);
-    if (r < 0 || (r = ferry_lab_lock(&lock, err)) < 0 ||
+    if (r < 0 || (r = ferry_lab_lock(NULL, &lock, err)) < 0 ||
         (r = ferry_lab_record_load(topology_name, &record, err)) != 0) {
         return r;
     }
@@ -270,7 +272,8 @@ static int wire(const struct ferry_lab_layout *layout, int lock_fd, struct ferry
 
 /* The kernel acts on a new carrier up to a second later; until then a bridge port drops, and IPv6 is not
  * ready. */
-static int wait_place(const struct ferry_lab_place *p, unsigned *waited_ms, struct ferry_err *err)
+static int wait_place(const struct ferry_lab_place *p, ferry_lab_interrupted *interrupted,
+                      unsigned *waited_ms, struct ferry_err *err)
 {
     size_t n = p->n_interfaces + p->n_ports, down = 0;
     FERRY_AUTOFREE const char **names = ferry_calloc(n + 1, sizeof *names);
@@ -279,7 +282,7 @@ static int wait_place(const struct ferry_lab_place *p, unsigned *waited_ms, stru
     }
     for (;; *waited_ms += POLL_MS) {
         int r = ferry_lab_first_down(p->netns, names, n, &down, err);
-        if (r < 0 || down == n) {
+        if (r < 0 || down == n || (r = ferry_lab_may_go_on(interrupted, err)) < 0) {
             return r;
         }
         if (*waited_ms >= CARRIER_WAIT_MS) {
@@ -289,12 +292,13 @@ static int wait_place(const struct ferry_lab_place *p, unsigned *waited_ms, stru
     }
 }
 
-static int wait_carrier(const struct ferry_lab_layout *layout, struct ferry_err *err)
+static int wait_carrier(const struct ferry_lab_layout *layout, ferry_lab_interrupted *interrupted,
+                        struct ferry_err *err)
 {
     unsigned waited_ms = 0;
     int r = 0;
     for (size_t i = 0; r == 0 && i < layout->n_places; i++) {
-        r = wait_place(&layout->places[i], &waited_ms, err);
+        r = wait_place(&layout->places[i], interrupted, &waited_ms, err);
     }
     return r;
 }
@@ -326,11 +330,12 @@ static int start_machines(const struct ferry_topology *t, const struct ferry_lab
     }
     tell(teller, "starting the daemons of %zu router%s", n, n == 1 ? "" : "s");
     int r = ferry_lab_files_make(t, layout, lock_fd, err);
-    if (r < 0 || (r = ferry_lab_machines_start(layout, record, err)) < 0) {
+    if (r < 0 || (r = ferry_lab_may_go_on(teller->interrupted, err)) < 0 ||
+        (r = ferry_lab_machines_start(layout, record, teller->interrupted, err)) < 0) {
         return r;
     }
     tell(teller, "waiting until their routes are there");
-    return ferry_lab_settle(layout, record, err);
+    return ferry_lab_settle(layout, record, teller->interrupted, err);
 }
 
 static int build(const struct ferry_topology *t, const struct ferry_lab_layout *layout,
@@ -344,18 +349,17 @@ static int build(const struct ferry_topology *t, const struct ferry_lab_layout *
     }
     tell(teller, "making %zu namespaces", layout->n_places);
     int r = make_namespaces(layout, lock_fd, err);
-    if (r < 0) {
+    if (r < 0 || (r = ferry_lab_may_go_on(teller->interrupted, err)) < 0) {
         return r;
     }
     tell(teller, "joining them by %zu virtual cables", layout->n_wires);
-    if ((r = wire(layout, lock_fd, err)) < 0 || (r = wait_carrier(layout, err)) < 0) {
+    if ((r = wire(layout, lock_fd, err)) < 0 || (r = wait_carrier(layout, teller->interrupted, err)) < 0) {
         return r;
     }
     tell(teller, "setting %zu addresses and %zu routes", addresses, routes);
-    if ((r = configure(layout, lock_fd, err)) < 0) {
-        return r;
-    }
-    if (record->files && (r = start_machines(t, layout, record, lock_fd, teller, err)) < 0) {
+    if ((r = configure(layout, lock_fd, err)) < 0 ||
+        (record->files && (r = start_machines(t, layout, record, lock_fd, teller, err)) < 0) ||
+        (r = ferry_lab_may_go_on(teller->interrupted, err)) < 0) {
         return r;
     }
     for (size_t i = 0; i < record->n_netns; i++) {
@@ -366,15 +370,15 @@ static int build(const struct ferry_topology *t, const struct ferry_lab_layout *
 }
 
 int ferry_lab_up(const struct ferry_topology *t, ferry_lab_progress *progress, void *ctx,
-                 struct ferry_err *err)
+                 ferry_lab_interrupted *interrupted, struct ferry_err *err)
 {
-    struct teller teller = {progress, ctx};
+    struct teller teller = {progress, ctx, interrupted};
     FERRY_CLEANUP(ferry_lab_unlock) int lock = -1;
     FERRY_CLEANUP(layout_cleanup) struct ferry_lab_layout *layout = NULL;
     FERRY_CLEANUP(record_cleanup) struct ferry_lab_record *record = NULL;
     int r = need_root(err);
     if (r < 0 || (r = ferry_lab_layout_new(t, &layout, err)) < 0 ||
-        (r = ferry_lab_files_check(layout, err)) < 0 || (r = ferry_lab_lock(&lock, err)) < 0 ||
+        (r = ferry_lab_files_check(layout, err)) < 0 || (r = ferry_lab_lock(interrupted, &lock, err)) < 0 ||
         (r = refuse_taken(t, layout, record = new_record(t, layout), err)) < 0) {
         return r;
     }
@@ -391,7 +395,8 @@ int ferry_lab_up(const struct ferry_topology *t, ferry_lab_progress *progress, v
     for (size_t i = 0; i < record->n_netns; i++) {
         record->netns[i].inode = 0;
     }
-    tell(&teller, "that failed: taking down what was made");
+    tell(&teller, "%s: taking down what was made",
+         interrupted && interrupted() ? "interrupted" : "that failed");
     if (remove_recorded(record, &teller, lock, &why) < 0) {
         tell(&teller, "and so did the removal (%s): run `ferry lab down`", why.text);
     }

@@ -16,14 +16,16 @@
 
 /* One line for people about what is being done, without newline; may be NULL. */
 typedef void ferry_lab_progress(void *ctx, const char *line);
+/* The name of the signal that asked to stop, or NULL; may be NULL itself. */
+typedef const char *ferry_lab_interrupted(void);
 
-/* Builds it; all or nothing: after a failure everything made so far is gone again.  -FERRY_EREFUSED: rule
+/* Builds it; all or nothing: after a failure, or when asked to stop, everything made so far is gone again.  -FERRY_EREFUSED: rule
  * "root" (not root), "lab-up" (it is up already, or an earlier attempt was cut short: take it down first),
  * "netns-exists" (a namespace of that name is there and is not the lab's), "lab-files" (a directory is),
  * "packages" (a program is missing), "no-netns" (nothing to build). -FERRY_ELOCKED: another lab command
- * works.  -FERRY_EIO: `ip` or the kernel failed; the text has its words. */
+ * works.  -FERRY_EIO: `ip` or the kernel failed, the text has its words; or it was asked to stop. */
 int ferry_lab_up(const struct ferry_topology *t, ferry_lab_progress *progress, void *ctx,
-                 struct ferry_err *err) FERRY_MUST_CHECK;
+                 ferry_lab_interrupted *interrupted, struct ferry_err *err) FERRY_MUST_CHECK;
 
 /* Removes exactly what the record of the topology of this name lists, also after a crash half way.  1: there
  * is no record, hence nothing to do.  Machines end with all that runs in them; other processes that still live in a

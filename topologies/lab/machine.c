@@ -152,7 +152,7 @@ static int explain(const char *topology_name, const char *netns, const char *wha
 }
 
 static int wait_ready(const char *topology_name, const struct ferry_lab_record_process *p, long until_ms,
-                      struct ferry_err *err)
+                      ferry_lab_interrupted *interrupted, struct ferry_err *err)
 {
     FERRY_AUTOFREE char *ready = ferry_lab_file(topology_name, p->netns, "ready");
     while (access(ready, F_OK) < 0) {
@@ -162,13 +162,17 @@ static int wait_ready(const char *topology_name, const struct ferry_lab_record_p
         if (now_ms() >= until_ms) {
             return explain(topology_name, p->netns, "its daemons do not start in time", err);
         }
+        int r = ferry_lab_may_go_on(interrupted, err);
+        if (r < 0) {
+            return r;
+        }
         nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);
     }
     return 0;
 }
 
 int ferry_lab_machines_start(const struct ferry_lab_layout *layout, struct ferry_lab_record *record,
-                             struct ferry_err *err)
+                             ferry_lab_interrupted *interrupted, struct ferry_err *err)
 {
     int go[2], r = 0;
     if (pipe2(go, O_CLOEXEC) < 0) {
@@ -194,7 +198,7 @@ int ferry_lab_machines_start(const struct ferry_lab_layout *layout, struct ferry
     close(go[0]);
     close(go[1]);
     for (size_t i = 0, until = (size_t)(now_ms() + START_WAIT_MS); r == 0 && i < record->n_processes; i++) {
-        r = wait_ready(record->name, &record->processes[i], (long)until, err);
+        r = wait_ready(record->name, &record->processes[i], (long)until, interrupted, err);
     }
     return r;
 }

@@ -55,7 +55,7 @@ bool ferry_lab_has_machines(const struct ferry_lab_layout *layout);
 /* Starts all of them; each first process is in the record, saved, before it does anything.  Returns when each has
  * started its daemons. */
 int ferry_lab_machines_start(const struct ferry_lab_layout *layout, struct ferry_lab_record *record,
-                             struct ferry_err *err) FERRY_MUST_CHECK;
+                             ferry_lab_interrupted *interrupted, struct ferry_err *err) FERRY_MUST_CHECK;
 /* Ends those of the record that are still there, with all that runs in them, and waits until they are gone. */
 int ferry_lab_machines_end(const struct ferry_lab_record *record, struct ferry_err *err) FERRY_MUST_CHECK;
 /* Whether it is still the process of the record. */
@@ -69,7 +69,7 @@ const struct ferry_lab_record_process *ferry_lab_process_of(const struct ferry_l
 /* Waits until every router holds its baseline, saves FRR's configurations, and keeps what they and the learnt routes
  * are then. */
 int ferry_lab_settle(const struct ferry_lab_layout *layout, const struct ferry_lab_record *record,
-                     struct ferry_err *err) FERRY_MUST_CHECK;
+                     ferry_lab_interrupted *interrupted, struct ferry_err *err) FERRY_MUST_CHECK;
 /* Fills in the daemons of a place, and whether its configuration is the one that was kept. */
 void ferry_lab_look_daemons(const struct ferry_lab_place *place, const struct ferry_lab_record *record,
                             struct ferry_lab_space *space);

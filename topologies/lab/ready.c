@@ -149,7 +149,7 @@ static int wait_place(const struct ferry_lab_place *place, const struct ferry_la
 }
 
 static int wait_all(const struct ferry_lab_layout *layout, const struct ferry_lab_record *record, long until,
-                    struct ferry_err *err)
+                    ferry_lab_interrupted *interrupted, struct ferry_err *err)
 {
     for (size_t i = 0; i < layout->n_places; i++) {
         int r = 1;
@@ -157,6 +157,9 @@ static int wait_all(const struct ferry_lab_layout *layout, const struct ferry_la
                (r = wait_place(&layout->places[i], record, err)) == 1) {
             if (now_ms() >= until) {
                 return -FERRY_EIO;
+            }
+            if ((r = ferry_lab_may_go_on(interrupted, err)) < 0) {
+                return r;
             }
             pause_ms(POLL_MS);
         }
@@ -183,14 +186,16 @@ static int learnt_of_all(const struct ferry_lab_layout *layout, char **ret, stru
     return r;
 }
 
-static int wait_still(const struct ferry_lab_layout *layout, long until, struct ferry_err *err)
+static int wait_still(const struct ferry_lab_layout *layout, long until, ferry_lab_interrupted *interrupted,
+                      struct ferry_err *err)
 {
     FERRY_AUTOFREE char *before = NULL;
     int r = learnt_of_all(layout, &before, err);
     for (long since = now_ms(); r == 0 && *before && now_ms() < since + STILL_MS;) {
         pause_ms(POLL_MS);
         FERRY_AUTOFREE char *now = NULL;
-        if ((r = learnt_of_all(layout, &now, err)) == 0 && strcmp(before, now) != 0) {
+        if ((r = ferry_lab_may_go_on(interrupted, err)) == 0 && (r = learnt_of_all(layout, &now, err)) == 0 &&
+            strcmp(before, now) != 0) {
             free(before);
             before = FERRY_STEAL(now);
             since = now_ms();
@@ -219,12 +224,12 @@ static int keep(const char *topology_name, const struct ferry_lab_place *place,
 }
 
 int ferry_lab_settle(const struct ferry_lab_layout *layout, const struct ferry_lab_record *record,
-                     struct ferry_err *err)
+                     ferry_lab_interrupted *interrupted, struct ferry_err *err)
 {
     long until = now_ms() + SETTLE_WAIT_MS;
-    int r = wait_all(layout, record, until, err);
+    int r = wait_all(layout, record, until, interrupted, err);
     if (r == 0) {
-        r = wait_still(layout, until, err);
+        r = wait_still(layout, until, interrupted, err);
     }
     for (size_t i = 0; r == 0 && i < layout->n_places; i++) {
         if (layout->places[i].machine == FERRY_LAB_FRR) {

@@ -248,7 +248,7 @@ int ferry_lab_record_remove(const char *topology_name, struct ferry_err *err)
     return 0;
 }
 
-int ferry_lab_lock(int *ret_fd, struct ferry_err *err)
+int ferry_lab_lock(ferry_lab_interrupted *interrupted, int *ret_fd, struct ferry_err *err)
 {
     int r = make_dir(err);
     if (r < 0) {
@@ -262,6 +262,10 @@ int ferry_lab_lock(int *ret_fd, struct ferry_err *err)
         if ((errno != EWOULDBLOCK && errno != EINTR) || waited_ms >= LOCK_WAIT_MS) {
             close(fd);
             return ferry_error(err, FERRY_ELOCKED, "another lab command is at work");
+        }
+        if ((r = ferry_lab_may_go_on(interrupted, err)) < 0) {
+            close(fd);
+            return r;
         }
         nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
     }

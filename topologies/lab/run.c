@@ -28,6 +28,12 @@ static void close_fd(int *fd)
     }
 }
 
+int ferry_lab_may_go_on(ferry_lab_interrupted *interrupted, struct ferry_err *err)
+{
+    const char *name = interrupted ? interrupted() : NULL;
+    return name ? ferry_error(err, FERRY_EIO, "interrupted by %s", name) : 0;
+}
+
 static int memory_file(const char *text, struct ferry_err *err)
 {
     int fd = memfd_create("ferry-lab", MFD_CLOEXEC);
@@ -95,7 +101,10 @@ static int spawn(const char *const *argv, int in, int out, int said, int lock_fd
                  struct ferry_err *err)
 {
     posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes; /* a process group of its own */
     posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
     posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
     posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, said, STDERR_FILENO);
@@ -103,10 +112,11 @@ static int spawn(const char *const *argv, int in, int out, int said, int lock_fd
         posix_spawn_file_actions_adddup2(&actions, lock_fd, LOCK_FD_IN_CHILD);
     }
     /* Debian's sudo has /usr/sbin in its path, su has not: say where it is if need be. */
-    int r = posix_spawnp(ret, argv[0], &actions, NULL, (char *const *)argv, environ);
+    int r = posix_spawnp(ret, argv[0], &actions, &attributes, (char *const *)argv, environ);
     if (r == ENOENT && !strcmp(argv[0], "ip")) {
-        r = posix_spawn(ret, "/usr/sbin/ip", &actions, NULL, (char *const *)argv, environ);
+        r = posix_spawn(ret, "/usr/sbin/ip", &actions, &attributes, (char *const *)argv, environ);
     }
+    posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     if (r) {
         return ferry_error(err, FERRY_EIO, "cannot start %s: %s", argv[0], strerror(r));

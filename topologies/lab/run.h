@@ -5,6 +5,8 @@
 #ifndef FERRY_LAB_RUN_H
 #define FERRY_LAB_RUN_H
 
+#include "lab.h"
+
 #include <ferry/err.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,9 +15,12 @@
 
 /* ---- run.c ---- */
 
+/* -FERRY_EIO: it was asked to stop. */
+int ferry_lab_may_go_on(ferry_lab_interrupted *interrupted, struct ferry_err *err) FERRY_MUST_CHECK;
+
 /* Runs `ip [-n NETNS] ARGS… ` with `script` (may be NULL) on its standard input and waits.  `ret_out` (may be
  * NULL) gets what it printed, malloc'd.  `lock_fd` (-1: none) is inherited, so that the lock outlives a
- * killed parent until the child is done.  -FERRY_EIO with what ip said. */
+ * killed parent until the child is done; a terminal's Ctrl-C does not reach it.  -FERRY_EIO with what ip said. */
 int ferry_lab_ip(const char *netns, const char *const *args, const char *script, int lock_fd, char **ret_out,
                  struct ferry_err *err) FERRY_MUST_CHECK;
 /* Runs a program (argv[0] in the PATH) in the same way. */
@@ -84,7 +89,7 @@ int ferry_lab_record_save(const struct ferry_lab_record *record, struct ferry_er
 int ferry_lab_record_remove(const char *topology_name, struct ferry_err *err) FERRY_MUST_CHECK;
 
 /* One lab command at a time on this machine; waits up to 30 s for the one before, then -FERRY_ELOCKED. */
-int ferry_lab_lock(int *ret_fd, struct ferry_err *err) FERRY_MUST_CHECK;
+int ferry_lab_lock(ferry_lab_interrupted *interrupted, int *ret_fd, struct ferry_err *err) FERRY_MUST_CHECK;
 void ferry_lab_unlock(int *fd);
 
 #endif

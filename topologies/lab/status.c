@@ -109,7 +109,7 @@ int ferry_lab_status(const struct ferry_topology *t, struct ferry_lab_status *re
         return ferry_refuse(err, "root", "looking into network namespaces needs root (sudo)");
     }
     int r = ferry_lab_layout_new(t, &layout, err);
-    if (r < 0 || (r = ferry_lab_lock(&lock, err)) < 0 ||
+    if (r < 0 || (r = ferry_lab_lock(NULL, &lock, err)) < 0 ||
         (r = ferry_lab_record_load(t->name, &record, err)) < 0 ||
         (r = read_spaces(layout, record, &status, err)) < 0) {
         return r;
