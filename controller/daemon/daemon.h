@@ -163,6 +163,8 @@ int ferryd_ready_start(struct ferryd *d, struct ferry_err *err) FERRY_MUST_CHECK
 void ferryd_ready_stop(struct ferryd *d);
 
 /* ---- server.c ---- */
+/* What would keep it from starting, as far as that is seen before anything is made. */
+int ferryd_server_check(const struct ferryd *d, struct ferry_err *err) FERRY_MUST_CHECK;
 int ferryd_server_start(struct ferryd *d, struct ferry_err *err) FERRY_MUST_CHECK;
 void ferryd_server_stop(struct ferryd *d);
 

@@ -115,7 +115,9 @@ static int start_loop(struct ferryd *d, struct ferry_err *err)
 
 static int start(struct ferryd *d, struct ferry_err *err)
 {
-    int r = start_loop(d, err);
+    int r = ferryd_server_check(d, err);
+    if (r == 0)
+        r = start_loop(d, err);
     if (r == 0)
         r = take_state_dir(d, err);
     if (r == 0 && d->options->topology_file)

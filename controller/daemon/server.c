@@ -34,8 +34,19 @@ static int find_group(const char *name, gid_t *ret, struct ferry_err *err)
     return 0;
 }
 
-/* A socket file that nobody listens at is what a killed daemon left. */
-static int clear_path(const struct sockaddr_un *address, struct ferry_err *err)
+static int address_of(const struct ferryd *d, struct sockaddr_un *ret, struct ferry_err *err)
+{
+    const char *path = d->options->socket;
+    *ret = (struct sockaddr_un){.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof ret->sun_path)
+        return ferry_error(err, FERRY_EUSAGE, "--socket: '%s' is longer than %zu bytes", path,
+                           sizeof ret->sun_path - 1);
+    strcpy(ret->sun_path, path);
+    return 0;
+}
+
+/* 1: there is a socket file that nobody listens at, which a killed daemon left. */
+static int look_at_path(const struct sockaddr_un *address, struct ferry_err *err)
 {
     struct stat st;
     if (lstat(address->sun_path, &st))
@@ -50,18 +61,16 @@ static int clear_path(const struct sockaddr_un *address, struct ferry_err *err)
         close(fd);
     if (answers)
         return ferry_error(err, FERRY_ELOCKED, "%s: another daemon listens there", address->sun_path);
-    unlink(address->sun_path);
-    return 0;
+    return 1;
 }
 
 static int listen_at(const struct ferryd *d, struct ferryd_server *server, struct ferry_err *err)
 {
     const char *path = d->options->socket;
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof address.sun_path)
-        return ferry_error(err, FERRY_EUSAGE, "--socket: '%s' is longer than %zu bytes", path,
-                           sizeof address.sun_path - 1);
-    strcpy(address.sun_path, path);
+    struct sockaddr_un address;
+    int r = address_of(d, &address, err);
+    if (r < 0)
+        return r;
     FERRY_AUTOFREE char *directory = ferry_strdup(path);
     char *slash = strrchr(directory, '/');
     if (slash && slash != directory) {
@@ -69,9 +78,11 @@ static int listen_at(const struct ferryd *d, struct ferryd_server *server, struc
         if (mkdir(directory, 0755) && errno != EEXIST)
             return ferry_error(err, FERRY_EIO, "%s: %s", directory, strerror(errno));
     }
-    int r = clear_path(&address, err);
+    r = look_at_path(&address, err);
     if (r < 0)
         return r;
+    if (r > 0)
+        unlink(path);
     server->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     mode_t old = umask(0777); /* nobody connects before it belongs to whom it shall */
     int failed = server->fd < 0 || bind(server->fd, (struct sockaddr *)&address, sizeof address) ? errno : 0;
@@ -81,6 +92,18 @@ static int listen_at(const struct ferryd *d, struct ferryd_server *server, struc
     if (!failed && (chmod(path, d->options->socket_mode) || listen(server->fd, 64)))
         failed = errno;
     return failed ? ferry_error(err, FERRY_EIO, "%s: %s", path, strerror(failed)) : 0;
+}
+
+int ferryd_server_check(const struct ferryd *d, struct ferry_err *err)
+{
+    struct sockaddr_un address;
+    gid_t group;
+    int r = d->options->group ? find_group(d->options->group, &group, err) : 0;
+    if (r == 0)
+        r = address_of(d, &address, err);
+    if (r == 0)
+        r = look_at_path(&address, err);
+    return r < 0 ? r : 0;
 }
 
 int ferryd_server_start(struct ferryd *d, struct ferry_err *err)

@@ -81,6 +81,7 @@ def test_a_second_one_is_refused(cli):
         elsewhere = subprocess.run([FERRYD, "--state-dir", cli.path("other"), "--socket", d.socket], env=d.env,
                                    capture_output=True, text=True, check=False, timeout=30)
         assert elsewhere.returncode == 8 and "listens there" in elsewhere.stderr, elsewhere
+        assert not os.path.exists(cli.path("other")), "it has made a journal all the same"
         assert d.ask("hello")["pid"] == d.process.pid
         d.kill()  # what it leaves is no obstacle
         d.start()
@@ -94,6 +95,7 @@ def test_its_command_line(cli, argv, rc):
                           capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == rc, done
     assert (done.stdout if rc == 0 else done.stderr).strip()
+    assert rc == 65 or not os.path.exists(cli.state_dir)
 
 
 def test_a_reload(cli):
