@@ -169,6 +169,9 @@ int ferryd_server_start(struct ferryd *d, struct ferry_err *err) FERRY_MUST_CHEC
 void ferryd_server_stop(struct ferryd *d);
 
 /* ---- loop.c ---- */
+/* Ends the daemon where the file that it has locked is not the one in its state directory any more: another one could
+ * work there already. */
+void ferryd_keep_state_dir(struct ferryd *d);
 /* Runs until it is told to stop.  0, or a negative code where it could not begin. */
 int ferryd_run(const struct ferryd_options *options, struct ferry_err *err) FERRY_MUST_CHECK;
 

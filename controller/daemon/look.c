@@ -257,6 +257,7 @@ void ferryd_look_all(struct ferryd *d)
 static int on_poll(sd_event_source *source, uint64_t usec, void *ctx)
 {
     struct ferryd *d = ctx;
+    ferryd_keep_state_dir(d);
     d->settle_failed = false; /* whatever stood in its way: it is tried again */
     ferryd_rest_poll(&d->deliver_rest);
     ferryd_rest_poll(&d->settle_rest);
@@ -363,6 +364,7 @@ static int on_journal(sd_event_source *source, const struct inotify_event *event
 {
     struct ferryd *d = ctx;
     (void)source;
+    ferryd_keep_state_dir(d);
     if (event->len && strncmp(event->name, "journal.db", 10) != 0)
         return 0;
     d->want_journal = true;
@@ -384,7 +386,8 @@ int ferryd_look_start(struct ferryd *d, struct ferry_err *err)
                               on_poll, d);
     if (r >= 0)
         r = sd_event_add_inotify(d->event, &d->journal_watch, d->state_dir,
-                                 IN_MODIFY | IN_DELETE | IN_CREATE | IN_MOVED_TO, on_journal, d);
+                                 IN_MODIFY | IN_DELETE | IN_CREATE | IN_MOVED_TO | IN_MOVE_SELF, on_journal,
+                                 d);
     if (r < 0)
         return ferry_error(err, FERRY_EIO, "%s: cannot be watched: %s", d->state_dir, strerror(-r));
     d->want_journal = true;

@@ -10,9 +10,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
 #include <unistd.h>
+
+#define LOST 1 /* what the loop ends with where the state directory is no longer this daemon's */
 
 /* ---- One daemon a state directory. ---- */
 
@@ -45,13 +48,28 @@ static int take_state_dir(struct ferryd *d, struct ferry_err *err)
     return 0;
 }
 
-/* ---- Signals. ---- */
-
 static void problem(struct ferryd *d, const char *text)
 {
     snprintf(d->problem, sizeof d->problem, "%s", text);
     ferryd_say_status(d);
 }
+
+void ferryd_keep_state_dir(struct ferryd *d)
+{
+    FERRY_AUTOFREE char *path = ferry_asprintf("%s/daemon.lock", d->state_dir);
+    struct stat ours, there;
+    if (d->stopping || fstat(d->lock_fd, &ours))
+        return;
+    if (stat(path, &there) ? errno != ENOENT && errno != ENOTDIR
+                           : there.st_dev == ours.st_dev && there.st_ino == ours.st_ino)
+        return;
+    FERRY_AUTOFREE char *text = ferry_asprintf("%s was taken away, and with it perhaps the journal", path);
+    problem(d, text);
+    d->stopping = true;
+    sd_event_exit(d->event, LOST);
+}
+
+/* ---- Signals. ---- */
 
 /* The old one is kept where the new one is no good. */
 static void reload(struct ferryd *d)
@@ -166,9 +184,11 @@ int ferryd_run(const struct ferryd_options *options, struct ferry_err *err)
                    d.site ? d.site->topology->name : "no topology", d.state_dir, options->socket);
         ferryd_say_status(&d);
         sd_notifyf(0, "READY=1\nMAINPID=%ld", (long)getpid());
-        int failed = sd_event_loop(d.event);
-        if (failed < 0)
-            r = ferry_error(err, FERRY_EIO, "the event loop ended: %s", strerror(-failed));
+        int ended = sd_event_loop(d.event);
+        if (ended < 0)
+            r = ferry_error(err, FERRY_EIO, "the event loop ended: %s", strerror(-ended));
+        if (ended == LOST)
+            r = ferry_error(err, FERRY_EIO, "%s: stopping", d.problem);
     }
     stop(&d);
     return r;

@@ -91,6 +91,8 @@ static int listen_at(const struct ferryd *d, struct ferryd_server *server, struc
         failed = errno;
     if (!failed && (chmod(path, d->options->socket_mode) || listen(server->fd, 64)))
         failed = errno;
+    struct stat st;
+    server->inode = lstat(path, &st) ? 0 : st.st_ino;
     return failed ? ferry_error(err, FERRY_EIO, "%s: %s", path, strerror(failed)) : 0;
 }
 
@@ -132,13 +134,16 @@ int ferryd_server_start(struct ferryd *d, struct ferry_err *err)
 void ferryd_server_stop(struct ferryd *d)
 {
     struct ferryd_server *server = d->server;
+    struct stat st;
     if (!server)
         return;
     while (server->clients)
         ferryd_client_free(server->clients);
     sd_event_source_disable_unref(server->io);
     close(server->fd);
-    unlink(d->options->socket);
+    if (!lstat(d->options->socket, &st) &&
+        st.st_ino == server->inode) /* another one may listen there by now */
+        unlink(d->options->socket);
     free(server);
     d->server = NULL;
 }

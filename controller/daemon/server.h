@@ -36,6 +36,7 @@ struct ferryd_client {
 
 struct ferryd_server {
     int fd;
+    ino_t inode; /* of the socket's file */
     uint64_t serial;
     sd_event_source *io;
     struct ferryd_client *clients;

@@ -87,6 +87,24 @@ def test_a_second_one_is_refused(cli):
         d.start()
 
 
+@pytest.mark.parametrize("how", ["removed", "replaced", "moved"])
+def test_it_stops_where_its_state_directory_is_taken_away(cli, how):
+    with daemon(cli) as d:
+        d.read_once()
+        if how == "replaced":  # as a restored backup does it: by the time it is seen, another file of that name is there
+            with open(cli.path("lock"), "w", encoding="ascii"):
+                pass
+            os.rename(cli.path("lock"), os.path.join(cli.state_dir, "daemon.lock"))
+        elif how == "moved":
+            os.rename(cli.state_dir, cli.path("elsewhere"))
+        else:
+            shutil.rmtree(cli.state_dir)
+        assert d.process.wait(timeout=60) == 1
+        assert "daemon.lock was taken away" in d.log() and "daemon.lock was taken away" in d.status()
+        assert how == "replaced" or not os.path.exists(cli.state_dir), "it has made another one"
+        assert not os.path.exists(d.socket)
+
+
 @pytest.mark.parametrize("argv, rc", [(["--nosuch"], 64), (["--poll", "5"], 64), (["--poll", "0s"], 64), (["word"], 64),
                                       (["--socket-mode", "9"], 64), (["--group", "no such group"], 64),
                                       (["-t", "/nonexistent"], 65), (["--help"], 0), (["--version"], 0)])
