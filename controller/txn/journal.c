@@ -7,7 +7,7 @@
  *  J2. A transaction's row, its whole plan and the intents of all of its stages appear in one SQLite
  *      transaction, before anything is written to a router.
  *  J3. Only the holder of the lock writes; the lock is held from before begin until the transaction has ended
- *      or its process has.
+ *      or its process has.  A holder whose lock's file was taken away writes no more.
  *  J4. At most one transaction is unfinished (ready, applying, verifying, undoing or stuck), awaits its
  *      confirmation, or is paused.
  *  J5. Progress marks are for people.  Recovery looks at the plan and at the routers, so that marks may be
@@ -156,9 +156,10 @@ static int audit_save(struct ferry_journal *journal, const struct ferry_txn_reco
 
 int ferry_journal_begin(struct ferry_journal *journal, struct ferry_txn_record *record, struct ferry_err *err)
 {
-    assert(journal->lock_fd >= 0); /* J3 */
     crash_point(journal, "journal-begin");
-    int rc = ferry_journal_execute(journal, "BEGIN IMMEDIATE", "begin", err);
+    int rc = ferry_journal_lock_holds(journal, err); /* J3 */
+    if (!rc)
+        rc = ferry_journal_execute(journal, "BEGIN IMMEDIATE", "begin", err);
     if (rc < 0)
         return rc;
     rc = ferry_audit_start(journal, err);
@@ -293,11 +294,12 @@ void ferry_journal_events_clear(struct ferry_journal_events *events)
 int ferry_journal_save(struct ferry_journal *journal, const struct ferry_txn_record *record,
                        struct ferry_journal_events *events, const char *name, struct ferry_err *err)
 {
-    assert(journal->lock_fd >= 0); /* J3 */
     sqlite3_int64 seq = 0;
     char was[24];
     crash_point(journal, name);
-    int rc = ferry_journal_execute(journal, "BEGIN IMMEDIATE", "begin", err);
+    int rc = ferry_journal_lock_holds(journal, err); /* J3 */
+    if (!rc)
+        rc = ferry_journal_execute(journal, "BEGIN IMMEDIATE", "begin", err);
     if (rc < 0)
         return rc;
     rc = ferry_audit_start(journal, err);

@@ -30,6 +30,8 @@ struct ferry_journal_events {
 
 /* One transaction at a time, of all processes.  -FERRY_ELOCKED names the holder where it is known. */
 int ferry_journal_lock(struct ferry_journal *journal, struct ferry_err *err) FERRY_MUST_CHECK;
+/* -FERRY_EIO where the locked file is not the one at its path any more: somebody else may hold that one. */
+int ferry_journal_lock_holds(const struct ferry_journal *journal, struct ferry_err *err) FERRY_MUST_CHECK;
 /* -FERRY_ELOCKED where a transaction, of any process, holds the lock; else 0, and it is still nobody's. */
 int ferry_journal_running(const struct ferry_journal *journal, struct ferry_err *err) FERRY_MUST_CHECK;
 /* Says in the lock file which transaction holds it. */

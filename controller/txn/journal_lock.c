@@ -4,11 +4,13 @@
 
 #include "base/mem.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -71,6 +73,19 @@ int ferry_journal_lock(struct ferry_journal *journal, struct ferry_err *err)
     }
     journal->lock_fd = fd;
     ferry_journal_lock_note(journal, NULL);
+    return 0;
+}
+
+int ferry_journal_lock_holds(const struct ferry_journal *journal, struct ferry_err *err)
+{
+    FERRY_AUTOFREE char *path = ferry_asprintf("%s/lock", journal->state_dir);
+    struct stat ours, there;
+    assert(journal->lock_fd >= 0); /* J3 */
+    if (fstat(journal->lock_fd, &ours) || stat(path, &there))
+        return ferry_error(err, FERRY_EIO, "%s: %s", path,
+                           errno == ENOENT ? "the lock was taken away" : strerror(errno));
+    if (ours.st_dev != there.st_dev || ours.st_ino != there.st_ino)
+        return ferry_error(err, FERRY_EIO, "%s: the lock was taken away, and another one made", path);
     return 0;
 }
 

@@ -401,6 +401,25 @@ def test_one_at_a_time(cli):
     assert cli.active() == "primary" and cli.active("db") == "primary"
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_who_has_lost_the_lock_writes_no_more(cli, again):
+    """rm of the lock's file under a drill that holds: what `recover` makes of it counts."""
+    before = touched_and_home(cli)
+    process = start_drill(cli)
+    try:
+        os.unlink(os.path.join(cli.state_dir, "lock"))
+        if again:
+            assert "rolled back" in cli.run("recover").stdout
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert "the lock was taken away" in err and "passed" not in out, (out, err)
+    assert process.returncode == (5 if again else 6)
+    cli.run("recover")
+    assert holdings(cli) == before and cli.json("show")["state"] == "undone"
+
+
 def kill_in_the_middle(cli):
     process = start_drill(cli)
     process.kill()

@@ -473,6 +473,7 @@ int __real_close(int fd);
 int __real_mkdir(const char *path, mode_t mode);
 int __real_stat(const char *path, struct stat *ret);
 int __real_lstat(const char *path, struct stat *ret);
+int __real_fstat(int fd, struct stat *ret);
 int __real_faccessat(int dir, const char *path, int mode, int flags);
 int __real_mkostemp(char *path, int flags);
 int __real_link(const char *from, const char *to);
@@ -483,6 +484,7 @@ int __wrap_close(int fd);
 int __wrap_mkdir(const char *path, mode_t mode);
 int __wrap_stat(const char *path, struct stat *ret);
 int __wrap_lstat(const char *path, struct stat *ret);
+int __wrap_fstat(int fd, struct stat *ret);
 int __wrap_faccessat(int dir, const char *path, int mode, int flags);
 int __wrap_mkostemp(char *path, int flags);
 int __wrap_link(const char *from, const char *to);
@@ -569,6 +571,11 @@ int __wrap_lstat(const char *path, struct stat *ret)
     *ret = (struct stat){.st_mode = S_IFREG | 0600};
     errno = ENOENT;
     return f && f->exists ? 0 : -1;
+}
+
+int __wrap_fstat(int fd, struct stat *ret)
+{
+    return fd < FIRST ? __real_fstat(fd, ret) : __wrap_stat("/simulated", ret);
 }
 
 int __wrap_faccessat(int dir, const char *path, int mode, int flags)
