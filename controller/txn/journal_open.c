@@ -233,6 +233,12 @@ static int find_file(const struct ferry_env *env, const char *state_dir, const c
             return r;
     } else if (!S_ISREG(st.st_mode)) {
         return ferry_error(err, FERRY_EIO, "%s: is not a file", path);
+    } else if (!st.st_size) { /* J9 */
+        return ferry_error(
+            err, FERRY_EIO,
+            "%s: is empty: it was truncated, or made by an older Ferry that died at once; if no "
+            "transaction was ever begun here, remove it",
+            path);
     }
     *ret_flags = SQLITE_OPEN_READWRITE;
     if (!faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS))
@@ -258,7 +264,7 @@ int ferry_journal_look(const struct ferry_env *env, const char *state_dir, struc
 {
     FERRY_AUTOFREE char *path = ferry_asprintf("%s/journal.db", state_dir);
     struct stat st;
-    if (stat(path, &st) ? errno == ENOENT : st.st_size == 0)
+    if (lstat(path, &st) && errno == ENOENT)
         return 0;
     return ferry_journal_open(env, state_dir, ret, err);
 }

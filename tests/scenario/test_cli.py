@@ -422,6 +422,25 @@ def test_a_clock_that_was_set_back(cli):
     assert row[1:3] == ["committed", "apply"] and row[4] == "-"
 
 
+@pytest.mark.parametrize("what", ["empty", "fifo", "link", "directory"])
+def test_what_is_no_journal_is_refused_by_every_verb(cli, what):
+    path = os.path.join(cli.state_dir, "journal.db")
+    os.mkdir(cli.state_dir)
+    if what == "empty":
+        with open(path, "wb"):
+            pass
+    elif what == "fifo":
+        os.mkfifo(path)
+    elif what == "directory":
+        os.mkdir(path)
+    else:
+        os.symlink("nowhere", path)
+    said = "is empty: it was truncated" if what == "empty" else "is not a file"
+    for argv in (["history"], ["show"], ["status"], ["recover"], ["confirm"], ["rollback", "--yes"], ["audit", "verify"],
+                 ["apply", "--move", "app=recovery", "--yes"], ["apply", "--move", "app=recovery", "--dry-run"]):
+        assert said in cli.error(*argv, rc=1)["message"], argv
+
+
 def test_history_and_show(cli):
     assert "No transactions" in cli.run("history").stdout and cli.json("history") == {"transactions": []}
     cli.move("recovery")

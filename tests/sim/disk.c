@@ -568,7 +568,7 @@ int __wrap_lstat(const char *path, struct stat *ret)
     if (!simulated(path))
         return __real_lstat(path, ret);
     const struct file *f = file_find(path, false);
-    *ret = (struct stat){.st_mode = S_IFREG | 0600};
+    *ret = (struct stat){.st_mode = S_IFREG | 0600, .st_size = f ? (off_t)f->seen.n : 0};
     errno = ENOENT;
     return f && f->exists ? 0 : -1;
 }
