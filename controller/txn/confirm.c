@@ -159,6 +159,9 @@ static int find(struct ferry_journal *journal, const char *id, enum verb verb, c
     if (!record->deadline_us)
         return ferry_refuse(err, "not-awaiting", "transaction %s is %s: it never awaited a confirmation",
                             record->id, ferry_txn_state_name(record->state));
+    if (verb == EXTEND && record->state == FERRY_TXN_COMMITTED)
+        return ferry_refuse(err, "not-awaiting",
+                            "transaction %s is committed: no deadline is left to put off", record->id);
     *ret = FERRY_STEAL(record);
     return 1;
 }

@@ -232,7 +232,9 @@ const struct ui_verb ui_verb_extend = {
     .purpose = "Gives more time to confirm.",
     .examples = "The deadline is then DURATION from now, at most 2h; it never comes earlier than it was.\n\n"
                 "Examples:\n  ferry extend 20261120-1015 30m\n\n"
-                "Exit status: 0 extended; 1, 4, 5, 6 as of confirm.\n",
+                "Exit status: 0 extended; 4 it does not await a confirmation, or has more time already; 1, "
+                "5, 6 as of "
+                "confirm.\n",
     .argp = &extend_argp,
     .options_size = sizeof(struct confirm_options),
     .run = run,

@@ -58,6 +58,13 @@ def test_it_is_put_off(cli):
     assert "before" in cli.run("extend", tx["id"], "6m").stdout
 
 
+def test_what_is_confirmed_has_no_deadline_to_put_off(cli):
+    tx = start(cli, "1m")
+    cli.run("confirm", tx["id"])
+    assert cli.error("extend", tx["id"], "5m", rc=4)["rule"] == "not-awaiting"
+    assert cli.json("show", tx["id"])["deadline"] == tx["deadline"]
+
+
 def test_it_is_taken_back(cli):
     tx = start(cli)
     assert cli.error("rollback", rc=4)["rule"] == "confirmation", "nobody can be asked"
