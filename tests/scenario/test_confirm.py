@@ -3,6 +3,8 @@
 On simulated routers; what really happens on routers is in tests/netns/test_deadman.py, faults and deaths are in
 tests/unit/test_deadman_crash.c.
 """
+import os
+
 import pytest
 
 from clitool import FERRY, Cli
@@ -63,6 +65,17 @@ def test_what_is_confirmed_has_no_deadline_to_put_off(cli):
     cli.run("confirm", tx["id"])
     assert cli.error("extend", tx["id"], "5m", rc=4)["rule"] == "not-awaiting"
     assert cli.json("show", tx["id"])["deadline"] == tx["deadline"]
+
+
+def test_an_unknown_transaction_is_usage(cli):
+    verbs = [["confirm", "nosuch"], ["extend", "nosuch", "5m"], ["rollback", "nosuch", "--yes"], ["show", "nosuch"],
+             *[[verb, "nosuch", "--yes"] for verb in ("resume", "retry", "skip")]]
+    for argv in verbs:
+        assert "there " in cli.error(*argv, rc=64)["message"], argv
+    assert not os.path.exists(cli.state_dir)
+    start(cli)
+    for argv in verbs:
+        assert 'no transaction "nosuch"' in cli.error(*argv, rc=64)["message"], argv
 
 
 def test_it_is_taken_back(cli):
