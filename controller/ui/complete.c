@@ -31,8 +31,8 @@ static const struct argp argp = {.parser = parse};
 struct line {
     char *text; /* cut into words */
     const char *words[MAX_WORDS];
-    size_t n; /* the last one is being typed, perhaps empty */
-    const char *current;
+    size_t n;            /* the last one is being typed, perhaps empty */
+    const char *current; /* that one; of `--move=app` what follows the `=` */
     const struct ui_verb *verb;
     size_t verb_at;
 };
@@ -72,7 +72,7 @@ static void line_clear(struct line *l)
 static void offer(const struct line *l, const char *candidate)
 {
     if (strncmp(candidate, l->current, strlen(l->current)) == 0)
-        puts(candidate);
+        printf("%.*s%s\n", (int)(l->current - l->words[l->n - 1]), l->words[l->n - 1], candidate);
 }
 
 static void offer_all(const struct line *l, const char *const *candidates)
@@ -335,6 +335,23 @@ static void find_verb(struct line *l)
     }
 }
 
+/* The option whose value is being typed, after it or behind its `=`; NULL: none. */
+static const struct argp_option *value_of(struct line *l)
+{
+    const char *equals = strncmp(l->current, "--", 2) == 0 ? strchr(l->current, '=') : NULL;
+    const struct argp_option *option = NULL;
+    if (l->n >= 2 && l->words[l->n - 2][0] == '-')
+        option = option_of(l, l->words[l->n - 2]);
+    if ((option && option->arg) || !equals)
+        return option && option->arg ? option : NULL;
+    FERRY_AUTOFREE char *name = ferry_asprintf("%.*s", (int)(equals - l->current), l->current);
+    option = option_of(l, name);
+    if (!option || !option->arg)
+        return NULL;
+    l->current = equals + 1;
+    return option;
+}
+
 static int run(struct ui *ui, void *opaque)
 {
     const struct complete_options *o = opaque;
@@ -345,10 +362,9 @@ static int run(struct ui *ui, void *opaque)
     l.current = l.words[l.n - 1];
     find_verb(&l);
     topology_file(ui, &l);
-    const struct argp_option *before =
-        l.n >= 2 && l.words[l.n - 2][0] == '-' ? option_of(&l, l.words[l.n - 2]) : NULL;
-    if (before && before->arg) {
-        offer_value(ui, &l, before);
+    const struct argp_option *option = value_of(&l);
+    if (option) {
+        offer_value(ui, &l, option);
     } else if (l.current[0] == '-') {
         offer_options(&l, &ui_global_argp);
         if (l.verb)

@@ -4,6 +4,7 @@ _ferry() {
     local current=${line##*[[:space:]]}
     candidates=$("${COMP_WORDS[0]}" __complete "$line" 2>/dev/null) || return
     if [[ $candidates == '<files>' ]]; then
+        [[ $current == --*=* ]] && current=${current#--*=}
         compopt -o filenames 2>/dev/null
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return

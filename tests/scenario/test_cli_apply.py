@@ -475,6 +475,13 @@ def test_recover_says_when_a_person_is_needed(cli):
     ("ferry plan --move a", ["app="]),
     ("ferry plan --move 192.168.2", ["192.168.2.0/24="]),
     ("ferry plan --move app=", ["app=primary", "app=recovery"]),
+    ("ferry plan --move=a", ["--move=app="]),
+    ("ferry plan --move=app=r", ["--move=app=recovery"]),
+    ("ferry plan --mode=p", ["--mode=planned"]),
+    ("ferry plan --out=", ["<files>"]),
+    ("ferry plan --offline=", []),
+    ("ferry --color=n", ["--color=never"]),
+    ("ferry trace 192.168.1.10 --from=edge-t", ["--from=edge-third"]),
     ("ferry plan --evacuate ", ["primary", "recovery", "third"]),
     ("ferry plan --format n", ["native"]),
     ("ferry trace 192.168.1.10 --from edge-t", ["edge-third"]),
@@ -518,7 +525,9 @@ def test_bash_completion_file(cli):
     assert reply("ferry pl") == ["plan"]
     assert reply("ferry plan --move ap") == ["app="]
     assert reply("ferry plan --move app=r") == ["recovery"], "bash wants what follows the ="
-    assert reply("ferry validate si") == ["site.json"]
+    assert reply("ferry plan --move=app=r") == ["recovery"] and reply("ferry plan --move=ap") == ["app="]
+    assert reply("ferry plan --mode=p") == ["planned"]
+    assert reply("ferry validate si") == ["site.json"] == reply("ferry status --topology=si")
 
 
 def test_a_look_makes_no_journal(cli):
