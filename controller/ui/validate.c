@@ -35,6 +35,7 @@ static struct json_object *findings_json(const struct ferry_findings *findings)
     return list;
 }
 
+/* `r`, which is still to be said, or the exit status. */
 static int failed(struct ui *ui, const char *file, const struct ferry_findings *findings, int r)
 {
     if (ui->json) {
@@ -44,12 +45,14 @@ static int failed(struct ui *ui, const char *file, const struct ferry_findings *
         json_object_object_add(ui->details, "findings", findings_json(findings));
         return r;
     }
-    /* The first finding is the error itself. */
-    for (size_t i = 1; i < findings->n; i++) {
+    if (!findings->n || !findings->v[0].line) /* the file as a whole */
+        return r;
+    for (size_t i = 0; i < findings->n; i++) {
         const struct ferry_finding *f = &findings->v[i];
-        ui_note(ui, "ferry: %s:%u:%u: %s: %s", file, f->line, f->column, f->pointer, f->text);
+        ui_note(ui, "%s:%u:%u: %s%s%s", file, f->line, f->column, f->pointer, f->pointer[0] ? ": " : "",
+                f->text);
     }
-    return r;
+    return ui_exit_status(r);
 }
 
 static void valid(struct ui *ui, const char *file, const struct ferry_topology *t)
@@ -92,7 +95,8 @@ const struct ui_verb ui_verb_validate = {
     .name = "validate",
     .args = "[FILE]",
     .purpose = "Checks a topology file alone; touches no router.",
-    .examples = "Every finding is shown as FILE:LINE:COLUMN: JSON-POINTER: text.  Exit status 0 or 65.\n\n"
+    .examples = "Every finding is shown as FILE:LINE:COLUMN: JSON-POINTER: text, in the file's order; the "
+                "document as a whole has no pointer.  Exit status 0 or 65.\n\n"
                 "Examples:\n  ferry -t site.json validate\n  ferry validate site.json --json\n",
     .argp = &argp,
     .options_size = sizeof(struct validate_options),
