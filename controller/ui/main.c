@@ -139,7 +139,8 @@ int main(int argc, char **argv)
     if ((fflush(stdout) != 0 || ferror(stdout)) && errno != EPIPE) {
         fprintf(stderr, "ferry: cannot write the output: %s%s\n", strerror(errno),
                 ui.wrote ? "; what was done is done: `ferry show last`" : "");
-        return r || ui.wrote ? r : UI_ERROR; /* 1 would say that nothing was written */
+        if (!ui.wrote && (r == UI_OK || r == UI_DIFFERENT)) /* 1 would say that nothing was written */
+            r = UI_ERROR;
     }
     return r;
 }

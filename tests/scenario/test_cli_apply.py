@@ -244,7 +244,7 @@ def test_a_lost_report_does_not_say_that_nothing_was_written(cli):
         done = lost(*argv)
         assert done.returncode == 0 and "cannot write the output" in done.stderr and "ferry show last" in done.stderr
         assert cli.active() == ("recovery" if argv[0] == "apply" else "primary")
-    for argv in (["status"], ["--json", "history"], ["plan", *MOVE]):
+    for argv in (["status"], ["--json", "history"], ["plan", *MOVE], ["plan", *MOVE, "--detailed-exitcode"]):
         assert lost(*argv).returncode == 1
 
 
