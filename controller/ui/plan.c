@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -91,16 +92,40 @@ static int write_all(int fd, const char *text, size_t len)
     return 0;
 }
 
-/* A regular file appears whole or not at all; a device or pipe is written to as it is. */
-static int write_file(struct ui *ui, const char *path, const char *text)
+#define LINKS 40 /* as many as the kernel follows: path_resolution(7) */
+
+/* Where symbolic links lead, also to nothing yet, malloc'd; NULL: in circles.  realpath(3) wants an end that is
+ * there. */
+static char *follow(const char *path)
+{
+    char *at = ferry_strdup(path), target[PATH_MAX];
+    for (unsigned i = 0; i < LINKS; i++) {
+        ssize_t n = readlink(at, target, sizeof target - 1);
+        if (n < 0)
+            return at;
+        target[n] = '\0';
+        const char *slash = target[0] == '/' ? NULL : strrchr(at, '/');
+        char *next = ferry_asprintf("%.*s%s", slash ? (int)(slash + 1 - at) : 0, at, target);
+        free(at);
+        at = next;
+    }
+    free(at);
+    return NULL;
+}
+
+/* A regular file appears whole or not at all; a device or pipe is written to as it is, and a link stays one. */
+static int write_file(struct ui *ui, const char *given, const char *text)
 {
     struct stat st;
+    FERRY_AUTOFREE char *path = follow(given);
+    if (!path)
+        return ferry_error(&ui->err, FERRY_EIO, "--out: cannot write %s: %s", given, strerror(ELOOP));
     bool special = stat(path, &st) == 0 && !S_ISREG(st.st_mode);
     FERRY_AUTOFREE char *temporary = ferry_asprintf("%s.%ld.tmp", path, (long)getpid());
     const char *to = special ? path : temporary;
     int fd = open(to, O_WRONLY | O_CREAT | O_CLOEXEC | (special ? 0 : O_EXCL), 0666);
     if (fd < 0)
-        return ferry_error(&ui->err, FERRY_EIO, "--out: cannot write %s: %s", path, strerror(errno));
+        return ferry_error(&ui->err, FERRY_EIO, "--out: cannot write %s: %s", given, strerror(errno));
     int r = write_all(fd, text, strlen(text));
     if (r == 0 && !special && fsync(fd) < 0)
         r = -errno;
@@ -110,7 +135,7 @@ static int write_file(struct ui *ui, const char *path, const char *text)
         r = -errno;
     if (r < 0 && !special)
         unlink(temporary);
-    return r < 0 ? ferry_error(&ui->err, FERRY_EIO, "--out: cannot write %s: %s", path, strerror(-r)) : 0;
+    return r < 0 ? ferry_error(&ui->err, FERRY_EIO, "--out: cannot write %s: %s", given, strerror(-r)) : 0;
 }
 
 static int reverse(struct ui *ui, struct ferry_plan **plan)

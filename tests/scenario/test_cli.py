@@ -3,6 +3,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 
@@ -226,6 +227,18 @@ def test_plan_document(cli):
     with open(cli.path("native.plan"), encoding="utf-8") as f:
         assert json.load(f) == doc
     cli.run("plan", "--move", "app=recovery", "--out", "/nowhere/x", rc=1)
+    os.mkdir(cli.path("links"))
+    for name, to in (("a", "b"), ("b", "../linked.plan"), ("round", "round")):
+        os.symlink(to, cli.path(f"links/{name}"))
+    for _ in range(2):  # it leads nowhere, then to a plan
+        cli.run("plan", "--move", "app=recovery", "--out", "links/a")
+        with open(cli.path("linked.plan"), encoding="utf-8") as f:
+            assert json.load(f) == doc
+        os.truncate(cli.path("linked.plan"), 0)
+    cli.run("plan", "--move", "app=recovery", "--out", "links/round", rc=1)
+    assert [os.readlink(cli.path(f"links/{name}")) for name in ("a", "b", "round")] == ["b", "../linked.plan", "round"]
+    shutil.rmtree(cli.path("links"))
+    os.unlink(cli.path("linked.plan"))
     assert sorted(os.listdir(cli.directory)) == ["move.plan", "native.plan", "site.json"], "no temporary file is left"
 
 
