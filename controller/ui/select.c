@@ -411,6 +411,7 @@ static int fill_offline(struct ui *ui, const struct ui_selection *s, struct ferr
 {
     const struct ferry_topology *t = live->topology;
     FERRY_AUTOFREE uint32_t *active = ferry_calloc(live->n_subnets + 1, sizeof *active);
+    FERRY_AUTOFREE bool *said = ferry_calloc(t->n_subnets + 1, sizeof *said);
     for (size_t i = 0; i < live->n_subnets; i++)
         active[i] = t->subnets[live->subnets[i]].home;
     for (size_t k = 0; k < s->n_actives; k++) {
@@ -418,6 +419,10 @@ static int fill_offline(struct ui *ui, const struct ui_selection *s, struct ferr
         int r = parse_pair(ui, t, "--active", s->actives[k], &at);
         if (r < 0)
             return r;
+        if (said[at.subnet])
+            return ferry_error(&ui->err, FERRY_EUSAGE, "--active: subnet %s stands twice",
+                               t->subnets[at.subnet].name);
+        said[at.subnet] = true;
         for (size_t i = 0; i < live->n_subnets; i++)
             if (live->subnets[i] == at.subnet)
                 active[i] = at.to;

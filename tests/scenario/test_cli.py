@@ -83,6 +83,8 @@ def test_version(cli):
     (["plan", "--to", "primary"], "--to goes with --evacuate"),
     (["plan", "--evacuate", "primary", "--to", "primary"], "the same site"),
     (["plan", "--evacuate", "nowhere", "--to", "primary"], "unknown site 'nowhere'"),
+    (["plan", "--failback", "--offline", "--active", "app=recovery", "--active", "192.168.1.0/24=primary"],
+     "--active: subnet app stands twice"),
     (["plan", "--failback", "--active", "app=third"], "--active goes with --offline"),
     (["plan", "--failback", "--mode", "panic"], "neither planned nor disaster"),
     (["plan", "--failback", "--format", "yaml"], "none of text, native, json"),
