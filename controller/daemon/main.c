@@ -75,7 +75,8 @@ static const char doc[] =
     "Examples:\n"
     "  ferryd -t /etc/ferry/site.json --group ferry\n"
     "  ferryd -t site.json --state-dir ./state --socket ./ferryd.sock --poll 5s\n\n"
-    "Exit status: 0 stopped as asked; 1 an error; 8 another daemon works on the state directory or listens "
+    "Exit status: 0 stopped as asked; 1 an error, or its state directory was taken away; 8 another daemon "
+    "works on the state directory or listens "
     "at the "
     "socket; 64 usage; 65 a bad topology at the start.\n";
 
@@ -120,7 +121,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case 't':
         o->topology_file = arg;
-        return 0;
+        return *arg ? 0 : wrong(p, "topology", arg, "no file");
     case KEY_STATE_DIR:
         o->state_dir = arg;
         return *arg ? 0 : wrong(p, "state-dir", arg, "no directory");

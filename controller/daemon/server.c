@@ -28,7 +28,7 @@ static int find_group(const char *name, gid_t *ret, struct ferry_err *err)
     FERRY_AUTOFREE char *buf = ferry_calloc(1, 65536); /* a group of thousands */
     int failed = getgrnam_r(name, &entry, buf, 65536, &found);
     if (!found)
-        return ferry_error(err, FERRY_EUSAGE, "--group: %s",
+        return ferry_error(err, FERRY_EUSAGE, "--group: '%s': %s", name,
                            failed ? strerror(failed) : "there is no such group");
     *ret = found->gr_gid;
     return 0;

@@ -32,7 +32,7 @@ int ferry_file_read(const char *path, size_t max_bytes, char **ret, size_t *ret_
     FERRY_CLEANUP(close_fd) int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
     struct stat st;
     if (fd < 0 || fstat(fd, &st) < 0)
-        return ferry_error(err, FERRY_EINPUT, "%s: cannot be read: %s", path, strerror(errno));
+        return ferry_error(err, FERRY_EINPUT, "%s: cannot be read: %s", *path ? path : "''", strerror(errno));
     if (!S_ISREG(st.st_mode))
         return ferry_error(err, FERRY_EINPUT, "%s: is %s, not a file", path, kind_of_file(st.st_mode));
     if (st.st_size > 0 && (uintmax_t)st.st_size > max_bytes)

@@ -105,8 +105,9 @@ static int check_sites(struct ferry_work *work, struct ferry_err *err)
             work->subject, t->sites[work->class->to].name, work->subnet->name,
             t->sites[t->routers[first].site].name);
     if (!n_new)
-        return ferry_refuse(err, "no-gateway", "%s has no gateway at %s%s", work->subject,
-                            t->sites[work->class->to].name, work->fence ? " on a router that answers" : "");
+        return ferry_refuse(err, "no-gateway", "%s %s no gateway at %s%s", work->subject,
+                            work->class->n_moves == 1 ? "has" : "have", t->sites[work->class->to].name,
+                            work->fence ? " on a router that answers" : "");
     if (work->reconcile)
         work->class->from = work->class->to;
     return 0;

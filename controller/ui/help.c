@@ -37,7 +37,7 @@ static const char top_tail[] =
     "   5  failed, rolled back, and the rollback verified\n"
     "   6  partial or unknown: a person is needed; what is known of every router is shown\n"
     "   7  awaiting a person: applied and verified, for `ferry confirm`; or paused, for `ferry resume`\n"
-    "   8  another transaction holds the lock\n"
+    "   8  another transaction holds the lock, or another controller works on one of the routers\n"
     "  64  usage: unknown verb, option, subnet, site, router or transaction\n"
     "  65  bad input file (missing or unreadable too)\n"
     "\n"

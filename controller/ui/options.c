@@ -67,6 +67,8 @@ static error_t global_parse(int key, char *arg, struct argp_state *state)
     struct ui *ui = state->input;
     switch (key) {
     case 't':
+        if (!*arg)
+            return ui_usage(ui, "--topology needs a file");
         ui->topology_file = arg;
         return 0;
     case KEY_STATE_DIR:

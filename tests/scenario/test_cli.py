@@ -38,6 +38,7 @@ def test_help_lists_what_there_is(cli):
     for word in ("Examples:", "Exit status:", "Files:", "FERRY_TOPOLOGY", "FERRY_STATE_DIR", "FERRY_JSON", "FERRY_COLOR"):
         assert word in text
     assert not re.search(r"__complete", text)
+    assert "another controller works on one of the routers" in text
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -67,6 +68,7 @@ def test_version(cli):
     (["--tpology", "x", "status"], "unknown option --tpology; did you mean --topology?"),
     (["plan", "--move"], "--move needs a value"),
     (["-t"], "-t needs a value"),
+    (["-t", "", "status"], "--topology needs a file"),
     (["status", "-q"], "unknown option '-q'"),
     (["status", "--json=yes"], "--json takes no value"),
     (["status", "--color", "pink"], "none of auto, always, never"),
@@ -178,6 +180,7 @@ def test_validate_refuses(cli):
     assert doc["error"]["code"] == 65 and doc["valid"] is False
     assert doc["findings"] and all(f["line"] and f["pointer"] is not None for f in doc["findings"])
     cli.run("validate", "missing.json", rc=65)
+    assert "'': cannot be read" in cli.run("validate", "", rc=65).stderr
     for verb in (["status"], ["plan", "--failback"], ["trace", "1.2.3.4", "--from", "x"], ["lab", "status"]):
         cli.run("-t", "bad.json", *verb, rc=65)
 
@@ -213,6 +216,12 @@ def test_words_that_are_no_utf8(cli, argv):
     assert error["rule"] == "lost-site" and "--mode planned" in error["message"]
     assert cli.run("plan", "--move", "app=recovery", "--mode", "planned")
     cli.run("plan", "--json", "--format", "native", "--failback", rc=64)
+
+
+def test_one_has_and_several_have(cli):
+    for moves, words in ((["app=third"], "app has no gateway at third"),
+                         (["app=third", "db=third"], "app and 1 more have no gateway at third")):
+        assert words in cli.error("plan", *[word for m in moves for word in ("--move", m)], rc=4)["message"]
 
 
 def test_plan_document(cli):

@@ -106,7 +106,7 @@ def test_it_stops_where_its_state_directory_is_taken_away(cli, how):
 
 
 @pytest.mark.parametrize("argv, rc", [(["--nosuch"], 64), (["--poll", "5"], 64), (["--poll", "0s"], 64), (["word"], 64),
-                                      (["--socket-mode", "9"], 64), (["--group", "no such group"], 64),
+                                      (["--socket-mode", "9"], 64), (["--group", "no such group"], 64), (["-t", ""], 64),
                                       (["-t", "/nonexistent"], 65), (["--help"], 0), (["--version"], 0)])
 def test_its_command_line(cli, argv, rc):
     done = subprocess.run([FERRYD, "--state-dir", cli.state_dir, "--socket", cli.path("s"), *argv], env=cli.env,
@@ -114,6 +114,7 @@ def test_its_command_line(cli, argv, rc):
     assert done.returncode == rc, done
     assert (done.stdout if rc == 0 else done.stderr).strip()
     assert rc == 65 or not os.path.exists(cli.state_dir)
+    assert argv[0] != "--group" or "--group: 'no such group'" in done.stderr
 
 
 def test_a_reload(cli):
