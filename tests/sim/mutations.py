@@ -233,7 +233,7 @@ MUTATIONS = [
      [(TXN + "hooks.c", "    if (ferry_txn_deadman_ahead(txn))", "    if (ferry_txn_deadman_stage(txn))")], "test-deadman-stages::what_died_in_a_hook_before_it_has_nothing_to_undo"),
     ("armed-unsaid", "D5: what may be armed is a hand", [(TXN + "txn_deadman.c", "        if (txn->dead.maybe[i])\n            add_hand(txn, i); /* D5 */", "        (void)i;")], "test-deadman::one_that_may_be_armed_is_a_hand"),
     ("not-disarmed", "an undo by the engine disarms", [(TXN + "txn.c", "        if (ferry_txn_deadman_disarm(txn))\n            ferry_txn_undo_end(txn);", "        (void)txn;"),
-      (TXN + "txn_deadman.c", "        if (txn->dead.changed[r] && (a->result < 0 || waits(a->state)))", "        if (a->result == 99)")], "sim"),
+      (TXN + "txn_deadman.c", "        if (txn->dead.changed[r] && (a->result < 0 || waits(a->state) || undoes))", "        if (a->result == 99)")], "sim"),
     ("mixed-undo", "D6: one undo at a time", [(TXN + "txn_deadman.c", "    if (!txn->dead.on || now + 1000000ull * LOW_S < txn->dead.until_us)\n        return false;", "    return false;")], "sim --windows"),
     ("placed-once", "D6: where the routers are is found anew after their own undo",
      [(TXN + "recover.c", "    txn->stage = stage < txn->stage ? stage : txn->stage;", "    (void)stage;")], "test-deadman-stages::where_the_routers_are_is_found_anew"),
