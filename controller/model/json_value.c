@@ -2,6 +2,7 @@
 #include "model/json_impl.h"
 
 #include "base/mem.h"
+#include "base/text.h"
 
 #include <inttypes.h>
 #include <json-c/json.h>
@@ -219,13 +220,7 @@ static void tidy(char *buf, size_t size, size_t needed)
             n--;
         memcpy(buf + n, "...", 4);
     }
-    for (char *p = buf; *p; p++) {
-        unsigned char c = (unsigned char)*p, next = (unsigned char)p[1];
-        if (c < 0x20 || c == 0x7f)
-            *p = '?';
-        else if (c == 0xc2 && next >= 0x80 && next < 0xa0) /* C1 controls */
-            p[0] = p[1] = '?';
-    }
+    ferry_text_tidy(buf);
 }
 
 static void append(char *buf, size_t size, size_t *n, char c)

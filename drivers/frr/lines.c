@@ -13,6 +13,8 @@
 
 #include <ferry/tunnel.h>
 
+#include "base/text.h"
+
 #include <stdio.h>
 
 enum { LINES_MAX = 128 };
@@ -331,8 +333,10 @@ int ferry_frr_native(const struct ferry_driver_config *config, const struct ferr
     struct ferry_err err;
     if (op->kind == FERRY_KIND_SELECTOR)
         return ferry_selector_native(op, buf, size);
-    if (ferry_frr_lines(config, op, &files, &err) < 0)
+    if (ferry_frr_lines(config, op, &files, &err) < 0) {
+        ferry_text_tidy(err.text);
         ferry_frr_text_add(&all, "! %s\n", err.text);
+    }
     for (size_t i = 0; i < FERRY_FRR_FILES; i++)
         if (files.file[i].n)
             ferry_frr_text_add(&all, "%s", files.file[i].v);

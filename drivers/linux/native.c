@@ -5,6 +5,8 @@
 #include <ferry/device.h>
 #include <ferry/tunnel.h>
 
+#include "base/text.h"
+
 #include <arpa/inet.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -24,6 +26,12 @@ void ferry_say_ip(struct ferry_text *t, const struct ferry_driver_config *config
     if (config && config->netns)
         ferry_say(t, " -n %s", config->netns);
     ferry_say(t, "%s %s", v6 ? " -6" : "", what);
+}
+
+void ferry_say_word(struct ferry_text *t, const char *before, const char *word)
+{
+    FERRY_AUTOFREE char *quoted = ferry_shell_word(word);
+    ferry_say(t, "%s%s", before, quoted);
 }
 
 void ferry_say_address(struct ferry_text *t, const char *before, uint8_t family, const void *bytes)
@@ -85,10 +93,11 @@ void ferry_say_interface_address(struct ferry_text *t, const struct ferry_driver
         if (a->broadcast.family)
             ferry_say_address(t, " broadcast ", a->family, a->broadcast.bytes);
         if (a->label[0])
-            ferry_say(t, " label %s", a->label);
+            ferry_say_word(t, " label ", a->label);
         say_lasting(t, a);
     }
-    ferry_say(t, " dev %s%s\n", interface, nodad ? " nodad" : "");
+    ferry_say_word(t, " dev ", interface);
+    ferry_say(t, "%s\n", nodad ? " nodad" : "");
 }
 
 /* The addresses of the attachment: those of the snapshot, or the plain one. */

@@ -12,6 +12,8 @@ struct ferry_text {
 void ferry_say(struct ferry_text *t, const char *fmt, ...) FERRY_PRINTF(2, 3);
 /* "ip -n NETNS -6 WHAT" */
 void ferry_say_ip(struct ferry_text *t, const struct ferry_driver_config *config, bool v6, const char *what);
+/* A name from a router, as a shell reads it.  ip's batches read what is quoted without a backslash likewise. */
+void ferry_say_word(struct ferry_text *t, const char *before, const char *word);
 void ferry_say_address(struct ferry_text *t, const char *before, uint8_t family, const void *bytes);
 /* One line: "ip route VERB …". */
 void ferry_say_route(struct ferry_text *t, const struct ferry_driver_config *config, const char *verb,

@@ -37,7 +37,7 @@ static void say_metrics(struct ferry_text *t, const uint8_t *v, int n)
         if (type >= FERRY_COUNT(metric_names) || !metric_names[type])
             continue;
         if (type == RTAX_CC_ALGO)
-            ferry_say(t, " congctl %s%s", lock, nla_get_string(a));
+            ferry_say_word(t, *lock ? " congctl lock " : " congctl ", nla_get_string(a));
         else if (type == RTAX_FEATURES) /* ip knows no other one */
             ferry_say(t, nla_get_u32(a) & RTAX_FEATURE_ECN ? " features ecn" : "");
         else if (type == RTAX_RTT || type == RTAX_RTTVAR) /* in units of 1/8 and 1/4 ms */
@@ -230,7 +230,7 @@ static void say_leg(struct ferry_text *t, uint8_t family, const struct ferry_nex
     if (leg->via.family)
         ferry_say_address(t, " ", leg->via.family, leg->via.bytes);
     if (leg->dev[0])
-        ferry_say(t, " dev %s", leg->dev);
+        ferry_say_word(t, " dev ", leg->dev);
     if (one_of_many && leg->weight > 1)
         ferry_say(t, " weight %u", leg->weight);
     if (leg->onlink)

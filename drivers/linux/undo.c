@@ -2,7 +2,8 @@
  *
  *  U1. The lines are those of `native`, with replace for add: what is there already is made so again, and
  *      what was to go and is gone is "No such process" or "not found", which the router takes for done.
- *  U2. What the lines cannot say is refused when the dead-man is armed, before anything is written.
+ *  U2. What the lines cannot say is refused when the dead-man is armed, before anything is written: also a name that a
+ *      shell would read, and a batch does not (ferry_say_word).
  *
  * SPDX-License-Identifier: MIT */
 #include "internal.h"
@@ -66,7 +67,7 @@ static int render_op(struct ferry_linux *d, struct ferry_text *t, const struct f
     for (size_t i = 0; d->means && i < FERRY_COUNT(entries); i++)
         if (entries[i] && entries[i]->type != FERRY_GATEWAY && d->means->writable(entries[i], err) < 0)
             return ferry_error_prefix(err, -FERRY_EREFUSED, "%s", ferry_prefix_text(&op->prefix, prefix));
-    if (strchr(lines, '#') || lapses(op->after)) /* U2 */
+    if (strpbrk(lines, "#\\") || lapses(op->after)) /* U2 */
         return ferry_refuse(err, "dead-man", "%s: ip has no words for all of the undo",
                             ferry_prefix_text(&op->prefix, prefix));
     bool makes = goes && op->gateway->make[0];

@@ -5,6 +5,9 @@
 #include <ferry/device.h>
 #include <ferry/tunnel.h>
 
+#include "base/mem.h"
+#include "base/text.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,13 +31,19 @@ static void put(struct text *t, const char *fmt, ...)
         t->length += (size_t)n;
 }
 
+static void put_dev(struct text *t, const char *dev)
+{
+    FERRY_AUTOFREE char *word = ferry_shell_word(dev);
+    put(t, " dev %s", word);
+}
+
 static void put_hop(struct text *t, const struct ferry_nexthop *hop)
 {
     char addr[FERRY_ADDR_STRLEN];
     if (hop->via.family)
         put(t, " via %s", ferry_addr_text(&hop->via, addr));
     if (*hop->dev)
-        put(t, " dev %s", hop->dev);
+        put_dev(t, hop->dev);
 }
 
 static void put_route(struct text *t, const char *verb, const struct ferry_op *op,
@@ -101,13 +110,15 @@ static void put_gateway(struct text *t, const struct ferry_op *op)
     if (op->gateway->via.family) {
         put(t, "ip%s route %s %s via %s", family, verb, ferry_prefix_text(&op->prefix, text),
             ferry_addr_text(&op->gateway->via, addr));
-        put(t, op->interface ? " dev %s" : "%s", op->interface ? op->interface : "");
+        if (op->interface)
+            put_dev(t, op->interface);
         put(t, "%s proto %u\n", v6 ? " metric 1" : "", FERRY_PROTOCOL);
         return;
     }
     put_brought(t, op, true);
-    put(t, "ip%s addr %s %s dev %s%s\n", family, verb, ferry_prefix_text(&op->gateway->address, text),
-        op->interface ? op->interface : "?", v6 && add ? " nodad" : "");
+    put(t, "ip%s addr %s %s", family, verb, ferry_prefix_text(&op->gateway->address, text));
+    put_dev(t, op->interface ? op->interface : "?");
+    put(t, "%s\n", v6 && add ? " nodad" : "");
     put_brought(t, op, false);
 }
 

@@ -9,10 +9,12 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/std.h"
+#include "base/text.h"
 #include "base/utf8.h"
 #include <fcntl.h>
 #include <ferry/addr.h>
 #include <ferry/env.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -195,6 +197,40 @@ static void what_is_no_utf8_becomes_question_marks(void **unused)
     }
 }
 
+/* What a shell makes of the word. */
+static void read_back(const char *word)
+{
+    FERRY_AUTOFREE char *quoted = ferry_shell_word(word);
+    FERRY_AUTOFREE char *command = ferry_asprintf("printf %%s %s", quoted);
+    char got[300] = "";
+    FILE *f = popen(command, "r");
+    assert_non_null(f);
+    got[fread(got, 1, sizeof got - 1, f)] = '\0';
+    assert_int_equal(pclose(f), 0);
+    assert_string_equal(got, word);
+    for (const char *c = quoted; *c; c++)
+        assert_in_range(*c, ' ', '~');
+}
+
+static void a_shell_reads_a_word_as_it_is(void **state)
+{
+    static const char *const words[] = {"",     "$(id>&2)", "a;id",  "a b",        "it's",     "'",
+                                        "a\\b", "*",        "~",     "\033[2J%s-", "-\n\t%d'", "l\303\244n",
+                                        "\177", "`id`",     "\"x\"", "#a",         "!!"};
+    FERRY_AUTOFREE char *plain = ferry_shell_word("lan0.5@a:b%c+d=e,f/g-h_i");
+    char all[256], text[] = "a\033b\302\233c\302\240";
+    (void)state;
+    assert_string_equal(plain, "lan0.5@a:b%c+d=e,f/g-h_i");
+    for (size_t i = 0; i < FERRY_COUNT(words); i++)
+        read_back(words[i]);
+    for (int i = 0; i < 255; i++)
+        all[i] = (char)(255 - i); /* a shell drops newlines at the end alone */
+    all[255] = '\0';
+    read_back(all);
+    ferry_text_tidy(text);
+    assert_string_equal(text, "a?b??c\302\240");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -207,6 +243,7 @@ int main(void)
         cmocka_unit_test(vectors_grow_by_doubling),
         cmocka_unit_test(the_clock_moves_forward),
         cmocka_unit_test(closed_streams_give_their_numbers_to_nobody),
+        cmocka_unit_test(a_shell_reads_a_word_as_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -505,6 +505,18 @@ static void test_a_deadline_is_settled(void **state)
     }
 }
 
+static void test_commands_name_interfaces_as_a_shell_reads_them(void **state)
+{
+    struct ferry_nexthop hop = {.router = FERRY_NO_ROUTER, .dev = "a;id"};
+    struct ferry_entry e = {.type = FERRY_UNICAST, .table = 254, .n_nexthops = 1, .nexthops = &hop};
+    struct ferry_op op = {.prefix = net("192.168.1.0/24"), .table = 254, .after = &e};
+    struct ferry_driver_config config = {.type = (char *)"sim"};
+    char text[200];
+    (void)state;
+    assert_in_range(sim->native(&config, &op, text, sizeof text), 1, sizeof text - 1);
+    assert_non_null(strstr(text, "dev 'a;id' metric"));
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(test_##name, up, down)
@@ -522,6 +534,7 @@ int main(void)
         T(of_two_deadlines_each_has_its_steps),
         T(the_rest_of_an_undo_begins_where_it_is_told),
         T(a_deadline_is_settled),
+        T(commands_name_interfaces_as_a_shell_reads_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
