@@ -26,8 +26,7 @@ struct plan_options {
 static const struct argp_option options[] = {
     {NULL, 0, NULL, 0, "Output:", 3},
     {"out", KEY_OUT, "FILE", 0, "Write the plan document there, whatever the format on stdout", 3},
-    {"format", KEY_FORMAT, "FORMAT", 0,
-     "text (default), native (the routers' own commands, a shell script) or json", 3},
+    {"format", KEY_FORMAT, "FORMAT", 0, "text (default), native (the routers' own commands) or json", 3},
     {"reverse", KEY_REVERSE, NULL, 0, "Show (and write with --out) the undo instead", 3},
     {"detailed-exitcode", KEY_DETAILED, NULL, 0, "Exit with 2 where there is something to do", 3},
     {0},
@@ -262,8 +261,9 @@ const struct ui_verb ui_verb_plan = {
     .purpose = "Computes a safe move from what the routers hold now, proves it and shows it.",
     .examples = "Nothing is written to any router.  The text shows, for each stage and router, what is added "
                 "(+), removed (-) "
-                "and changed (~), and why.  --format native prints the exact commands, in order, as a shell "
-                "script.\n\n"
+                "and changed (~), and why.  --format native prints the exact commands, in order: a "
+                "shell script where all routers are this machine or its namespaces, else blocks for the "
+                "routers that they name.\n\n"
                 "Examples:\n"
                 "  ferry -t site.json plan --move app=recovery\n"
                 "  ferry -t site.json plan --move app=recovery --move 10.8.0.0/16=third --out move.plan\n"

@@ -1,7 +1,9 @@
-/* A plan as the commands that a person would type, in order: a shell script.  SPDX-License-Identifier: MIT */
+/* A plan as the commands that a person would type, in order: a script where a shell here reaches all of its routers, else
+ * blocks to be entered on the routers that they name.  SPDX-License-Identifier: MIT */
 #include "ui/ui.h"
 
 #include "base/mem.h"
+#include "model/driver_config.h"
 #include <string.h>
 
 /* The commands of one op, or a comment where this driver has none. */
@@ -61,11 +63,36 @@ static void print_hooks(const struct ferry_plan *plan, size_t stage, FILE *f)
     }
 }
 
+/* Whether the commands of a change, run on this machine, change its router: that is this machine, or a namespace that
+ * they name.  Those for another machine, or for a simulated router, would change this one. */
+static bool acts_here(const struct ferry_plan *plan, const struct ferry_change *c)
+{
+    const struct ferry_driver_config *d = &plan->routers[c->router].driver;
+    return c->kind != FERRY_KIND_SELECTOR && d->type &&
+           (strcmp(d->type, "netlink") == 0 || strcmp(d->type, "dns") == 0 ||
+            (strcmp(d->type, "iproute") == 0 && !ferry_driver_by_ssh(d)));
+}
+
+/* What stops a shell that is given blocks for several machines is a comment for vtysh. */
+static void print_head(const struct ferry_plan *plan, FILE *f)
+{
+    bool script = true;
+    for (size_t i = 0; i < plan->n_stages; i++)
+        for (size_t k = 0; k < plan->stages[i].n_changes; k++)
+            script = script && acts_here(plan, &plan->stages[i].changes[k]);
+    fprintf(f, "%s# ferry plan %.12s, topology %s, mode %s\n", script ? "#!/bin/sh -e\n" : "", plan->id,
+            plan->topology_name, plan->mode);
+    if (!script)
+        fprintf(f,
+                "# No script: each block is to be entered on the router that it names.\n"
+                "! echo 'no script: each block is for the router that it names' >&2; exit %d\n",
+                UI_USAGE);
+}
+
 int ui_plan_native(struct ui *ui, const struct ferry_plan *plan, FILE *f)
 {
     FERRY_AUTOFREE bool *here = ferry_calloc(plan->n_routers + 1, sizeof *here);
-    fprintf(f, "#!/bin/sh -e\n# ferry plan %.12s, topology %s, mode %s\n", plan->id, plan->topology_name,
-            plan->mode);
+    print_head(plan, f);
     if (!plan->n_stages)
         fprintf(f, "# nothing to do\n");
     for (size_t i = 0; i < plan->n_stages; i++) {

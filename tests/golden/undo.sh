@@ -1,5 +1,6 @@
-#!/bin/sh -e
 # ferry plan <id>, topology three-site, mode undo
+# No script: each block is to be entered on the router that it names.
+! echo 'no script: each block is for the router that it names' >&2; exit 64
 
 # stage 1/4 prepare — edge-primary
 ip route add blackhole 192.168.1.0/24 metric 2100 proto ferry

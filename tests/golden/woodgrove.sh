@@ -1,5 +1,6 @@
-#!/bin/sh -e
 # ferry plan <id>, topology woodgrove, mode planned
+# No script: each block is to be entered on the router that it names.
+! echo 'no script: each block is for the router that it names' >&2; exit 64
 
 # stage 1/5 prepare — gw-cloud
 awk -F'[=, ]+' '{ for (i = 2; i <= NF; i++) if ($i != "" && $i != "192.168.1.0/24") l = l "," $i } END { print "local_ts = " substr(l ",192.168.1.0/24", 2) }' /etc/swanctl/ferry/on-premises.subnets.local_ts > /etc/swanctl/ferry/on-premises.subnets.local_ts.new && mv /etc/swanctl/ferry/on-premises.subnets.local_ts.new /etc/swanctl/ferry/on-premises.subnets.local_ts

@@ -224,6 +224,32 @@ def test_one_has_and_several_have(cli):
         assert words in cli.error("plan", *[word for m in moves for word in ("--move", m)], rc=4)["message"]
 
 
+@pytest.mark.parametrize("name, script", [("three-site", True), ("three-site-iproute", False), ("three-site-frr", False),
+                                          ("two-machines", False), ("here", True)])
+def test_native_is_a_script_only_where_it_acts_on_the_routers(tmp_path, name, script):
+    base = {"two-machines": "three-site-iproute", "here": "three-site-iproute"}.get(name, name)
+    with open(os.path.join(ROOT, "topologies", f"{base}.json"), encoding="utf-8") as f:
+        doc = json.load(f)
+    if base != name:  # namespaces here, but for one router
+        for r in doc["routers"][name == "two-machines":]:
+            r["driver"] = {"type": "iproute", "netns": r["name"], "transport": "local"}
+    (tmp_path / "base.json").write_text(json.dumps(doc))
+    cli = Cli(tmp_path, tmp_path / "base.json")
+    text = cli.run("plan", "--offline", "--move", "app=recovery", "--format", "native").stdout
+    assert text.startswith("#!/bin/sh -e\n") == script
+    lines = [n for n in text.splitlines() if n and n[0] not in "#!"]
+    assert lines and all(n.startswith("ip -n ") for n in lines) >= script
+    if not script:
+        ran = cli.path("ran")
+        os.makedirs(cli.path("bin"))
+        for tool in ("ip", "interface", "no"):
+            with open(cli.path(f"bin/{tool}"), "w", encoding="utf-8") as f:
+                f.write(f"#!/bin/sh\necho >{ran}\n")
+            os.chmod(cli.path(f"bin/{tool}"), 0o755)
+        done = subprocess.run(["/bin/sh"], input=text, env={"PATH": cli.path("bin")}, capture_output=True, text=True, check=False)
+        assert (done.returncode, os.path.exists(ran)) == (64, False) and "no script" in done.stderr
+
+
 def test_plan_document(cli):
     doc = cli.json("plan", "--move", "app=recovery", "--out", "move.plan")
     with open(cli.path("move.plan"), encoding="utf-8") as f:

@@ -218,6 +218,8 @@ def test_native_is_what_the_routers_get(world):
     after = world.state()
     world.ferry("rollback", "--yes")
     assert world.state() == before != after
+    head = there.split("\n\n")[0]
+    assert "no script" in head and "%" not in world.routers["p"].sh("vtysh -f /dev/stdin 2>&1", head), "to vtysh, a comment"
     feed(world, there)
     until("the same as apply made", lambda: world.state() == after)
     feed(world, back)
