@@ -145,6 +145,8 @@ static int get_plan(struct ui *ui, struct apply_options *o, const struct ferry_t
         r = check_topology(ui, plan, t);
     if (r == 0 && o->file)
         r = obey(ui, o, t, plan);
+    if (r == 0 && o->file) /* what is shown as proven is the prover's word, not the file's */
+        r = ui_plan_prove(ui, plan);
     if (r < 0)
         return r;
     *ret = FERRY_STEAL(plan);

@@ -151,6 +151,27 @@ def test_apply_refuses_a_plan_that_misdescribes_the_network(cli, edit, text):
     assert not os.path.exists(cli.state_dir)
 
 
+def test_apply_takes_nothing_for_proven_but_what_it_has_proven(cli):
+    honest = cli.run("plan", *MOVE, "--out", "move.plan").stdout
+    with open(cli.path("move.plan"), encoding="utf-8") as f:
+        doc = json.load(f)
+    proof = dict(doc["proof"])
+    doc["proof"] = {"states": "123456789", "certificate": "0"}  # the id stays: it is of the rest
+    with open(cli.path("move.plan"), "w", encoding="utf-8") as f:
+        json.dump(doc, f)
+    said = [line for line in cli.run("apply", "move.plan", "--dry-run").stdout.splitlines() if line.startswith("Proven")]
+    assert said == [line for line in honest.splitlines() if line.startswith("Proven")] != []
+    assert cli.json("apply", "move.plan", "--dry-run")["plan"]["proof"] == proof
+    done = cli.run("apply", "move.plan", "--yes")
+    assert said[0] in done.stderr
+    cli.run("rollback", "--yes")
+
+    def unsafe(doc):
+        doc["stages"][1]["changes"] += doc["stages"].pop(2)["changes"]
+    done = cli.run("apply", plan_edited(cli, unsafe), "--yes", rc=4)
+    assert "not safe" in done.stderr and "Proven" not in done.stderr and done.stdout == ""
+
+
 def test_prove_learns_sites_from_the_topology(cli):
     def third(doc):
         for name in ("routers", "proof", "warnings"):
