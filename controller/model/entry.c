@@ -4,6 +4,7 @@
 #include <ferry/tunnel.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 
 #include <inttypes.h>
 #include <linux/rtnetlink.h>
@@ -169,35 +170,42 @@ static void add_records(struct text *t, const struct ferry_entry *e)
     }
 }
 
+static void add_entry(struct text *t, const struct ferry_entry *e)
+{
+    char protocol[16];
+    add(t, "%s", e ? ferry_entry_type_name(e->type) : "nothing");
+    if (!e)
+        return;
+    if (e->type == FERRY_DNS) {
+        add_records(t, e);
+        return;
+    }
+    for (size_t i = 0; i < e->n_nexthops; i++)
+        add_nexthop(t, &e->nexthops[i], e->n_nexthops > 1);
+    if (e->type == FERRY_TRAFFIC_SELECTOR) {
+        add(t, " %s in %.*s", ferry_side_name(e->protocol), (int)e->native_len, (const char *)e->native);
+        return;
+    }
+    if (e->type == FERRY_ANNOUNCEMENT)
+        add(t, " protocol %s", ferry_protocol_name(e->protocol, protocol));
+    else if (e->type != FERRY_GATEWAY) {
+        add(t, " metric %" PRIu32 " protocol %s", e->metric, ferry_protocol_name(e->protocol, protocol));
+        if (e->table != FERRY_TABLE_MAIN)
+            add(t, " table %" PRIu32, e->table);
+    }
+    if (e->native_len)
+        add(t, " (and %" PRIu32 " bytes of other attributes)", e->native_len);
+}
+
+/* The names of interfaces are the router's: the kernel allows them control characters. */
 const char *ferry_entry_text(const struct ferry_entry *e, char *buf, size_t size)
 {
     struct text t = {.buf = buf, .size = size};
-    char protocol[16];
     if (size == 0)
         return buf;
     buf[0] = '\0';
-    add(&t, "%s", e ? ferry_entry_type_name(e->type) : "nothing");
-    if (!e)
-        return buf;
-    if (e->type == FERRY_DNS) {
-        add_records(&t, e);
-        return buf;
-    }
-    for (size_t i = 0; i < e->n_nexthops; i++)
-        add_nexthop(&t, &e->nexthops[i], e->n_nexthops > 1);
-    if (e->type == FERRY_TRAFFIC_SELECTOR) {
-        add(&t, " %s in %.*s", ferry_side_name(e->protocol), (int)e->native_len, (const char *)e->native);
-        return buf;
-    }
-    if (e->type == FERRY_ANNOUNCEMENT)
-        add(&t, " protocol %s", ferry_protocol_name(e->protocol, protocol));
-    else if (e->type != FERRY_GATEWAY) {
-        add(&t, " metric %" PRIu32 " protocol %s", e->metric, ferry_protocol_name(e->protocol, protocol));
-        if (e->table != FERRY_TABLE_MAIN)
-            add(&t, " table %" PRIu32, e->table);
-    }
-    if (e->native_len)
-        add(&t, " (and %" PRIu32 " bytes of other attributes)", e->native_len);
+    add_entry(&t, e);
+    ferry_text_tidy(buf);
     return buf;
 }
 

@@ -2,6 +2,7 @@
 #include <ferry/hook.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 
 #include <string.h>
 
@@ -131,5 +132,6 @@ char *ferry_argv_text(char *const *argv)
         FERRY_AUTOFREE char *before = text;
         text = ferry_asprintf(bare ? "%s%s%s" : "%s%s'%s'", before, i ? " " : "", argv[i]);
     }
+    ferry_text_tidy(text);
     return text;
 }

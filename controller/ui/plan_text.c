@@ -112,8 +112,9 @@ static void print_change(const struct ui *ui, const struct ferry_plan *plan, con
         fprintf(f, " %s", ferry_entry_text(c->before ? c->before : c->after, text, sizeof text));
     }
     fputs(ui_reset(ui, f), f);
-    if (c->why)
-        fprintf(f, "  %s# %s%s", ui_style(ui, f, UI_DIM), c->why, ui_reset(ui, f));
+    FERRY_AUTOFREE char *why = ui_plain(c->why);
+    if (why)
+        fprintf(f, "  %s# %s%s", ui_style(ui, f, UI_DIM), why, ui_reset(ui, f));
     fputc('\n', f);
 }
 
@@ -182,13 +183,14 @@ static void print_hooks(const struct ui *ui, const struct ferry_plan *plan, size
 {
     for (size_t i = 0; i < plan->hooks.n; i++) {
         const struct ferry_hook *h = &plan->hooks.v[i];
+        FERRY_AUTOFREE char *pause = ui_plain(h->pause);
         FERRY_AUTOFREE char *program = h->run ? ferry_argv_text(h->run) : NULL;
         FERRY_AUTOFREE char *undo = h->undo ? ferry_argv_text(h->undo) : NULL;
         if (ferry_plan_boundary(plan, h->at) != stage || (!program && !h->pause))
             continue;
         fprintf(f, "\n%shook %s%s: ", ui_style(ui, f, UI_BOLD), ferry_boundary_name(h->at), ui_reset(ui, f));
-        if (h->pause)
-            fprintf(f, "pause: %s\n", h->pause);
+        if (pause)
+            fprintf(f, "pause: %s\n", pause);
         else
             fprintf(f, "%s  %s# at most %u s%s%s%s%s\n", program, ui_style(ui, f, UI_DIM), h->timeout_s,
                     undo ? ", undo: " : ", no undo", undo ? undo : "",
@@ -200,10 +202,10 @@ static void print_overrides(const struct ui *ui, const struct ferry_plan *plan, 
 {
     for (size_t i = 0; i < plan->overrides.n; i++) {
         const struct ferry_override *o = &plan->overrides.v[i];
+        FERRY_AUTOFREE char *refused = ui_plain(o->refused);
         fprintf(f, "%s%soverridden:%s rule %s: %s%s\n", i ? "" : "\n", ui_style(ui, f, UI_YELLOW),
                 ui_reset(ui, f), o->rule->name,
-                o->refused ? "would have refused: " : "it would not have refused",
-                o->refused ? o->refused : "");
+                refused ? "would have refused: " : "it would not have refused", refused ? refused : "");
     }
 }
 
@@ -213,15 +215,18 @@ static void print_lost(const struct ui *ui, const struct ferry_plan *plan, FILE 
         if (plan->routers[i].lost)
             fprintf(f, "%slost:%s %s: neither read nor written; fenced off\n", ui_style(ui, f, UI_YELLOW),
                     ui_reset(ui, f), plan->routers[i].name);
-    if (plan->attest)
-        fprintf(f, "%sattested:%s %s\n", ui_style(ui, f, UI_YELLOW), ui_reset(ui, f), plan->attest);
+    FERRY_AUTOFREE char *attest = ui_plain(plan->attest);
+    if (attest)
+        fprintf(f, "%sattested:%s %s\n", ui_style(ui, f, UI_YELLOW), ui_reset(ui, f), attest);
 }
 
 static void print_debts(const struct ui *ui, const struct ferry_plan *plan, FILE *f)
 {
-    for (size_t i = 0; i < plan->n_debts; i++)
+    for (size_t i = 0; i < plan->n_debts; i++) {
+        FERRY_AUTOFREE char *why = ui_plain(plan->debts[i].why);
         fprintf(f, "%s%sdebt:%s %s: %s\n", i ? "" : "\n", ui_style(ui, f, UI_YELLOW), ui_reset(ui, f),
-                plan->routers[plan->debts[i].router].name, plan->debts[i].why ? plan->debts[i].why : "");
+                plan->routers[plan->debts[i].router].name, why ? why : "");
+    }
 }
 
 static bool any_stretched(const struct ferry_plan *plan)
@@ -237,17 +242,19 @@ void ui_plan_addresses_text(const struct ui *ui, const struct ferry_plan *plan, 
     char before[FERRY_ADDR_STRLEN], after[FERRY_ADDR_STRLEN];
     for (size_t i = 0; i < plan->n_addresses; i++) {
         const struct ferry_plan_address *a = &plan->addresses[i];
+        FERRY_AUTOFREE char *reason = ui_plain(a->reason);
         fprintf(f, "%s%saddress%s %s %s: %s (%s) %s %s (%s)  %s# %s%s\n", i ? "" : "\n",
                 ui_style(ui, f, UI_BOLD), ui_reset(ui, f), a->machine, a->nic,
                 ferry_addr_text(&a->before, before), a->network, ui_arrow(ui),
-                ferry_addr_text(&a->after, after), a->network_after, ui_style(ui, f, UI_DIM), a->reason,
+                ferry_addr_text(&a->after, after), a->network_after, ui_style(ui, f, UI_DIM), reason,
                 ui_reset(ui, f));
     }
 }
 
 void ui_plan_text(const struct ui *ui, const struct ferry_plan *plan, FILE *f)
 {
-    fprintf(f, "Plan %.12s, topology %s, mode %s\n", plan->id, plan->topology_name, plan->mode);
+    FERRY_AUTOFREE char *topology = ui_plain(plan->topology_name);
+    fprintf(f, "Plan %.12s, topology %s, mode %s\n", plan->id, topology, plan->mode);
     print_lost(ui, plan, f);
     print_groups(ui, plan, f);
     for (size_t i = 0; i < plan->n_stages; i++) {
@@ -258,9 +265,11 @@ void ui_plan_text(const struct ui *ui, const struct ferry_plan *plan, FILE *f)
     ui_plan_addresses_text(ui, plan, f);
     print_overrides(ui, plan, f);
     print_debts(ui, plan, f);
-    for (size_t i = 0; i < plan->n_warnings; i++)
+    for (size_t i = 0; i < plan->n_warnings; i++) {
+        FERRY_AUTOFREE char *warning = ui_plain(plan->warnings[i]);
         fprintf(f, "%s%swarning:%s %s\n", i ? "" : "\n", ui_style(ui, f, UI_YELLOW), ui_reset(ui, f),
-                plan->warnings[i]);
+                warning);
+    }
     if (ferry_plan_is_empty(plan)) {
         fprintf(f, "Nothing to do: everything is where it shall be.\n");
         return;

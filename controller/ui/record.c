@@ -77,11 +77,12 @@ void ui_record_text(const struct ui *ui, const struct ferry_txn_record *r, FILE 
     fprintf(f, "  plan %s\n", r->plan_id);
     if (r->reason)
         fprintf(f, "  reason: %s\n", r->reason);
-    for (size_t i = 0; i < r->n_overrides; i++)
+    for (size_t i = 0; i < r->n_overrides; i++) {
+        FERRY_AUTOFREE char *refused = ui_plain(r->overrides[i].refused);
         fprintf(f, "  %soverridden%s: rule %s by %s: %s%s\n", ui_style(ui, f, UI_YELLOW), ui_reset(ui, f),
                 r->overrides[i].rule, r->overrides[i].user ? r->overrides[i].user : "unknown",
-                r->overrides[i].refused ? "would have refused: " : "it would not have refused",
-                r->overrides[i].refused ? r->overrides[i].refused : "");
+                refused ? "would have refused: " : "it would not have refused", refused ? refused : "");
+    }
     if (r->n_hooks)
         fprintf(f, "\nhooks\n");
     for (size_t i = 0; i < r->n_hooks; i++)

@@ -9,6 +9,8 @@
 #include <strings.h>
 #include <time.h>
 #include <unistd.h>
+#include <wchar.h>
+#include <wctype.h>
 
 static bool colour_for(const struct ui *ui, FILE *f)
 {
@@ -62,6 +64,27 @@ void ui_warn(const struct ui *ui, const char *fmt, ...)
     vfprintf(stderr, fmt, args);
     va_end(args);
     fputc('\n', stderr);
+}
+
+char *ui_plain(const char *text)
+{
+    char *plain = text ? ferry_calloc(strlen(text) + 1, 4) : NULL, *at = plain;
+    mbstate_t state = {0};
+    wchar_t c;
+    for (size_t left = text ? strlen(text) : 0, n; left; left -= n, text += n) {
+        n = mbrtowc(&c, text, left, &state);
+        if (n <= left && iswprint((wint_t)c)) {
+            at = mempcpy(at, text, n);
+            continue;
+        }
+        if (n > left) { /* no character of this locale */
+            state = (mbstate_t){0};
+            n = 1;
+        }
+        for (size_t i = 0; i < n; i++)
+            at += sprintf(at, "\\x%02x", (unsigned char)text[i]);
+    }
+    return plain;
 }
 
 const char *ui_arrow(const struct ui *ui)

@@ -113,6 +113,9 @@ const char *ui_reset(const struct ui *ui, FILE *f);
 /* A line of progress on stderr. */
 void ui_note(const struct ui *ui, const char *fmt, ...) FERRY_PRINTF(2, 3);
 void ui_warn(const struct ui *ui, const char *fmt, ...) FERRY_PRINTF(2, 3);
+/* A text of others for a terminal, malloc'd; NULL for NULL: what cannot be printed, newlines too, becomes \xNN, as in
+ * tables. */
+char *ui_plain(const char *text);
 const char *ui_arrow(const struct ui *ui);
 const char *ui_dash(const struct ui *ui);
 const char *ui_dots(const struct ui *ui);

@@ -1,6 +1,7 @@
 """The verbs that write, on simulated routers: apply, drill, rollback, recover; their questions and exit statuses."""
 import json
 import os
+import re
 import signal
 import subprocess
 
@@ -170,6 +171,21 @@ def test_apply_takes_nothing_for_proven_but_what_it_has_proven(cli):
         doc["stages"][1]["changes"] += doc["stages"].pop(2)["changes"]
     done = cli.run("apply", plan_edited(cli, unsafe), "--yes", rc=4)
     assert "not safe" in done.stderr and "Proven" not in done.stderr and done.stdout == ""
+
+
+def test_nothing_in_a_plan_reaches_the_terminal(cli):
+    """But as it would in a table: escapes and new lines are spelled out."""
+    evil = "x\x1b[2Jy\nproven \x9b31m\u2192 \u00fc"
+
+    def edit(doc):
+        doc["stages"][0]["changes"][0]["why"] = doc["attest"] = evil
+        doc["warnings"] = [evil]
+        doc["topology"]["name"] = evil
+        doc["overrides"] = [{"rule": "hold-down", "refused": evil}]
+    cli.edit(lambda doc: doc.update(hooks={"before-detach": [{"pause": "z\x9b31m"}]}))
+    said = cli.run("apply", plan_edited(cli, edit), "--dry-run").stdout
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]|^proven", said, re.M)
+    assert said.count("x\\x1b[2Jy\\x0aproven \\xc2\\x9b31m\u2192 \u00fc") == 5
 
 
 def test_prove_learns_sites_from_the_topology(cli):

@@ -135,6 +135,10 @@ static void texts_read_like_ip_route(void **state)
     assert_string_equal(ferry_entry_text(&e, buf, sizeof buf),
                         "unicast via 10.0.0.1 dev eth0 metric 20 protocol static");
     assert_string_equal(ferry_entry_text(&e, tiny, sizeof tiny), "unicast");
+    struct ferry_nexthop odd = {.router = FERRY_NO_ROUTER, .dev = "a\033[2J"}; /* a router can name one so */
+    struct ferry_entry through = {.type = FERRY_UNICAST, .table = 254, .n_nexthops = 1, .nexthops = &odd};
+    assert_string_equal(ferry_entry_text(&through, buf, sizeof buf),
+                        "unicast dev a?[2J metric 0 protocol unspec");
     e.n_nexthops = 2;
     e.protocol = 210;
     e.table = 7;
