@@ -237,6 +237,21 @@ def test_a_restart_of_the_router(router):
     assert router.routes("10.1.0.0/16") == "blackhole 10.1.0.0/16 metric 9"
 
 
+@pytest.mark.parametrize("state", ["armed", "rests"])
+def test_a_restarted_router_is_disarmed(router, state):
+    """A deadman_boot that comes late finds nothing of a transaction that has ended."""
+    router.arm("r", "t1", 60, "10.1.0.0/16")
+    for pid in router.timers():
+        os.killpg(pid, 9)
+    until("the timer to die", lambda: not router.timers())
+    router.edit("r", "t1", lambda text: f"{state} 00000000-0000-0000-0000-000000000000 {text.split()[2]} 0 -\n")
+    for verb, more in (("look", ()), ("confirm", ()), ("limit", (0, 1)), ("extend", (60,))):
+        assert router.say(verb, "r", "t1", *more) == "fired the router was restarted"
+    assert router.say("disarm", "r", "t1") == "none" == router.say("look", "r", "t1")
+    assert not router.say("boot") and not router.timers()
+    assert router.routes("10.1.0.0/16") == "blackhole 10.1.0.0/16"
+
+
 def test_a_killed_timer_is_replaced(router):
     router.arm("r", "t1", 2, "10.1.0.0/16")
     for pid in router.timers():

@@ -16,7 +16,7 @@
 #  D2. Armed is left once: for confirmed by a confirm before the deadline, for fired by the timer after it; or for rests, where
 #      some of the steps are to be run at a later deadline, which only a disarming keeps from it.
 #  D3. Fired is durable before the first command of the undo.
-#  D4. A record of another boot is never confirmed: the router came back as it was saved, before the change.
+#  D4. A record of another boot is never confirmed, only disarmed: the router came back as it was saved, before the change.
 #  D5. A record is one once it has its name: ID.new is the beginning of one, and counts for nothing.
 #
 # Answers of all verbs, one line: "armed SECONDS", "moving SECONDS" (armed, with two deadlines), "rests SECONDS", "confirmed",
@@ -245,7 +245,7 @@ dm_answer() {
     dm_load
     case $state in
     armed | rests)
-        [ "$left" -gt 0 ] || [ -z "$restarted" ] || { echo "fired the router was restarted"; return 0; }
+        [ -z "$restarted" ] || dm_alive || { echo "fired the router was restarted"; return 0; }
         dm_alive || dm_start || return 1
         if [ "$state" = rests ] && [ ! -f "$rec/part" ]; then
             echo "fired the undo is not over"
@@ -453,7 +453,7 @@ do_deadman_confirm() { # ROUTER ID
 
 do_deadman_disarm() { # ROUTER ID
     dm_with_record "$1" "$2" || return $(($? % 2))
-    if dm_is_to_come; then
+    if dm_is_to_come || { dm_waits && [ -n "$restarted" ]; }; then # which deadman_boot would run, however late it comes
         dm_become confirmed || return 1 # whatever keeps the rest from going: nothing fires any more
         dm_stop
         rm -rf "$rec"
