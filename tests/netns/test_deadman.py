@@ -261,6 +261,25 @@ def test_a_killed_timer_is_replaced(router):
     until("the undo", lambda: router.say("look", "r", "t1") == "fired undone")
 
 
+def arm_long(router):
+    """Its undo has begun, and is not over for long."""
+    router.say("arm", "r", "t1", 1, steps="".join(f"@step {delay} ip 1 -\nroute replace blackhole 10.9.0.0/16\n"
+                                                  for delay in (0, 600)) + "@end\n")
+    until("the first step", lambda: router.routes("10.9.0.0/16"))
+    assert router.say("look", "r", "t1") == "fired the undo is not over"
+
+
+def test_a_timer_that_dies_at_its_undo_is_over(router):
+    """Nobody takes its place, and nobody waits for it: the controller undoes the rest."""
+    arm_long(router)
+    for pid in router.timers():
+        os.killpg(pid, 9)
+    until("the timer to die", lambda: not router.timers())
+    for verb in ("look", "confirm", "disarm"):
+        assert router.say(verb, "r", "t1") == "fired the timer has died: some of it may not be undone"
+    assert not router.timers()
+
+
 def test_it_needs_nobody_who_armed_it(router, tmp_path):
     """The session ends at once (its output is not held open), is killed with its group, and the script is gone."""
     script = os.path.join(str(tmp_path), "ferry-router")
@@ -316,6 +335,38 @@ def test_confirm_and_timer_have_one_winner(router):
         assert bool(router.routes(prefix)) == (answer == "fired"), name
     winners = [answer for _, _, answer in runs]
     assert RACES / 20 <= winners.count("fired") <= RACES * 19 / 20, winners.count("fired")
+
+
+# ---- A disk that takes nothing more. ----
+
+DISK = """
+set -e
+mount -t tmpfs none /run
+mount -t tmpfs -o size=256k,nr_inodes=64 none "$FERRY_DEADMAN_DIR"
+cd "$FERRY_DEADMAN_DIR"
+ip link set lo up
+ip route add blackhole 10.1.0.0/16
+say() { verb=$1 router=$2; shift 2; sh "$script" "deadman_$verb" "$router" t1 "$@"; }
+printf '@step 0 ip 1 -\\nroute del blackhole 10.1.0.0/16\\n@step 1 ip 1 -\\nroute add blackhole 10.2.0.0/16\\n@end\\n' | say arm fires 5
+case $2 in
+read-only) mount -o remount,ro "$FERRY_DEADMAN_DIR" ;;
+inodes) while touch more.$((n += 1)) 2>/dev/null; do :; done ;;
+full) head -c 1M /dev/zero >more 2>/dev/null || : ;;
+esac
+! { echo more >no-room; } 2>/dev/null || [ ! -s no-room ]
+until ip route show 10.2.0.0/16 | grep -q .; do sleep 0.1; done
+ip route
+[ "$2" = read-only ] || until [ "$(say look fires)" = "fired undone" ]; do sleep 0.1; done
+"""
+
+
+@pytest.mark.parametrize("disk", ["full", "inodes", "read-only"])
+def test_a_disk_that_takes_nothing_stops_no_undo(tmp_path, disk):
+    (tmp_path / "records").mkdir()
+    done = run("timeout", 40, "unshare", "-n", "-m", "-p", "--fork", "--mount-proc", "--kill-child", "sh", "-c",
+               "script=$1" + DISK, "sh", SCRIPT, disk, env=dict(os.environ, FERRY_DEADMAN_DIR=str(tmp_path / "records")))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [line.strip() for line in done.stdout.splitlines()[1:]] == ["blackhole 10.2.0.0/16"]
 
 
 # ---- Labs. ----

@@ -9,7 +9,7 @@
 #       steps    "N DELAY KIND PATHSPACE", a line a step; N: its text; pathspace: "-" for none
 #       timer    waits and undoes; needs nothing but this directory
 #       pid      of the timer: "PID START", or "unit NAME"
-#       log, result; part: all that was to be run at the first of two deadlines was
+#       log, result; part: all that was to be run at the first of two deadlines was; *.undone: what they say where nothing failed
 #
 #  D1. `state` is read and changed under the lock ROUTER/lock alone, by renaming a file that was synced before: a full
 #      disk stops neither a confirm nor an undo.
@@ -106,6 +106,7 @@ dm_run_vtysh() {
 
 dm_undo() { # the file for the result
     failed=
+    if (: >>"$rec/log") 2>/dev/null; then exec 3>>"$rec/log"; else exec 3>/dev/null; fi # read-only by now: undo
     while read -r number delay kind pathspace; do
         [ "$delay" -ge "$from" ] || continue
         [ -z "$to" ] || [ "$delay" -lt "$to" ] || break
@@ -113,15 +114,19 @@ dm_undo() { # the file for the result
         dm_now
         due=$((deadline + delay * 100))
         [ "$due" -gt "$now" ] && dm_sleep $((due - now))
-        until "dm_run_$kind" "$rec/$number" "$pathspace" >>"$rec/log" 2>&1; do
+        until "dm_run_$kind" "$rec/$number" "$pathspace" >&3 2>&1; do
             [ $try -ge 5 ] && failed="$failed $number" && break
             try=$((try + 1))
             sleep 1
         done
-        echo "step $number ($kind), tried $try times" >>"$rec/log"
+        echo "step $number ($kind), tried $try times" >&3
     done <"$rec/steps"
-    echo "${failed:+failed in step$failed}" | sed 's/^$/undone/' >"$rec/$1"
-    dm_sync "$rec/$1"
+    if [ -z "$failed" ]; then
+        mv -f "$rec/$1.undone" "$rec/$1" # takes no room on a full disk
+    else
+        echo "failed in step$failed" >"$rec/$1"
+    fi
+    dm_sync "$rec/$1" "$rec"
 }
 
 # The steps of the first of two deadlines.  The rest of them waits.
@@ -240,7 +245,8 @@ dm_start() {
     return 1
 }
 
-# Says how it stands.  An armed record whose timer has died gets a new one.
+# Says how it stands.  An armed record whose timer has died gets a new one; one that has died at its undo is over, and who asks looks
+# at the router itself.
 dm_answer() {
     dm_load
     case $state in
@@ -255,7 +261,10 @@ dm_answer() {
         else
             echo "fired the undo is about to begin"
         fi ;;
-    fired) echo "fired $(cat "$rec/result" 2>/dev/null || echo 'the undo is not over')" ;;
+    fired)
+        default="the timer has died: some of it may not be undone"
+        ! dm_alive || default="the undo is not over" # asked before the result is: a timer ends behind it
+        echo "fired $(cat "$rec/result" 2>/dev/null || echo "$default")" ;;
     none | confirmed) echo "$state" ;;
     *) echo "the record $rec/state cannot be read" >&2; return 1 ;;
     esac
@@ -345,7 +354,8 @@ do_deadman_arm() { # ROUTER ID SECONDS [FROM]
     new=$rec.new from=${4:-0} to=
     rm -rf "$new" && mkdir "$new" || return 1
     dm_library >"$new/timer" && echo 'dm_timer "$1"' >>"$new/timer" &&
-        echo confirmed >"$new/state.confirmed" && echo fired >"$new/state.fired" || return 1
+        echo confirmed >"$new/state.confirmed" && echo fired >"$new/state.fired" &&
+        echo undone >"$new/part.undone" && echo undone >"$new/result.undone" || return 1
     dm_take_steps "$new" || { echo "the undo did not arrive whole" >&2; rm -rf "$new"; return 1; }
     dm_sync "$new"/* && dm_arm_state "$new" "$3" && rm -rf "$rec" && mv "$new" "$rec" && dm_sync "$dir" || return 1
     if ! dm_start; then
