@@ -272,12 +272,13 @@ def arm_long(router):
 def test_a_timer_that_dies_at_its_undo_is_over(router):
     """Nobody takes its place, and nobody waits for it: the controller undoes the rest."""
     arm_long(router)
+    assert "of transaction t1 is not over on this router" in router.arm("r", "t2", 60, "10.2.0.0/16", rc=1)
     for pid in router.timers():
         os.killpg(pid, 9)
     until("the timer to die", lambda: not router.timers())
     for verb in ("look", "confirm", "disarm"):
         assert router.say(verb, "r", "t1") == "fired the timer has died: some of it may not be undone"
-    assert not router.timers()
+    assert not router.timers() and router.arm("r", "t2", 60, "10.2.0.0/16").startswith("armed")
 
 
 def test_it_needs_nobody_who_armed_it(router, tmp_path):

@@ -326,9 +326,13 @@ dm_refuse_others() {
         dm_load
         if dm_waits && [ -z "$restarted" ]; then
             echo "the undo of transaction ${rec##*/} is armed on this router, $((left / 100)) s left" >&2
-            rec=$mine
-            return 1
+        elif [ "$state" = fired ] && [ ! -f "$rec/result" ] && dm_alive; then
+            echo "the undo of transaction ${rec##*/} is not over on this router" >&2
+        else
+            continue
         fi
+        rec=$mine
+        return 1
     done
     rec=$mine
 }
