@@ -130,18 +130,23 @@ def test_what_comes_late_changes_no_deadline(router):
     assert 560 < left(600, 0) <= 600, "who has not looked"
 
 
-def test_limits_choose_steps(router):
-    """Of three steps the middle one; the deadline stays where it was, over an extension the limits do."""
+@pytest.mark.parametrize("older", [False, True])
+def test_limits_choose_steps(router, older):
+    """Of three steps the middle one; the deadline stays where it was, over an extension the limits do.  An older
+    ferry-router's record, and its timer, have them in the state."""
     steps = "".join(f"@step {delay} ip 1 -\nroute replace blackhole 10.{delay}.0.0/16\n" for delay in (0, 1, 2)) + "@end\n"
     assert router.say("limit", "r", "t1", 0, 0) == "none"
     router.say("arm", "r", "t1", 60, steps=steps)
     state = os.path.join(router.record("r", "t1"), "state")
+    if older:
+        os.unlink(glob.glob(state.replace("state", "limit.*"))[0])
     with open(state, encoding="ascii") as f:
         deadline = f.read().split()[2]
     for limits in ((1, 0), (0, 9), (1, 2), (1, 3)):  # the end only ever gets less
         assert router.say("limit", "r", "t1", *limits).startswith("armed")
     with open(state, encoding="ascii") as f:
-        assert f.read().split()[2:] == [deadline, "1", "2"]
+        assert f.read().split()[2:] == ([deadline, "1", "2"] if older else [deadline, "0"])
+    assert [os.path.basename(p) for p in glob.glob(state.replace("state", "limit.*"))] == ([] if older else ["limit.1.2"])
     router.say("extend", "r", "t1", 1)
     until("the undo", lambda: router.say("look", "r", "t1") == "fired undone")
     assert [bool(router.routes(f"10.{delay}.0.0/16")) for delay in (0, 1, 2)] == [False, True, False]
@@ -188,6 +193,8 @@ def test_the_rest_of_an_undo_obeys_a_disarm_alone(router):
 
 def test_the_rest_of_an_undo_begins_where_it_is_told(router):
     arm_twice(router, 4, 9, "later", 1)
+    for begin in (2, 0):  # before the first deadline it goes back too
+        router.say("limit", "r", "t1", begin, 0)
     until("the first deadline", lambda: router.say("look", "r", "t1").startswith("rests"))
     for begin in (2, 0):  # what was given up does not come back, and it ends no earlier
         assert router.say("limit", "r", "t1", begin, 1).startswith("rests")
@@ -349,12 +356,14 @@ ip link set lo up
 ip route add blackhole 10.1.0.0/16
 say() { verb=$1 router=$2; shift 2; sh "$script" "deadman_$verb" "$router" t1 "$@"; }
 printf '@step 0 ip 1 -\\nroute del blackhole 10.1.0.0/16\\n@step 1 ip 1 -\\nroute add blackhole 10.2.0.0/16\\n@end\\n' | say arm fires 5
+printf '@step 0 ip 1 -\\nroute add blackhole 10.3.0.0/16\\n@end\\n' | say arm keeps 3600
 case $2 in
 read-only) mount -o remount,ro "$FERRY_DEADMAN_DIR" ;;
 inodes) while touch more.$((n += 1)) 2>/dev/null; do :; done ;;
 full) head -c 1M /dev/zero >more 2>/dev/null || : ;;
 esac
 ! { echo more >no-room; } 2>/dev/null || [ ! -s no-room ]
+[ "$2" = read-only ] || { say limit keeps 0 1; say limit keeps 0 1; say limit keeps 10 1; say confirm keeps; }
 until ip route show 10.2.0.0/16 | grep -q .; do sleep 0.1; done
 ip route
 [ "$2" = read-only ] || until [ "$(say look fires)" = "fired undone" ]; do sleep 0.1; done
@@ -362,12 +371,14 @@ ip route
 
 
 @pytest.mark.parametrize("disk", ["full", "inodes", "read-only"])
-def test_a_disk_that_takes_nothing_stops_no_undo(tmp_path, disk):
+def test_a_disk_that_takes_nothing_stops_no_confirm_and_no_undo(tmp_path, disk):
     (tmp_path / "records").mkdir()
     done = run("timeout", 40, "unshare", "-n", "-m", "-p", "--fork", "--mount-proc", "--kill-child", "sh", "-c",
                "script=$1" + DISK, "sh", SCRIPT, disk, env=dict(os.environ, FERRY_DEADMAN_DIR=str(tmp_path / "records")))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert [line.strip() for line in done.stdout.splitlines()[1:]] == ["blackhole 10.2.0.0/16"]
+    said = [line.split()[0] for line in done.stdout.splitlines()[2:-1]]
+    assert said == ([] if disk == "read-only" else ["armed", "armed", "armed", "confirmed"])
+    assert done.stdout.splitlines()[-1].strip() == "blackhole 10.2.0.0/16"
 
 
 # ---- Labs. ----

@@ -6,13 +6,14 @@
 #                "-" or missing: to the last one), and "NEXT SPLIT" while there are two deadlines: steps of a delay of SPLIT and more
 #                are run after NEXT, which is the later one ("-": none are); "rests BOOT DEADLINE FROM TO": the others were run;
 #                "confirmed" or "fired"
+#       limit.FROM.TO   empty: what counts in place of the state's FROM and TO, where it is there (who rests begins no earlier)
 #       steps    "N DELAY KIND PATHSPACE", a line a step; N: its text; pathspace: "-" for none
 #       timer    waits and undoes; needs nothing but this directory
 #       pid      of the timer: "PID START", or "unit NAME"
 #       log, result; part: all that was to be run at the first of two deadlines was; *.undone: what they say where nothing failed
 #
-#  D1. `state` is read and changed under the lock ROUTER/lock alone, by renaming a file that was synced before: a full
-#      disk stops neither a confirm nor an undo.
+#  D1. `state` is read and changed under the lock ROUTER/lock alone, by renaming a file that was synced before, and so is the
+#      limit.  For a confirm and an undo, with its limits, all files are there when the record is: a full disk stops neither.
 #  D2. Armed is left once: for confirmed by a confirm before the deadline, for fired by the timer after it; or for rests, where
 #      some of the steps are to be run at a later deadline, which only a disarming keeps from it.
 #  D3. Fired is durable before the first command of the undo.
@@ -36,14 +37,15 @@ dm_now() {
     now=$((${now%.*} * 100 + 1${now#*.} - 100))
 }
 
-# state, boot, deadline, from, to, next, split; left (1/100 s, to the first deadline at which anything is run; 0: over), restarted.
+# state, boot, deadline, from, to, limit, next, split; left (1/100 s, to the first deadline at which anything is run; 0: over), restarted.
 dm_load() {
-    state=none boot= deadline=0 due=0 from=0 to= next= split= left=0 restarted=
+    state=none boot= deadline=0 due=0 from=0 to= next= split= left=0 restarted= limit=
     [ -f "$rec/state" ] || return 0
     read -r state boot deadline from to next split <"$rec/state"
     from=${from:-0}
     [ "$to" != - ] || to=
     dm_waits || return 0
+    dm_load_limit
     read -r this_boot </proc/sys/kernel/random/boot_id
     dm_now
     if [ "$boot" != "$this_boot" ]; then
@@ -53,6 +55,16 @@ dm_load() {
         [ "$split" != 0 ] || due=$next
         [ "$due" -le "$now" ] || left=$((due - now))
     fi
+}
+
+dm_load_limit() {
+    for limit in "$rec"/limit.*; do
+        [ -e "$limit" ] || { limit= && return; } # an older ferry-router's record: the state has them
+        to=${limit##*/limit.}
+        [ "$state" = rests ] && [ "$from" -gt "${to%.*}" ] || from=${to%.*}
+        to=${to#*.}
+    done
+    [ "$to" != - ] || to=
 }
 
 dm_waits() { [ "$state" = armed ] || [ "$state" = rests ]; }
@@ -294,13 +306,19 @@ dm_write_state() { # in $1: armed, or rests, as the variables have it; and what 
         set -- "$1" "$to"
     fi
     if [ -n "$next" ] && [ "$split" != - ]; then
-        rest=$from
-        [ "$split" -le "$rest" ] || rest=$split
+        rest=$split
+        [ -n "$limit" ] || [ "$from" -le "$rest" ] || rest=$from
         echo "rests $boot $next $rest ${to:--}" >"$1/rests.new" && dm_sync "$1/rests.new" &&
             mv -f "$1/rests.new" "$1/state.rests" || return 1
     fi
     echo "$state $boot $deadline $from $2" >"$1/state.new" && dm_sync "$1/state.new" && mv -f "$1/state.new" "$1/state" &&
         dm_sync "$1"
+}
+
+# From and to, as the variables have them (D1).
+dm_write_limit() {
+    [ -n "$limit" ] || { dm_write_state "$rec"; return; }
+    [ "$limit" = "$rec/limit.$from.${to:--}" ] || mv -f "$limit" "$rec/limit.$from.${to:--}" && dm_sync "$rec"
 }
 
 # Standard input: for each step "@step DELAY KIND LINES PATHSPACE" and its lines; then "@end".
@@ -359,7 +377,7 @@ do_deadman_arm() { # ROUTER ID SECONDS [FROM]
     rm -rf "$new" && mkdir "$new" || return 1
     dm_library >"$new/timer" && echo 'dm_timer "$1"' >>"$new/timer" &&
         echo confirmed >"$new/state.confirmed" && echo fired >"$new/state.fired" &&
-        echo undone >"$new/part.undone" && echo undone >"$new/result.undone" || return 1
+        echo undone >"$new/part.undone" && echo undone >"$new/result.undone" && : >"$new/limit.$from.-" || return 1
     dm_take_steps "$new" || { echo "the undo did not arrive whole" >&2; rm -rf "$new"; return 1; }
     dm_sync "$new"/* && dm_arm_state "$new" "$3" && rm -rf "$rec" && mv "$new" "$rec" && dm_sync "$dir" || return 1
     if ! dm_start; then
@@ -409,7 +427,7 @@ do_deadman_limit() { # ROUTER ID FROM TO
         if [ "$state" = armed ] && [ "$4" -gt 0 ] && { [ -z "$to" ] || [ "$4" -lt "$to" ]; }; then
             to=$4
         fi
-        dm_write_state "$rec" || return 1
+        dm_write_limit || return 1
     fi
     dm_answer
 }
