@@ -345,6 +345,33 @@ def test_confirm_and_timer_have_one_winner(router):
     assert RACES / 20 <= winners.count("fired") <= RACES * 19 / 20, winners.count("fired")
 
 
+# ---- A sleep that knows whole seconds alone. ----
+
+SLEEP = """
+set -e
+cp "$(command -v sleep)" "$2/sleep"
+printf '#!/bin/sh\\necho "$1" >>%s/asked\\ncase $1 in *.*) exit 1 ;; esac\\nexec %s/sleep "$@"\\n' "$2" "$2" >"$2/whole"
+chmod +x "$2/whole"
+mount --bind "$2/whole" "$(command -v sleep)"
+sed '$d' "$1" >"$2/library"
+. "$2/library"
+dm_now
+began=$now
+dm_sleep 130
+dm_now
+echo "slept $((now - began))"
+cat "$2/asked"
+"""
+
+
+def test_a_sleep_of_whole_seconds_is_not_rounded_up(router, tmp_path):
+    router.arm("r", "t1", 60, "10.1.0.0/16")
+    done = run("timeout", 30, "unshare", "-m", "sh", "-c", SLEEP, "sh", os.path.join(router.record("r", "t1"), "timer"), tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    slept, *asked = done.stdout.split()[1:]
+    assert asked == ["1.30", "1"] and int(slept) >= 130, done.stdout
+
+
 # ---- A disk that takes nothing more. ----
 
 DISK = """

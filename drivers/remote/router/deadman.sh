@@ -74,8 +74,13 @@ dm_become() {
     mv -f "$rec/state.$1" "$rec/state" && dm_sync "$rec"
 }
 
-dm_sleep() { # 1/100 s
-    sleep "$(($1 / 100)).$(($1 % 100 / 10))$(($1 % 10))" 2>/dev/null || sleep $(($1 / 100 + 1))
+# 1/100 s, where sleep knows whole seconds alone too: stages are too near each other for one that is rounded up.
+dm_sleep() {
+    dm_now
+    wake=$((now + $1))
+    sleep "$(($1 / 100)).$(($1 % 100 / 10))$(($1 % 10))" 2>/dev/null && return
+    sleep $(($1 / 100))
+    while dm_now && [ "$now" -lt "$wake" ]; do :; done
 }
 
 # What a process cannot share with a later one of its number.
