@@ -400,7 +400,7 @@ ip route
 @pytest.mark.parametrize("disk", ["full", "inodes", "read-only"])
 def test_a_disk_that_takes_nothing_stops_no_confirm_and_no_undo(tmp_path, disk):
     (tmp_path / "records").mkdir()
-    done = run("timeout", 40, "unshare", "-n", "-m", "-p", "--fork", "--mount-proc", "--kill-child", "sh", "-c",
+    done = run("timeout", "-s", "KILL", 40, "unshare", "-n", "-m", "-p", "--fork", "--mount-proc", "--kill-child", "sh", "-c",
                "script=$1" + DISK, "sh", SCRIPT, disk, env=dict(os.environ, FERRY_DEADMAN_DIR=str(tmp_path / "records")))
     assert done.returncode == 0, done.stdout + done.stderr
     said = [line.split()[0] for line in done.stdout.splitlines()[2:-1]]
