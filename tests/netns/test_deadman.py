@@ -72,12 +72,16 @@ class Router:
         done = run("pgrep", "-f", self.env["FERRY_DEADMAN_DIR"])
         return [int(pid) for pid in done.stdout.split()]
 
-    def close(self):
+    def kill_timers(self):
         for pid in self.timers():
             try:
-                os.killpg(pid, 9)
-            except ProcessLookupError:
+                os.killpg(pid, signal.SIGKILL)
+            except ProcessLookupError:  # a subshell of one: no leader of a group, or over
                 pass
+        until("the timers to die", lambda: not self.timers())
+
+    def close(self):
+        self.kill_timers()
         ip("netns", "del", self.netns, check=False)
 
 
@@ -92,8 +96,7 @@ def test_an_arming_that_was_cut_off_blocks_nobody(router):
     """Killed before the record had its name: it looks armed, but no timer runs, and it is gone with the next arming."""
     router.arm("r", "t1", 3600, "10.1.0.0/16")
     record = router.record("r", "t1")
-    for pid in router.timers():
-        os.killpg(pid, signal.SIGKILL)
+    router.kill_timers()
     os.rename(record, record + ".new")
     assert "t1" not in run("sh", SCRIPT, "deadman_boot", env=router.env).stdout
     assert not router.timers(), "a restart would have undone what was never armed"
@@ -173,9 +176,7 @@ def test_the_rest_of_an_undo_waits_for_the_second_deadline(router):
     arm_twice(router, 4, 9, "later", 2)
     until("the first deadline", lambda: router.say("look", "r", "t1").startswith("rests"))
     assert there(router) == [True, True, False]
-    for pid in router.timers():
-        os.killpg(pid, 9)
-    until("the timer to die", lambda: not router.timers())
+    router.kill_timers()
     assert router.say("look", "r", "t1").startswith("rests") and router.timers(), "a killed timer is replaced"
     until("the undo", lambda: router.say("look", "r", "t1") == "fired undone")
     assert there(router) == [True, True, True]
@@ -234,8 +235,7 @@ def test_half_an_undo_is_none(router):
 
 def test_a_restart_of_the_router(router):
     router.arm("r", "t1", 60, "10.1.0.0/16")
-    for pid in router.timers():
-        os.killpg(pid, 9)
+    router.kill_timers()
     router.edit("r", "t1", lambda text: "armed 00000000-0000-0000-0000-000000000000 " + text.split()[2] + "\n")
     assert router.say("look", "r", "t1") == "fired the router was restarted" == router.say("confirm", "r", "t1")
     assert router.routes("10.1.0.0/16") == "blackhole 10.1.0.0/16", "looking changes nothing"
@@ -248,9 +248,7 @@ def test_a_restart_of_the_router(router):
 def test_a_restarted_router_is_disarmed(router, state):
     """A deadman_boot that comes late finds nothing of a transaction that has ended."""
     router.arm("r", "t1", 60, "10.1.0.0/16")
-    for pid in router.timers():
-        os.killpg(pid, 9)
-    until("the timer to die", lambda: not router.timers())
+    router.kill_timers()
     router.edit("r", "t1", lambda text: f"{state} 00000000-0000-0000-0000-000000000000 {text.split()[2]} 0 -\n")
     for verb, more in (("look", ()), ("confirm", ()), ("limit", (0, 1)), ("extend", (60,))):
         assert router.say(verb, "r", "t1", *more) == "fired the router was restarted"
@@ -261,9 +259,7 @@ def test_a_restarted_router_is_disarmed(router, state):
 
 def test_a_killed_timer_is_replaced(router):
     router.arm("r", "t1", 2, "10.1.0.0/16")
-    for pid in router.timers():
-        os.killpg(pid, 9)
-    until("the timer to die", lambda: not router.timers())
+    router.kill_timers()
     assert router.say("look", "r", "t1").startswith("armed") and router.timers()
     until("the undo", lambda: router.say("look", "r", "t1") == "fired undone")
 
@@ -280,9 +276,7 @@ def test_a_timer_that_dies_at_its_undo_is_over(router):
     """Nobody takes its place, and nobody waits for it: the controller undoes the rest."""
     arm_long(router)
     assert "of transaction t1 is not over on this router" in router.arm("r", "t2", 60, "10.2.0.0/16", rc=1)
-    for pid in router.timers():
-        os.killpg(pid, 9)
-    until("the timer to die", lambda: not router.timers())
+    router.kill_timers()
     for verb in ("look", "confirm", "disarm"):
         assert router.say(verb, "r", "t1") == "fired the timer has died: some of it may not be undone"
     assert not router.timers() and router.arm("r", "t2", 60, "10.2.0.0/16").startswith("armed")
