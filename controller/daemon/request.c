@@ -133,9 +133,8 @@ static int settle(struct work *w, struct json_object **ret, struct ferry_err *er
     if (journal)
         ferry_journal_act(journal, &w->actor);
     if (r == 0 && !journal)
-        r = id ? ferry_error(err, FERRY_EUSAGE, "there is no transaction \"%s\": no journal in %s", id,
-                             w->d->state_dir)
-               : ferry_refuse(err, "not-awaiting", "no transaction awaits a confirmation");
+        r = ferry_journal_missing(w->d->state_dir, id, "not-awaiting", "no transaction awaits a confirmation",
+                                  err);
     if (r == 0 && w->request.verb == FERRY_WIRE_EXTEND)
         r = ferry_txn_extend(journal, &config, &options, id, w->request.seconds, &record, err);
     else if (r == 0)

@@ -315,6 +315,14 @@ static int find_row(struct ferry_journal *journal, const char *id, sqlite3_stmt 
     return 0;
 }
 
+int ferry_journal_missing(const char *state_dir, const char *id, const char *rule, const char *text,
+                          struct ferry_err *err)
+{
+    return id ? ferry_error(err, FERRY_EUSAGE, "there is no transaction \"%s\": no journal in %s", id,
+                            state_dir)
+              : ferry_refuse(err, rule, "%s", text);
+}
+
 int ferry_journal_get(struct ferry_journal *journal, const char *id, struct ferry_txn_record **ret,
                       struct ferry_err *err)
 {

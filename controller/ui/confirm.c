@@ -186,9 +186,8 @@ static int here(struct ui *ui, const struct confirm_options *o, const char *verb
     struct ferry_txn_options options = ui_txn_options(ui, "confirm", NULL, progress);
     int r = ui_journal_look(ui, &journal);
     if (r == 0 && !journal)
-        r = o->id ? ferry_error(&ui->err, FERRY_EUSAGE, "there is no transaction \"%s\": no journal in %s",
-                                o->id, ui->state_dir)
-                  : ferry_refuse(&ui->err, "not-awaiting", "no transaction awaits a confirmation");
+        r = ferry_journal_missing(ui->state_dir, o->id, "not-awaiting",
+                                  "no transaction awaits a confirmation", &ui->err);
     if (r == 0 && o->duration)
         r = ferry_txn_extend(journal, &config, &options, o->id, o->seconds, &record, &ui->err);
     else if (r == 0)

@@ -105,9 +105,7 @@ static int take_up(struct ui *ui, const struct pause_options *o, enum ferry_pass
                             "there is no terminal to ask on: add --yes to go ahead; nothing was written");
     int r = ui_journal_look(ui, &journal);
     if (r == 0 && !journal)
-        r = o->id ? ferry_error(&ui->err, FERRY_EUSAGE, "there is no transaction \"%s\": no journal in %s",
-                                o->id, ui->state_dir)
-                  : ferry_refuse(&ui->err, "not-paused", "no transaction is paused");
+        r = ferry_journal_missing(ui->state_dir, o->id, "not-paused", "no transaction is paused", &ui->err);
     if (r == 0 && !o->yes && !ui_ask(ui, questions[how]))
         r = ferry_error(&ui->err, FERRY_EIO, "not confirmed; nothing was written");
     return r < 0 ? r : ui_run_paused(ui, journal, o->id, how, o->yes);

@@ -178,6 +178,10 @@ int ferry_journal_open(const struct ferry_env *env, const char *state_dir, struc
 /* To look at: `ret` stays NULL where there is no journal, and none is made for a look. */
 int ferry_journal_look(const struct ferry_env *env, const char *state_dir, struct ferry_journal **ret,
                        struct ferry_err *err) FERRY_MUST_CHECK;
+/* What is said where there is none, and a transaction is wanted: that `id` is unknown (-FERRY_EUSAGE); of none in
+ * particular (NULL) that there is none in that state, by the rule (-FERRY_EREFUSED). */
+int ferry_journal_missing(const char *state_dir, const char *id, const char *rule, const char *text,
+                          struct ferry_err *err);
 void ferry_journal_close(struct ferry_journal *journal);
 /* Newest first, without plans and outcomes; at most `limit` (0: all). */
 int ferry_journal_list(struct ferry_journal *journal, size_t limit, struct ferry_txn_record ***ret,

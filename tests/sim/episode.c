@@ -316,11 +316,9 @@ static void report(const struct world *w, const char *name)
     for (size_t i = w->n_tail > FERRY_COUNT(w->tail) ? w->n_tail - FERRY_COUNT(w->tail) : 0; i < w->n_tail;
          i++)
         fprintf(stderr, "    %s\n", w->tail[i % FERRY_COUNT(w->tail)]);
-    fprintf(stderr, "replay: tests/sim/run --seed %llu --shape %s%s%s --moves %u --verbose\n",
+    fprintf(stderr, "replay: tests/sim/run --seed %llu --shape %s%s%s%s --moves %u --verbose\n",
             (unsigned long long)w->seed, name, w->options->faults ? "" : " --no-faults",
-            w->options->unfenced  ? " --unfenced"
-            : w->options->windows ? " --windows"
-                                  : "",
+            w->options->unfenced ? " --unfenced" : "", w->options->windows ? " --windows" : "",
             w->options->per_episode);
 }
 
