@@ -13,12 +13,15 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
 
-import labtool
-from labtool import FERRY, Lab, differences, ip, run, until
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "scenario"))
+import labtool  # noqa: E402
+from events import Monitor  # noqa: E402
+from labtool import FERRY, Lab, differences, ip, run, until  # noqa: E402
 
 pytestmark = pytest.mark.skipif(labtool.WHY_NOT is not None, reason=str(labtool.WHY_NOT))
 
@@ -404,27 +407,15 @@ def test_a_disk_that_takes_nothing_stops_no_confirm_and_no_undo(tmp_path, disk):
 
 # ---- Labs. ----
 
-class Watch:
-    """`ip monitor address` of a lab's routers: when a subnet came and went."""
-
-    def __init__(self, lab, address):
-        self.address = address
-        self.processes = {r: subprocess.Popen(["ip", "-n", r, "-ts", "-o", "monitor", "address"], text=True,
-                                              stdout=subprocess.PIPE) for r in lab.routers}
-
-    def events(self):
-        """Never at two sites, once the first event has shown where it stood; returns how many events there were."""
-        events, at = [], None
-        for router, process in self.processes.items():
-            process.terminate()
-            for line in process.stdout.read().splitlines():
-                if f" {self.address}/" in line:
-                    events.append((line.split("]")[0], "Deleted" in line, router))
-        for _, gone, router in sorted(events):
-            at = {router} if at is None and gone else at
-            at = (at - {router} if gone else at | {router})
-            assert len(at) <= 1, f"at two sites: {at}: {sorted(events)}"
-        return len(events)
+def visits(heard, address):
+    """How often an address came and went, by what a Monitor heard; never at two sites."""
+    events = [(router, line) for router, line in heard if f"local {address} " in line]
+    assert events and "Deleted" in events[0][1], f"the first event shows where it stood: {events}"
+    at = {events[0][0]}
+    for router, line in events:
+        at = at - {router} if "Deleted" in line else at | {router}
+        assert len(at) <= 1, f"at two sites: {at}: {events}"
+    return len(events)
 
 
 def with_gateway(lab, address):
@@ -457,19 +448,16 @@ def window(lab, *more, subnet="app", within="5s", rc=7):
     return lab.json("apply", "--move", f"{subnet}=recovery", "--yes", "--confirm-within", within, *more, rc=rc)
 
 
-def kill_in_the_middle(lab):
+def kill_in_the_middle(lab, monitor):
     """SIGKILL as soon as the old gateway is gone: somewhere between detach and the end."""
-    listen = subprocess.Popen(["ip", "-n", lab.router("edge-primary"), "-o", "monitor", "address"], text=True,
-                              stdout=subprocess.PIPE)
     trace = subprocess.Popen(["strace", "-I1", "-f", "-qq", "-o", "/dev/null", "-e", "trace=sendmsg,sendto", "-e",
                               "inject=sendmsg,sendto:delay_enter=30000", FERRY, "apply", "--move", "app=recovery", "--yes",
                               "--confirm-within", "5s"], env=lab.env, stdout=subprocess.DEVNULL,
                              stderr=subprocess.DEVNULL)
-    assert "Deleted" in listen.stdout.readline()
+    until("the old gateway to go", lambda: "Deleted local 192.168.1.1 " in monitor.text(), pause=0.002)
     ferry = run("pgrep", "-P", trace.pid).stdout.split()
     for pid in ferry:
         os.kill(int(pid), 9)
-    listen.terminate()
     trace.terminate()  # lets go of the timers, which it follows too
     trace.wait(timeout=10)
 
@@ -481,21 +469,21 @@ def test_without_a_confirm_every_router_comes_back(labs):
     ip("-n", third, "route", "replace", "192.168.1.0/24", "via", "10.255.13.1", "metric", 20, "proto", "static", "mtu", 1400,
        "advmss", 1300, "initcwnd", 12)
     before = {lab: lab.states() for lab in labs}
-    watches = [Watch(plain, "192.168.1.1"), Watch(killed, "192.168.1.1")]
-    tx = window(plain)["id"]
-    assert with_gateway(plain, "192.168.1.1") == [plain.router("edge-recovery")]
-    six = next(s["name"] for s in dual.document["subnets"] if ":" in s["prefix"])
-    window(dual, subnet=six)
-    kill_in_the_middle(killed)
-    assert killed.states() != before[killed], "the kill came in the middle"
-    shutil.move(plain.state_dir, plain.state_dir + ".gone")  # the controller is gone, with all that it knew
-    for lab, seconds in ((plain, 25), (dual, 30), (killed, 60)):
-        until(f"{lab.name} to come back", lambda lab=lab: time.sleep(0.2) or lab.states() == before[lab], seconds)
-    shutil.move(plain.state_dir + ".gone", plain.state_dir)
-    time.sleep(1)
-    for lab in labs:
-        assert not differences(before[lab], lab.states())
-    assert watches[0].events() == 4 and watches[1].events() in (2, 4)
+    with Monitor(plain, plain.directory) as plainly, Monitor(killed, killed.directory) as cut:
+        tx = window(plain)["id"]
+        assert with_gateway(plain, "192.168.1.1") == [plain.router("edge-recovery")]
+        six = next(s["name"] for s in dual.document["subnets"] if ":" in s["prefix"])
+        window(dual, subnet=six)
+        kill_in_the_middle(killed, cut)
+        assert killed.states() != before[killed], "the kill came in the middle"
+        shutil.move(plain.state_dir, plain.state_dir + ".gone")  # the controller is gone, with all that it knew
+        for lab, seconds in ((plain, 25), (dual, 30), (killed, 60)):
+            until(f"{lab.name} to come back", lambda lab=lab: time.sleep(0.2) or lab.states() == before[lab], seconds)
+        shutil.move(plain.state_dir + ".gone", plain.state_dir)
+        time.sleep(1)
+        for lab in labs:
+            assert not differences(before[lab], lab.states())
+        assert visits(plainly.events(), "192.168.1.1") == 4 and visits(cut.events(), "192.168.1.1") in (2, 4)
     assert plain.ferry("confirm", tx, rc=5).stdout.startswith("too late")
     for lab in (killed, dual):
         assert lab.json("recover")["state"] == "undone"
