@@ -29,6 +29,7 @@ struct verdict {
     enum ferry_fault_kind kind; /* 0: nothing */
     unsigned hang_ms;
     const struct ferry_env *env;
+    const struct ferry_fault_script *script;
     enum ferry_fault_call call;
 };
 
@@ -70,6 +71,15 @@ static void wait_ms(unsigned ms)
         ;
 }
 
+static void hang(const struct verdict *verdict)
+{
+    if (verdict->hang_ms != FERRY_FAULT_HELD)
+        wait_ms(verdict->hang_ms);
+    else
+        while (installed == verdict->script)
+            wait_ms(1);
+}
+
 static bool fires(struct ferry_fault_rule *rule, enum ferry_fault_call call, const char *router)
 {
     if ((rule->call != FERRY_FAULT_ANY && rule->call != call) ||
@@ -86,7 +96,7 @@ static bool fires(struct ferry_fault_rule *rule, enum ferry_fault_call call, con
 static struct verdict count(struct ferry_fault_script *script, const struct ferry_env *env,
                             enum ferry_fault_call call, const char *router)
 {
-    struct verdict verdict = {.env = env, .call = call};
+    struct verdict verdict = {.env = env, .script = script, .call = call};
     atomic_fetch_add(&script->calls, 1);
     for (size_t i = 0; i < script->n_rules; i++) {
         if (!fires(&script->rules[i], call, router))
@@ -95,7 +105,7 @@ static struct verdict count(struct ferry_fault_script *script, const struct ferr
         verdict.kind = script->rules[i].kind;
         verdict.hang_ms = script->rules[i].hang_ms;
         if (verdict.kind == FERRY_FAULT_LATE) {
-            wait_ms(verdict.hang_ms);
+            hang(&verdict);
             verdict.kind = 0; /* and then as if nothing were */
         }
         break;
@@ -120,7 +130,7 @@ static int fail(const struct verdict *verdict, struct ferry_err *err)
     const char *call = call_names[verdict->call];
     switch (verdict->kind) {
     case FERRY_FAULT_HANG:
-        wait_ms(verdict->hang_ms);
+        hang(verdict);
         return ferry_error(err, FERRY_EUNKNOWN, "fault: no answer to %s", call);
     case FERRY_FAULT_LOST_REPLY:
         return ferry_error(err, FERRY_EUNKNOWN, "fault: the answer to %s was lost", call);

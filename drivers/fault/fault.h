@@ -18,6 +18,7 @@
 #define FERRY_DRIVERS_FAULT_H
 
 #include <ferry/driver.h>
+#include <limits.h>
 #include <stdatomic.h>
 
 /* Which call; FERRY_FAULT_ANY counts and hits all of them. */
@@ -60,13 +61,16 @@ enum ferry_fault_kind {
 };
 const char *ferry_fault_kind_name(enum ferry_fault_kind kind);
 
+/* As long as the script is installed. */
+#define FERRY_FAULT_HELD UINT_MAX
+
 struct ferry_fault_rule {
     enum ferry_fault_kind kind;
     enum ferry_fault_call call; /* ANY: whichever */
     const char *router;         /* NULL: whichever */
     uint64_t nth;               /* from 1: which of the calls that match `call` and `router`; 0: every one */
     bool from_then_on;          /* and all that match after it: a router that stays broken */
-    unsigned hang_ms;           /* milliseconds */
+    unsigned hang_ms;           /* milliseconds, or FERRY_FAULT_HELD */
     /* The ferry_fault_install'er leaves these 0. */
     _Atomic uint64_t matched; /* how many calls matched */
     _Atomic uint64_t fired;   /* how many were broken */
