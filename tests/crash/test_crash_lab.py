@@ -113,7 +113,7 @@ def test_a_claimed_router_is_left_alone(bench):
     with subprocess.Popen([FERRY, "drill", *bench.move, "--hold", "60s", "--yes"], env=other, stdout=subprocess.DEVNULL,
                           stderr=subprocess.DEVNULL) as process:
         try:
-            until("the move", lambda: bench.attached() == [bench.routers[1]])
+            until("the whole move", lambda: bench.states() == bench.after)
             bench.watch()
             refused = bench.ferry("apply", "--move", "app=primary", "--yes", rc=8)
             assert f"process {process.pid}" in refused.stderr
