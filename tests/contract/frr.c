@@ -44,7 +44,7 @@ void contract_frr_up(struct contract_router *router)
     shell("touch /etc/frr/%s/frr.conf && chown -R frr:frrvty /etc/frr/%s /run/frr/%s", ns, ns, ns);
     shell("ip netns exec %s /usr/lib/frr/zebra -d -A 127.0.0.1 -s 90000000 -N %s 2>/dev/null", ns, ns);
     shell("ip netns exec %s /usr/lib/frr/staticd -d -A 127.0.0.1 -N %s", ns, ns);
-    shell("for i in $(seq 100); do test $(vtysh -N %s -c 'show daemons' 2>/dev/null | wc -w) -ge 2 && exit "
+    shell("for i in $(seq 600); do test $(vtysh -N %s -c 'show daemons' 2>/dev/null | wc -w) -ge 2 && exit "
           "0; sleep "
           "0.05; done; exit 1",
           ns);
@@ -55,7 +55,7 @@ void contract_frr_down(struct contract_router *router)
 {
     const char *ns = router->netns;
     shell("for p in /run/frr/%s/*.pid; do kill $(cat $p); done", ns);
-    shell("for i in $(seq 100); do for p in $(ip netns pids %s); do case $(cat /proc/$p/comm 2>/dev/null) in "
+    shell("for i in $(seq 999); do for p in $(ip netns pids %s); do case $(cat /proc/$p/comm 2>/dev/null) in "
           "zebra|staticd) sleep 0.02; continue 2;; esac; done; exit 0; done; exit 1",
           ns);
     shell("rm -rf /etc/frr/%s /run/frr/%s", ns, ns);

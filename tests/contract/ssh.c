@@ -74,7 +74,7 @@ void contract_ssh_up(struct contract_router *router)
         execl("/bin/sh", "sh", "-c", command, (char *)NULL);
         _exit(127);
     }
-    for (int i = 0; i < 1000 && access(pid_file, F_OK); i++)
+    for (int i = 0; i < 12000 && access(pid_file, F_OK); i++)
         usleep(5000);
     assert_false(access(pid_file, F_OK));
     router->config.transport = "ssh";
