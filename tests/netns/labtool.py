@@ -47,7 +47,8 @@ def ip(*argv, check=True):
 
 def namespaces(pid=None):
     """Those of one process's labs, else of this one's: others may come and go beside it."""
-    return sorted(line.split()[0] for line in ip("netns", "list").splitlines() if f"{pid or os.getpid()}-" in line)
+    own = re.compile(rf"(?<!\d){pid or os.getpid()}-")
+    return sorted(line.split()[0] for line in ip("netns", "list").splitlines() if own.search(line))
 
 
 def differences(before, after):
