@@ -74,7 +74,8 @@ static void test_too_many_more_specific_routes_are_cut(void **state)
         snprintf(prefix, sizeof prefix, "172.20.%u.%u/32", i / 256, i % 256);
         ops[i] = op_route(prefix, MAIN, 20, NULL, drop);
     }
-    apply(r, ops, N - 1);
+    for (unsigned i = 0; i < N - 1; i += 100) /* a driver has seconds for what it is told at once */
+        apply(r, &ops[i], 100);
     struct ferry_fib fib = ask(r, "172.20.0.0/16", MAIN, NULL, NULL);
     assert_int_equal(fib.n, 1000);
     assert_false(fib.cut);
