@@ -221,25 +221,20 @@ static int make_file(const struct ferry_env *env, const char *state_dir, const c
     return r;
 }
 
-/* 0, with SQLite's flags for opening it. */
-static int find_file(const struct ferry_env *env, const char *state_dir, const char *path, int *ret_flags,
-                     struct ferry_err *err)
+/* 0, with SQLite's flags for opening it; 1 where it is not there. */
+static int find_file(const char *path, int *ret_flags, struct ferry_err *err)
 {
     struct stat st;
-    if (lstat(path, &st)) {
-        int r = errno == ENOENT ? make_file(env, state_dir, path, err)
-                                : ferry_error(err, FERRY_EIO, "%s: %s", path, strerror(errno));
-        if (r < 0)
-            return r;
-    } else if (!S_ISREG(st.st_mode)) {
+    if (lstat(path, &st))
+        return errno == ENOENT ? 1 : ferry_error(err, FERRY_EIO, "%s: %s", path, strerror(errno));
+    if (!S_ISREG(st.st_mode))
         return ferry_error(err, FERRY_EIO, "%s: is not a file", path);
-    } else if (!st.st_size) { /* J9 */
+    if (!st.st_size) /* J9 */
         return ferry_error(
             err, FERRY_EIO,
             "%s: is empty: it was truncated, or made by an older Ferry that died at once; if no "
             "transaction was ever begun here, remove it",
             path);
-    }
     *ret_flags = SQLITE_OPEN_READWRITE;
     if (!faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS))
         return 0;
@@ -253,20 +248,21 @@ int ferry_journal_open(const struct ferry_env *env, const char *state_dir, struc
                        struct ferry_err *err)
 {
     FERRY_AUTOFREE char *path = ferry_asprintf("%s/journal.db", state_dir);
-    int flags = 0, r = make_directory(state_dir, err);
+    int flags = SQLITE_OPEN_READWRITE, r = make_directory(state_dir, err);
     if (r == 0)
-        r = find_file(env, state_dir, path, &flags, err);
+        r = find_file(path, &flags, err);
+    if (r == 1)
+        r = make_file(env, state_dir, path, err);
     return r < 0 ? r : open_database(env, state_dir, path, flags, ret, err);
 }
 
+/* It makes nothing, also where the directory is taken away at this moment. */
 int ferry_journal_look(const struct ferry_env *env, const char *state_dir, struct ferry_journal **ret,
                        struct ferry_err *err)
 {
     FERRY_AUTOFREE char *path = ferry_asprintf("%s/journal.db", state_dir);
-    struct stat st;
-    if (lstat(path, &st) && errno == ENOENT)
-        return 0;
-    return ferry_journal_open(env, state_dir, ret, err);
+    int flags = 0, r = find_file(path, &flags, err);
+    return r ? (r < 0 ? r : 0) : open_database(env, state_dir, path, flags, ret, err);
 }
 
 void ferry_journal_close(struct ferry_journal *journal)
