@@ -32,7 +32,7 @@ def leaks(rc, argv):
     return {"ASAN_OPTIONS": "detect_leaks=1"}
 
 
-def until(what, test, seconds=20.0):
+def until(what, test, seconds=60.0):
     end = time.monotonic() + seconds
     while not test():
         assert time.monotonic() < end, f"waited {seconds} s for {what}"
@@ -139,8 +139,13 @@ class Cli:
     def sim_edit(self, router, change):
         document = self.sim(router)
         change(document)
-        with open(self.sim_file(router), "w", encoding="utf-8") as f:
-            json.dump(document, f)
+        self.sim_put(router, json.dumps(document))
+
+    def sim_put(self, router, text):
+        """Whole, also for a daemon that reads it at this moment."""
+        with open(self.path("put"), "w", encoding="utf-8") as f:
+            f.write(text)
+        os.replace(self.path("put"), self.sim_file(router))
 
     def active(self, subnet="app"):
         return next(s for s in self.json("status")["subnets"] if s["name"] == subnet)["active"]
@@ -150,7 +155,9 @@ class Cli:
 
 
 class World(Cli):
-    """A topology whose routers can be lost: their files become directories, and they keep what they held."""
+    """A topology whose routers can be lost: their files become directories, and they keep what they held.  Either at
+    once: a router without a file would be one that starts.
+    """
 
     def __init__(self, directory, change=None):
         super().__init__(directory)
@@ -164,12 +171,13 @@ class World(Cli):
         self.move("primary")
 
     def lose(self, router):
-        os.rename(self.sim_file(router), self.path(router))
-        os.mkdir(self.sim_file(router))
+        os.makedirs(self.path("lost"), exist_ok=True)
+        os.link(self.sim_file(router), self.path(router))
+        os.symlink(self.path("lost"), self.path("put"))
+        os.replace(self.path("put"), self.sim_file(router))
 
     def back(self, router):
-        os.rmdir(self.sim_file(router))
-        os.rename(self.path(router), self.sim_file(router))
+        os.replace(self.path(router), self.sim_file(router))
 
     def disaster(self, *argv, rc=0, to="recovery"):
         return self.json("apply", "--mode", "disaster", "--move", f"app={to}", "--yes", *argv, rc=rc)

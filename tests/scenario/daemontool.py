@@ -10,7 +10,7 @@ import time
 FERRYD = os.environ.get("FERRYD")
 
 
-def until(what, test, seconds=20.0):
+def until(what, test, seconds=60.0):
     """Polls with a deadline; returns what `test` returned."""
     end = time.monotonic() + seconds
     while True:

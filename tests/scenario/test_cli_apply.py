@@ -374,8 +374,8 @@ def test_drill(cli):
     assert cli.error("rollback", doc["id"], "--yes", rc=4)["rule"] == "already-undone"
 
 
-def start_drill(cli, *argv, hold="10m", **kwargs):
-    process = cli.start("drill", *MOVE, "--hold", hold, "--yes", *argv, **kwargs)
+def start_drill(cli, *argv):
+    process = cli.start("drill", *MOVE, "--hold", "10m", "--yes", *argv)
     until("the move", lambda: os.path.exists(cli.sim_file("edge-recovery")) and
           any(r.get("state") == "verifying" for r in cli.json("history")["transactions"]) and
           cli.active() == "recovery")
@@ -388,7 +388,7 @@ def test_a_signal_rolls_back(cli, number):
     process = start_drill(cli)
     try:
         process.send_signal(number)
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=60)
     finally:
         process.kill()
     assert process.returncode == 5 and "rolled back and verified" in out
@@ -401,7 +401,7 @@ def test_a_drill_that_a_signal_ends_was_verified(cli):
     process = start_drill(cli, "--json")
     try:
         process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=60)
     finally:
         process.kill()
     doc = json.loads(out)
@@ -412,10 +412,13 @@ def test_a_drill_that_a_signal_ends_was_verified(cli):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_what_was_ignored_stays_ignored(cli, number):
     """As nohup(1) starts a program, and a script what it runs in the background."""
-    process = start_drill(cli, hold="3s", ignored=(number,))
+    process = cli.start("drill", *MOVE, "--hold", "1s", "--yes", ignored=(number,))
     try:
+        for line in process.stderr:
+            if line.startswith("holding"):
+                break
         process.send_signal(number)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
     finally:
         process.kill()
     assert process.returncode == 0 and "drill passed" in out, err
@@ -434,7 +437,7 @@ def test_one_at_a_time(cli):
         cli.error("apply", "--move", "db=recovery", "--dry-run", rc=8)
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
     assert cli.active() == "primary" and cli.active("db") == "primary"
 
 
@@ -448,7 +451,7 @@ def test_who_has_lost_the_lock_writes_no_more(cli, again):
         if again:
             assert "rolled back" in cli.run("recover").stdout
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
     finally:
         process.kill()
     assert "the lock was taken away" in err and "drill passed" not in out, (out, err)
@@ -460,7 +463,7 @@ def test_who_has_lost_the_lock_writes_no_more(cli, again):
 def kill_in_the_middle(cli):
     process = start_drill(cli)
     process.kill()
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
 
 
 def test_recover(cli):

@@ -89,7 +89,7 @@ def test_it_is_taken_back(cli):
 
 
 def test_it_expires(cli):
-    tx = start(cli, "20s")
+    tx = start(cli)
     done = cli.start("confirm", "--json")  # in time: decided on the routers, not here
     assert done.wait(timeout=60) == 0
     cli.run("rollback", "--yes")

@@ -2,6 +2,7 @@
 
 What it hears of kernels is in tests/netns/test_daemon_lab.py; the lines themselves are in tests/unit/test_wire.c.
 """
+import contextlib
 import grp
 import json
 import os
@@ -100,7 +101,8 @@ def test_it_stops_where_its_state_directory_is_taken_away(cli, how):
         else:
             shutil.rmtree(cli.state_dir)
         assert d.process.wait(timeout=60) == 1
-        assert "daemon.lock was taken away" in d.log() and "daemon.lock was taken away" in d.status()
+        assert "daemon.lock was taken away" in d.log()
+        until("it to be said", lambda: "daemon.lock was taken away" in d.status())
         assert how == "replaced" or not os.path.exists(cli.state_dir), "it has made another one"
         assert not os.path.exists(d.socket)
 
@@ -128,7 +130,8 @@ def test_a_reload(cli):
         d.process.send_signal(signal.SIGHUP)
         until("the complaint", lambda: "topology not reloaded" in d.status())
         assert d.ask("hello")["topology"] == before and "kept as it was" in d.log()
-        assert d.said("RELOADING=1", seen) and d.said("READY=1", seen)
+        until("the end of it", lambda: d.said("READY=1", seen))
+        assert d.said("RELOADING=1", seen)
         assert d.ask("status")["subnets"], "the old one still serves"
         document = json.loads(old)
         document["subnets"] = document["subnets"][:1]
@@ -189,10 +192,12 @@ def test_a_daemon_that_hangs_or_lies(cli):
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(cli.env["FERRY_SOCKET"])
         listener.listen()
+        listener.settimeout(60)
         for answer in (b"", b"\n", b"{}\n", b'{"type": "result"}\n', b"[" * 100000 + b"\n", b"x" * 70000):
             process = cli.start("status", "--json")
             peer, _ = listener.accept()
-            peer.sendall(answer)
+            with contextlib.suppress(BrokenPipeError):  # it need not wait for the end of this
+                peer.sendall(answer)
             peer.close()
             out, err = process.communicate(timeout=60)
             assert process.returncode == 0 and json.loads(out)["subnets"], (answer[:20], err)
@@ -223,7 +228,7 @@ def test_bad_requests_are_answered_and_let_go(shared, line):
 @pytest.fixture(scope="module", name="shared")
 def make_shared(tmp_path_factory):
     cli = Cli(tmp_path_factory.mktemp("shared"))
-    with daemon(cli, "--idle", "1s") as d:
+    with daemon(cli) as d:
         yield d
 
 
@@ -268,15 +273,12 @@ def test_noise(shared):
     assert shared.ask("hello") and shared.process.poll() is None
 
 
-def test_who_is_silent_is_let_go(shared):
-    with shared.talk() as talk:
-        for _ in range(20):  # a byte now and then does not help
-            try:
+def test_who_is_silent_is_let_go(cli):
+    with daemon(cli, "--idle", "1s") as d, d.talk() as talk:
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            for _ in range(300):  # a byte now and then does not help
                 talk.send(b" ")
-            except OSError:
-                break
-            time.sleep(0.1)
-        assert talk.file.read() == b""
+                time.sleep(0.1)
 
 
 def test_places_are_bounded(shared):
@@ -290,8 +292,9 @@ def test_places_are_bounded(shared):
             talk.close()
 
     def place():
-        with shared.talk() as talk:
+        with shared.talk() as talk, contextlib.suppress(OSError):  # it is let go while it asks
             return talk.ask("hello")["type"] == "result"
+        return False
 
     until("a place", place)
 
@@ -396,37 +399,33 @@ def test_killed_while_a_deadline_runs(cli):
         assert cli.active() == "primary"
 
 
-def kill_in_the_middle(cli):
-    """An apply whose controller dies in the middle: what is then in the journal."""
-    for _ in range(20):
-        process = cli.start("apply", "--move", "app=recovery", "--yes")
-        for line in process.stderr:
-            if "prepare " in line and "changes" in line:
-                break
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        newest = cli.json("history")["transactions"][0]
-        if newest["state"] not in ("committed", "undone"):
-            return newest["id"]
-        cli.run("rollback", "--yes", rc=0 if newest["state"] == "committed" else 4)
-    raise AssertionError("it was never caught in the middle")
+@pytest.fixture(name="mortal")
+def make_mortal(cli):
+    """Its controller dies in the middle, between two stages."""
+    cli.edit(lambda d: d.update(hooks={"before-detach": [{"run": ["/bin/sh", "-c", "kill -9 $PPID"], "undo": ["/bin/true"]}]}))
+    return cli
+
+
+def die_in_the_middle(cli):
+    cli.run("apply", "--move", "app=recovery", "--yes", rc=-signal.SIGKILL)
+    return cli.json("history")["transactions"][0]["id"]
 
 
 @pytest.mark.parametrize("when", ["before", "while"])
-def test_what_a_dead_controller_left_is_recovered(cli, when):
+def test_what_a_dead_controller_left_is_recovered(mortal, when):
     if when == "before":
-        tx = kill_in_the_middle(cli)
-    with daemon(cli) as d:
+        tx = die_in_the_middle(mortal)
+    with daemon(mortal) as d:
         if when == "while":
-            tx = kill_in_the_middle(cli)
-        until("recovery", lambda: state(cli, tx) in ("undone", "committed"))
-        assert f"transaction {tx} is" in d.log()
+            tx = die_in_the_middle(mortal)
+        until("recovery", lambda: state(mortal, tx) in ("undone", "committed"))
+        until("it to be said", lambda: f"transaction {tx} is" in d.log())
         until("quiet", lambda: "no drift" in d.status() and tx not in d.status())
-        assert cli.json("recover") == {"nothing_to_do": True}
+        assert mortal.json("recover") == {"nothing_to_do": True}
 
 
-def test_it_can_be_told_to_leave_it(cli):
-    tx = kill_in_the_middle(cli)
+def test_it_can_be_told_to_leave_it(mortal):
+    cli, tx = mortal, die_in_the_middle(mortal)
     with daemon(cli, "--no-recover") as d:
         until("it to be noticed", lambda: d.ask("watch")["unfinished"] == tx)
         until("it to be said", lambda: f"{tx} has not ended" in d.status())
@@ -443,8 +442,9 @@ def test_what_is_paused_is_left_to_people(cli):
         text = cli.run("status").stdout
         assert text == cli.run("--no-daemon", "status").stdout and f"ferry resume {tx}" in text
         d.stop()
+        seen = len(d.messages)
         d.start()
-        until("it to be said again", lambda: f"{tx} is paused" in d.status())
+        until("it to be said again", lambda: d.said(f"{tx} is paused", seen))
         assert state(cli, tx) == "paused" and "drift:" not in d.log()
         cli.run("resume", "--yes")
         until("its end", lambda: tx not in d.status() and "no drift" in d.status())
@@ -479,7 +479,8 @@ def test_what_a_lost_router_owes_is_delivered_when_it_answers(world):
         until("all in line", lambda: in_line(world))
         done = world.json("history")["transactions"]
         assert [(t["kind"], t["state"]) for t in done[:2]] == [("reconcile", "committed")] * 2 and done[2]["id"] == newest
-        assert f"reconcile: transaction {done[0]['id']} is committed" in d.log() and "cannot reconcile" not in d.log()
+        until("it to be said", lambda: f"reconcile: transaction {done[0]['id']} is committed" in d.log())
+        assert "cannot reconcile" not in d.log()
         assert world.app()["active"] == "recovery"
     world.run("audit", "verify")
 
@@ -487,12 +488,12 @@ def test_what_a_lost_router_owes_is_delivered_when_it_answers(world):
 def test_a_second_site_is_detached(world):
     world.lose("edge-primary")
     world.disaster()
-    shutil.copy(world.path("edge-primary"), world.path("old"))
     world.back("edge-primary")
+    old = json.dumps(world.sim("edge-primary"))
     world.run("reconcile", "--yes")
     with daemon(world, "--no-reconcile") as d:
         d.read_once()
-        shutil.copy(world.path("old"), world.sim_file("edge-primary"))  # an old configuration is loaded: no debt speaks of it
+        world.sim_put("edge-primary", old)  # an old configuration is loaded: no debt speaks of it
         until("it to be noticed", lambda: "two sites" in d.status())
         d.read_once()
         assert len(world.app()["attached"]) == 2, "people were asked for"
@@ -518,22 +519,19 @@ def reconciliations(world):
 
 
 def test_a_delivery_that_fails_is_tried_less_and_less(world):
-    """The router answers, and takes nothing: 1, 2, 4, 8 polls lie between the tries.  (tests/unit/test_rest.c
-    has them up to 64.)
+    """The router answers, and takes nothing: 1, 2, 4, 8 polls lie between the tries, and no poll is early.
+    (tests/unit/test_rest.c has them up to 64.)
     """
     world.lose("edge-primary")
     world.disaster()
     world.back("edge-primary")
     os.mkdir(world.sim_file("edge-primary") + ".new")  # where its next state would be written
-    poll = 0.1
+    poll, began = 0.1, time.monotonic()
     with daemon(world, "--poll", f"{int(poll * 1000)}ms") as d:
-        at = []
-        for n in range(1, 5):
+        for n, polls in ((3, 1 + 2), (4, 1 + 2 + 4)):
             until(f"try {n}", lambda: len(reconciliations(world)) >= n)
-            at.append(time.monotonic())
+            assert time.monotonic() - began > polls * poll
         until("them to be undone", lambda: set(reconciliations(world)) == {"undone"})
-        gaps = [b - a for a, b in zip(at, at[1:])]
-        assert gaps[1] > 1.5 * poll and gaps[2] > 3 * poll, gaps
         os.rmdir(world.sim_file("edge-primary") + ".new")
         until("the debt to be delivered", lambda: not world.debts())
         until("all in line", lambda: in_line(world))
@@ -584,11 +582,8 @@ def test_what_another_topology_left_is_let_be(world):
     with open(world.topology, "w", encoding="utf-8") as f:
         f.write(text.replace('"three-site"', '"another"').replace('"home": "primary"', '"home": "recovery"'))
     with daemon(world, "--poll", "1h") as d:
-        read = d.read_once().ask("watch")["read"]
-        until("its rest", lambda: (time.sleep(1.1), d.ask("watch")["read"])[1] == d.ask("watch")["read"], 60)
-        read = d.ask("watch")["read"]
-        time.sleep(1.5)
-        assert d.ask("watch")["read"] == read, "it reads the routers all the time"
+        d.read_once()
+        until("it not to read the routers all the time", lambda: d.ask("watch")["read"] == (time.sleep(2.5), d.ask("watch")["read"])[1])
         assert world.debts() == [("edge-primary", "app")]
     world.run("audit", "verify")
 
@@ -645,20 +640,18 @@ def test_drift_is_noticed_and_forgotten(cli):
     cli.move("recovery")  # every router has a file then
     with daemon(cli) as d:
         d.read_once()
-        with open(cli.sim_file("edge-third"), encoding="utf-8") as f:
-            whole = f.read()
+        whole = json.dumps(cli.sim("edge-third"))
         cli.sim_edit("edge-third", break_app)
         drift = until("drift", lambda: d.ask("watch")["drift"])
         assert [(n["subnet"], n["router"], n["what"]) for n in drift] == [("app", "edge-third", "does not deliver")]
-        assert "drift (1): app: edge-third: does not deliver" in d.status()
+        until("it to be said", lambda: "drift (1): app: edge-third: does not deliver" in d.status())
         since = drift[0]["since"]
         ready = cli.json("status", "--readiness", "--detailed-exitcode", rc=2)["readiness"]
         assert {s["name"]: [(m["to"], m["ready"], m["rule"]) for m in s["moves"]] for s in ready["subnets"]} == {
             "app": [("primary", False, "drift")], "db": [("recovery", True, None)]}
         assert "edge-third" in cli.run("status", "--readiness").stdout
         assert d.ask("watch")["drift"][0]["since"] == since
-        with open(cli.sim_file("edge-third"), "w", encoding="utf-8") as f:
-            f.write(whole)
+        cli.sim_put("edge-third", whole)
         until("its end", lambda: not d.ask("watch")["drift"])
         assert "drift is gone: app: edge-third" in d.log()
 

@@ -1,5 +1,5 @@
 """Disaster mode, debts and router policies from the command line, on simulated routers.  A router is lost where
-its file is a directory: it cannot be read, and keeps what it held for when it comes back.
+its file leads to a directory: it cannot be read, and keeps what it held for when it comes back.
 """
 import json
 import os

@@ -7,10 +7,9 @@ import json
 import os
 import re
 import subprocess
-import time
 
 import pytest
-from clitool import FERRY, ROOT, Cli
+from clitool import FERRY, ROOT, Cli, until
 
 pytestmark = pytest.mark.skipif(not FERRY, reason="FERRY names no program")
 
@@ -305,15 +304,7 @@ def test_woodgrove_goes_back_by_itself_when_nobody_confirms(cli):
     cli.move("on-premises", "apps")
     cli.run("apply", *MOVE, "--yes", "--confirm-within", "5s", rc=7)
     assert selectors(cli) == AFTER
-    end = time.monotonic() + 20
-    while cli.active("apps") != "on-premises":
-        assert time.monotonic() < end
-        time.sleep(0.1)
-    end = time.monotonic() + 20
-    while selectors(cli) != BEFORE:
-        cli.run("status", rc=None)
-        assert time.monotonic() < end, selectors(cli)
-        time.sleep(0.1)
+    until("it to go back", lambda: cli.active("apps") == "on-premises" and selectors(cli) == BEFORE)
 
 
 def test_a_cloud_that_is_lost_keeps_its_entries_and_the_others_get_theirs(cli):
