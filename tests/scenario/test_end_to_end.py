@@ -8,7 +8,6 @@ records lead there, and takes the original's away after; its undo does the oppos
 """
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -21,13 +20,14 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "..", "netns"), os.path.join(HERE, "..", "dns")]
 import labtool  # noqa: E402
 from dnslab import SECRET, Bind  # noqa: E402
+from frrlab import urgent  # noqa: E402
 from labtool import Lab, differences, ip, namespaces, unordered, until  # noqa: E402
+from outages import OUTAGE_MS, Pings, moved  # noqa: E402
 
 NEEDED = ("named", "dig", "ping")
 pytestmark = [pytest.mark.skipif(labtool.WHY_NOT is not None, reason=str(labtool.WHY_NOT)),
               pytest.mark.skipif(not all(map(shutil.which, NEEDED)), reason="needs bind9, bind9-dnsutils and iputils-ping")]
 
-OUTAGE_MS = 250  # of what moves as a whole; as in test_move_lab.py
 TTL_S = 1  # lowered to, ahead of the move
 HOLD_S = 3 * TTL_S  # of a drill: who keeps an answer for the TTL asks again meanwhile, even after an answer that is waited for
 WAIT_MS = 500  # for an answer, of nametraffic.py
@@ -143,27 +143,33 @@ class Traffic:
     """
 
     def __init__(self, lab, *db):
-        self.lab, self.db, self.addresses, self.sent, self.answered, self.rows = lab, db, [APP, WEB], {}, {}, []
-        self.programs = []
-
-    def output(self, name):
-        return self.lab.file_at(f"{name}.traffic")
-
-    def start(self, name, *argv):
-        with open(self.output(name), "w", encoding="utf-8") as out:
-            self.programs.append(subprocess.Popen(["ip", "netns", "exec", self.lab.host("client", "end-third"), *argv],
-                                                  stdin=subprocess.DEVNULL, stdout=out, stderr=out))
+        self.lab, self.db, self.rows, self.lost = lab, db, [], {}
+        self.client, self.output = lab.host("client", "end-third"), lab.file_at("names.traffic")
 
     def __enter__(self):
-        for address in self.addresses:
-            self.start(address, "ping", "-n", "-D", "-i", "0.001", address)
-        self.start("names", sys.executable, os.path.join(HERE, "nametraffic.py"), f"{self.lab.primary},{self.lab.secondary}", *NAMES)
-        for name in [*self.addresses, "names"]:
-            until(f"the first answers of {name}", lambda n=name: os.path.getsize(self.output(n)) > 4096)
+        self.pings = {address: Pings(self.client, address, self.lab.file_at(f"{address}.traffic")) for address in (APP, WEB)}
+        with open(self.output, "w", encoding="utf-8") as out:
+            self.names = subprocess.Popen(["ip", "netns", "exec", self.client, sys.executable, os.path.join(HERE, "nametraffic.py"),
+                                           f"{self.lab.primary},{self.lab.secondary}", *NAMES],
+                                          stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        urgent(self.names.pid)
+        try:
+            for pings in self.pings.values():
+                pings.begun()
+            until("the first answers of names", lambda: os.path.getsize(self.output) > 4096, 60)
+        except BaseException:
+            self.stop()
+            raise
         return self
 
+    def stop(self):
+        self.names.send_signal(signal.SIGTERM)
+        self.names.wait(timeout=60)
+        for pings in self.pings.values():
+            pings.stop()
+
     def read_names(self):
-        with open(self.output("names"), encoding="utf-8") as f:
+        with open(self.output, encoding="utf-8") as f:
             self.rows = [line.split() for line in f if line.endswith(("ok\n", "lost\n"))]
 
     def arrived(self, since):
@@ -177,29 +183,11 @@ class Traffic:
         try:
             if not kind:
                 since = time.monotonic()
-                until("clients to follow the name", lambda: self.arrived(since))
+                until("clients to follow the name", lambda: self.arrived(since), 60)
+                self.lost = {address: pings.end() for address, pings in self.pings.items()}
         finally:
-            for program in self.programs:
-                program.send_signal(signal.SIGINT if program.args[4] == "ping" else signal.SIGTERM)
-            for program in self.programs:
-                program.wait(timeout=10)
+            self.stop()
         self.read_names()
-        for address in self.addresses:
-            with open(self.output(address), encoding="utf-8") as f:
-                text = f.read()
-            self.sent[address] = int(re.search(r"(\d+) packets transmitted", text)[1])
-            self.answered[address] = {int(n): float(t) for t, n in
-                                      re.findall(r"^\[([\d.]+)\] \d+ bytes from .*icmp_seq=(\d+) ttl", text, re.M)}
-            assert "DUP!" not in text and "Time to live" not in text, f"{address}: duplicates or loops"
-
-    def lost(self, address):
-        """How many were not answered; the last may be under way when ping ends."""
-        return sum(n not in self.answered[address] for n in range(1, self.sent[address] - 5))
-
-    def outage_ms(self, address):
-        """The longest span between two answers with something lost between them."""
-        got = sorted(self.answered[address].items())
-        return max([1000 * (b[1] - a[1]) for a, b in zip(got, got[1:]) if b[0] != a[0] + 1], default=0)
 
     def by_name(self, who, name):
         return [(float(r[0]), r[3], r[4] == "ok") for r in self.rows if r[1:3] == [who, name]]
@@ -212,13 +200,14 @@ class Traffic:
             since = None if good else since or at
         return 1000 * worst
 
-    def assert_good(self):
+    def assert_good(self, barrier):
         """What must be so of each move, there and back."""
-        assert self.sent[WEB] > 300 and self.lost(WEB) == 0, f"the stretched subnet lost {self.lost(WEB)} of {self.sent[WEB]}"
-        assert self.sent[APP] > 300 and self.outage_ms(APP) < OUTAGE_MS, f"{self.outage_ms(APP)} ms"
-        most = {("asks", "app.example.test"): OUTAGE_MS + WAIT_MS, ("caches", "app.example.test"): OUTAGE_MS + WAIT_MS,
+        outage = OUTAGE_MS + sum(barrier)
+        assert self.lost[WEB] == 0, f"the stretched subnet lost {self.lost[WEB]}"
+        assert self.pings[APP].outage_ms() < outage, f"{self.pings[APP].outage_ms()} ms, {barrier}"
+        most = {("asks", "app.example.test"): outage + WAIT_MS, ("caches", "app.example.test"): outage + WAIT_MS,
                 # Who asks each time never meets a machine that has gone; who caches does for as long as the TTL.
-                ("caches", "db.example.test"): 1000 * TTL_S + OUTAGE_MS + WAIT_MS}
+                ("caches", "db.example.test"): 1000 * TTL_S + outage + WAIT_MS}
         for name, addresses in (("app.example.test", [APP]), ("web.example.test", [WEB]), ("db.example.test", self.db)):
             for who in ("asks", "caches"):
                 rows = self.by_name(who, name)
@@ -238,7 +227,7 @@ def make_lab(tmp_path):
 
 def figures(what, traffic):
     """For who runs this with -s."""
-    print(f"\n{what}:", *[f"{a}: {traffic.lost(a)} of {traffic.sent[a]} lost, {traffic.outage_ms(a):.0f} ms;" for a in (APP, WEB)],
+    print(f"\n{what}:", *[f"{a}: {traffic.lost[a]} of {p.last()} lost, {p.outage_ms():.0f} ms;" for a, p in traffic.pings.items()],
           *[f"{n} {w}: {traffic.outage_by_name_ms(w, n):.0f} ms;" for n in NAMES for w in ("asks", "caches")])
 
 
@@ -249,29 +238,29 @@ def test_failover_failback_and_drill(lab):
     lowered = lab.everything()
 
     with Traffic(lab, DB, DB_THERE) as traffic:
-        there = lab.json("apply", *ALL, "--yes", *PROBES)
+        there, barrier = moved(lab, "apply", *ALL, "--yes", *PROBES)
     figures("failover", traffic)
     assert there["state"] == "committed"
     assert {a["machine"]: a["after"] for a in there["addresses"]} == {"app-1": APP, "web-1": WEB, "db-1": DB_THERE, "db-2": "172.16.1.11"}
-    traffic.assert_good()
+    traffic.assert_good(barrier)
     assert lab.both("db.example.test") == (TTL_S, [DB_THERE]) and lab.both("standby.example.test") == (TTL_S, ["172.16.1.11"])
     assert lab.both("10.1.16.172.in-addr.arpa", "PTR")[1] == ["db.example.test."] and not lab.both("10.5.168.192.in-addr.arpa", "PTR")
     assert not lab.answers(lab.host("client", "end-third"), DB)
     assert lab.json("status")["differences"] is False
 
     with Traffic(lab, DB_THERE, DB) as traffic:
-        back = lab.json("apply", "--failback", "--yes", *PROBES)
+        back, barrier = moved(lab, "apply", "--failback", "--yes", *PROBES)
     figures("failback", traffic)
     assert back["state"] == "committed"
-    traffic.assert_good()
+    traffic.assert_good(barrier)
     lab.assert_same(lowered, whoever_wrote_it)
 
     before = lab.everything()
     with Traffic(lab, DB, DB_THERE, DB) as traffic:
-        drill = lab.json("drill", *ALL, "--hold", f"{HOLD_S}s", "--yes", *PROBES)
+        drill, barrier = moved(lab, "drill", *ALL, "--hold", f"{HOLD_S}s", "--yes", *PROBES)
     figures("drill", traffic)
     assert drill["rolled_back_verified"]
-    traffic.assert_good()
+    traffic.assert_good(barrier)
     lab.assert_same(before)
 
     for done in (back, there, ttl):  # newest first: everything is as if nothing had been

@@ -6,9 +6,7 @@ machine answers with the site it stands at; the kernel's own events are replayed
 back is compared whole: configuration that runs, frr.conf on disk with its owner and mode, RIB, kernel.
 """
 import ipaddress
-import json
 import os
-import re
 import subprocess
 import sys
 
@@ -18,15 +16,12 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import test_events_lab as events  # noqa: E402
 from frrlab import WHY_NOT, FrrLab, Stream  # noqa: E402
 from labtool import FERRY, differences, namespaces, until  # noqa: E402
+from outages import moved  # noqa: E402
 
 pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
 
 FULL = bool(os.environ.get("FERRY_TEST_FULL"))  # the default run is to take minutes
 LABS = ["three-site-frr", "three-site-iproute", "three-site-bgp", "three-site-ospf", "mixed", "bgp-bird"] + ["ten-routers-frr"] * FULL
-
-# A stage of the barrier, done or undone, as Ferry tells it.  All routers share the processors with whatever else runs: how long
-# the barrier takes is the benchmark's business, that nothing is lost beyond it is not.
-CRITICAL = re.compile(r"stage \d+/\d+ (?:detach|attach) .* ([\d.]+) ms$", re.M)
 
 
 class Move:
@@ -76,14 +71,13 @@ def watched(move, sites, *argv):
     no protocol and no neighbour is waited for after that.
     """
     with move.stream() as stream:
-        done = move.lab.ferry(*argv, "--yes", "--json")
+        done, barrier = moved(move.lab, *argv, "--yes")
         seen = stream.stop()
-    barrier = [float(ms) for ms in CRITICAL.findall(done.stderr)]
     assert seen["sites"] == sites, f"answered by {seen['sites']}"
     assert seen["duplicates"] == 0 and not seen["ends_lost"], seen
-    assert len(barrier) == 2 * (len(sites) - 1), done.stderr
-    assert seen["sent"] > 100 and seen["dark_ms"] <= sum(barrier), (seen, done.stderr)
-    return json.loads(done.stdout)
+    assert len(barrier) == 2 * (len(sites) - 1), barrier
+    assert seen["sent"] > 100 and seen["dark_ms"] <= sum(barrier), (seen, barrier)
+    return done
 
 
 def assert_saved(lab):
