@@ -94,7 +94,7 @@ class Bind:
 
     def answers_of(self, at, *question):
         """What a server answers: a list of the words of each record.  Asked in its own namespace."""
-        out = subprocess.run(self.server_argv(at, "dig", "+norec", "+tcp", "+noall", "+answer", "+time=1", "+tries=1", f"@{at}",
+        out = subprocess.run(self.server_argv(at, "dig", "+norec", "+tcp", "+noall", "+answer", "+time=20", "+tries=1", f"@{at}",
                                               *question), check=False, capture_output=True, text=True, timeout=60).stdout
         return [line.split() for line in out.splitlines() if line and not line.startswith(";")]
 

@@ -116,7 +116,7 @@ const char *named_dig(const char *server, const char *name, const char *type)
     char command[400], line[400], *words[64], *save = NULL;
     size_t n = 0;
     snprintf(command, sizeof command,
-             "dig +norec +tcp +noall +answer +time=1 +tries=1 @%s %s %s 2>/dev/null | sort", server, name,
+             "dig +norec +tcp +noall +answer +time=20 +tries=1 @%s %s %s 2>/dev/null | sort", server, name,
              type);
     FILE *pipe = popen(command, "r");
     assert_non_null(pipe);

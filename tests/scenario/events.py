@@ -122,7 +122,7 @@ class Monitor:
             ip("-n", probe, "route", "del", "blackhole", "203.0.113.0/24")
             time.sleep(0.05)
             return "203.0.113.0" in self.text()
-        until("the monitor", heard)
+        until("the monitor", heard, 60)
         self.events()
         return self
 
@@ -138,7 +138,7 @@ class Monitor:
         last, mark = self.lab.routers[0], ["blackhole", "203.0.113.9/32", "metric", self.calls]
         seen = re.compile(rf"blackhole 203\.0\.113\.9 .*metric {self.calls}\b.*\n")
         ip("-n", last, "route", "add", *mark)  # all that comes before it is in the file then
-        end = until("the last event", lambda: seen.search(self.text()), pause=0.002)
+        end = until("the last event", lambda: seen.search(self.text()), 60, pause=0.002)
         ip("-n", last, "route", "del", *mark)
         text = self.text()[:end.end()]
         self.at += len(text.encode())

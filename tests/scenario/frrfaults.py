@@ -21,7 +21,7 @@ for word in "$@"; do [ "$word" != -f ] || file=yes; done
 lines=$(mktemp $here/lines.XXXXXX)
 cat >"$lines"
 grep -qvx -e 'interface .*' -e exit "$lines" || exit 0 # a waiting one that was given nothing
-n=$(flock $here/count sh -c 'n=$(($(cat $0) + 1)) && echo $n >$0 && echo $n' $here/writes)
+n=$(flock $here/count sh -c 'n=$(($(cat $0) + 1)) && echo $n >$0.new && mv $0.new $0 && echo $n' $here/writes)
 real() { $here/vtysh -f "$lines"; }
 break_before() { :; }
 break_after() { :; }
@@ -151,7 +151,7 @@ class Workshop(FrrLab):
         self.shell(router, r"""for p in /proc/[0-9]*; do case $(cat $p/comm) in
             staticd | zebra | sshd | watchfrr) kill -CONT ${p#/proc/} ;; esac; done
             kill -0 $(cat /run/sshd.pid) 2>/dev/null || /usr/sbin/sshd -f /run/lab/ssh/sshd_config -E /run/lab/ssh/log""")
-        until(f"{router} to work", lambda: self.works(router), 60, pause=0.5)
+        until(f"{router} to work", lambda: self.works(router), 180, pause=0.5)
 
     def works(self, router):
         """All its daemons answer, and what is not moved is in the kernel as it was."""
@@ -210,7 +210,7 @@ def settle(lab, done):
         assert not differences(lab.before, lab.states()), told(done) + differences(lab.before, lab.states())
     # A connection that was cut off silently ends on the router only when it hears of it; until then it has
     # Ferry's lock.
-    recovered = until("recover", lambda: next((r for r in [lab.ferry("recover", rc=(0, 6))] if r.returncode == 0), None), 60, pause=1)
+    recovered = until("recover", lambda: next((r for r in [lab.ferry("recover", rc=(0, 6))] if r.returncode == 0), None), 180, pause=1)
     state = lab.states()
     if "not saved" in done.stdout:  # a daemon that was killed came back with what was saved before the move: a person's to put right
         for router in lab.routers:

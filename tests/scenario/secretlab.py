@@ -2,14 +2,13 @@
 and watchers.
 """
 import base64
+import contextlib
 import os
 import shutil
-import signal
 import struct
-import subprocess
 import threading
 
-from labtool import run, until
+from labtool import until
 
 
 def parts_of(path):
@@ -66,7 +65,7 @@ def seen_below(directories, wanted, but=()):
                 if os.path.islink(path) or not os.path.isfile(path) or path in but:
                     continue
                 found += seen(path, wanted)
-                with open(path, "rb") as f:
+                with contextlib.suppress(FileNotFoundError), open(path, "rb") as f:  # it may go meanwhile
                     found += [f"{path}: {x}" for x in seen(f.read(), wanted)]
     return found
 
@@ -134,27 +133,20 @@ def execs_of(path):
         return [line for line in f.read().splitlines() if " execve(" in line and " = -1 E" not in line[-60:]]
 
 
-def inhabitants(netns):
-    """{pid: name}"""
-    return {pid: open(f"/proc/{pid}/comm", encoding="utf-8").read().strip() for pid in run("ip", "netns", "pids", netns).stdout.split()}
-
-
-def machine(netns):
-    """The process in whose mount namespace a lab router's files are."""
-    return next(pid for pid, comm in inhabitants(netns).items() if comm == "sh")
-
-
 LIBRARY = os.environ.get("EXEC_NOTE_LIBRARY")
 
 
-def note_execs(run_dir, netns, path):
+def note_execs(lab, router, path):
     """From now on every program of the router's SSH sessions writes down its arguments and environment there."""
-    with open(f"{run_dir}/{netns}/ssh/sshd_config", "a", encoding="utf-8") as f:
+    with open(lab.path(router, "ssh", "sshd_config"), "a", encoding="utf-8") as f:
         f.write(f"SetEnv LD_PRELOAD={LIBRARY} EXEC_NOTE={path}\n")
-    sshd = next(int(pid) for pid, comm in inhabitants(netns).items() if comm == "sshd")
-    os.kill(sshd, signal.SIGHUP)
-    log = f"{run_dir}/{netns}/ssh/log"
-    until("sshd", lambda: open(log, encoding="utf-8").read().count("Server listening") > 1)
+
+    def listened():
+        with open(lab.path(router, "ssh", "log"), encoding="utf-8") as f:
+            return f.read().count("Server listening")
+    before = listened()
+    assert before and lab.enter(router, "sh", "-c", "kill -HUP $(cat /run/sshd.pid)").returncode == 0
+    until("sshd", lambda: listened() > before, 60)
 
 
 def has_strace():

@@ -156,7 +156,7 @@ class World:
         with open(self.known, "w", encoding="utf-8") as f:
             f.writelines(r.host() for r in self.routers.values())
         self.save()
-        until("FRR's static route", lambda: "192.168.1.0/24" in ip("-n", self.prefix + "t", "route"))
+        until("FRR's static route", lambda: "192.168.1.0/24" in ip("-n", self.prefix + "t", "route"), 60)
         for router in self.routers.values():
             if router.frr:
                 router.sh("vtysh -c 'write memory'")
@@ -183,7 +183,7 @@ class World:
 
     def ferry(self, *words, rc=0, **env):
         process = self.start(*words, **env)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=180)
         assert process.returncode == rc, f"ferry {' '.join(words)}: exit {process.returncode}, not {rc}\n{out}{err}"
         return out
 
@@ -221,9 +221,9 @@ def test_native_is_what_the_routers_get(world):
     head = there.split("\n\n")[0]
     assert "no script" in head and "%" not in world.routers["p"].sh("vtysh -f /dev/stdin 2>&1", head), "to vtysh, a comment"
     feed(world, there)
-    until("the same as apply made", lambda: world.state() == after)
+    until("the same as apply made", lambda: world.state() == after, 60)
     feed(world, back)
-    until("the state before", lambda: world.state() == before)
+    until("the state before", lambda: world.state() == before, 60)
 
 
 def test_home_holds_keys_and_known_hosts(world):

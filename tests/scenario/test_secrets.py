@@ -45,14 +45,13 @@ class SecretLab(Lab):
         self.wanted = {name: value for key in self.keys for name, value in secretlab.canaries(key).items()}
         self.notes = os.path.join(self.directory, "routers.execs")
         for router in self.routers:
-            secretlab.note_execs(self.run_dir, router, self.notes)
+            secretlab.note_execs(self, router, self.notes)
         self.agent = subprocess.Popen(["ssh-agent", "-D", "-a", os.path.join(self.directory, "agent")],
                                       stdout=subprocess.DEVNULL)
         home = os.path.join(self.directory, "home")
         os.mkdir(home)
         self.env.update(HOME=home, SSH_AUTH_SOCK=os.path.join(self.directory, "agent"), FERRY_DEBUG="1", ASAN_OPTIONS="detect_leaks=0")
-        until("the agent", lambda: os.path.exists(self.env["SSH_AUTH_SOCK"]))
-        assert run("ssh-add", "-q", self.keys[2], env=self.env).returncode == 0
+        until("the agent", lambda: run("ssh-add", "-q", self.keys[2], env=self.env).returncode == 0, 60)
         return self
 
     def __exit__(self, *_):
@@ -62,7 +61,7 @@ class SecretLab(Lab):
 
     def holding(self, *argv, **more):
         """ferry, once every router has let it in, has been written to, and it holds."""
-        process = subprocess.Popen([FERRY, "drill", "--move", "app=recovery", "--yes", "--hold", "60s", *argv], env=self.env,
+        process = subprocess.Popen([FERRY, "drill", "--move", "app=recovery", "--yes", "--hold", "10m", *argv], env=self.env,
                                    cwd=self.directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more)
         said = []
         for line in process.stdout:
@@ -86,13 +85,13 @@ def test_the_search_finds_what_there_is(lab):
     assert seen_below([lab.directory], lab.wanted)
     line = next(value for name, value in lab.wanted.items() if ": line" in name).decode()
     seed = next(value for name, value in lab.wanted.items() if name.endswith("seed"))
-    code = "import sys; held = sys.stdin.buffer.read(); print(flush=True); import time; time.sleep(60)"
+    code = "import sys; held = sys.stdin.buffer.read(); print(flush=True); import time; time.sleep(600)"
     other = subprocess.Popen([sys.executable, "-c", code, line], env={"X": line}, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     with secretlab.Sampler(lab.wanted) as sampler:
         other.stdin.write(seed)
         other.stdin.close()
         other.stdout.readline()
-        until("the sampler", lambda: len(sampler.found) >= 2)
+        until("the sampler", lambda: len(sampler.found) >= 2, 60)
     assert any(x.endswith("seed") for x in seen_in_memory(other.pid, lab.wanted))
     other.kill()
     other.wait()
@@ -107,16 +106,17 @@ def test_a_move_shows_no_key(lab, tmp_path):
         assert done.returncode == rc, done.stderr
         said.append(done.stdout + done.stderr)
     with secretlab.Sampler(lab.wanted) as sampler:
-        ferry("apply", "--move", "app=recovery", "--yes", "--confirm-within", "60s", rc=7, before=(*secretlab.WHOLE, "-o", here))
+        ferry("apply", "--move", "app=recovery", "--yes", "--confirm-within", "10m", rc=7, before=(*secretlab.WHOLE, "-o", here))
         # The routers' undo lies there now.
-        theirs = [f"/proc/{pid}/root/{where}" for pid in map(secretlab.machine, lab.routers)
+        theirs = [f"/proc/{pid}/root/{where}" for pid in map(lab.pid, lab.routers)
                   for where in ("run", "var/lib", "var/tmp", "root")]
         assert sum(len(files) for where in theirs for _, _, files in os.walk(where + "/ferry/deadman")) > 9
         below = seen_below(theirs, lab.wanted)
         ferry("confirm")
+        until("the sampler", lambda: sampler.looks >= 3, 60)
     for verb in (["history"], ["show", "--json"], ["audit", "--json"], ["rollback", "--yes", "--json"]):
         ferry(*verb)
-    assert sampler.looks >= 3 and len(sampler.pids) > 10
+    assert len(sampler.pids) > 10
     assert not sampler.found and not below
     assert not seen("".join(said), lab.wanted)
     assert not seen_below([lab.state_dir, lab.run_dir, str(tmp_path), *theirs], lab.wanted, but=lab.keys)
@@ -147,7 +147,7 @@ def unlimited():
 def dumps_core(directory):
     """Whether a program of somebody else does, here."""
     os.makedirs(directory, exist_ok=True)
-    other = subprocess.Popen(["sleep", "60"], cwd=directory, preexec_fn=unlimited)
+    other = subprocess.Popen(["sleep", "600"], cwd=directory, preexec_fn=unlimited)
     other.send_signal(signal.SIGSEGV)
     return os.WCOREDUMP(os.waitpid(other.pid, 0)[1])
 
@@ -176,7 +176,7 @@ def test_nobody_else_may_look():
     with open_directory(0o777) as directory:
         shutil.copy(os.path.join(labtool.ROOT, "tests", "golden", "three-site-sim.json"), directory / "site.json")
         for program, owner in (([FERRY, "-t", directory / "site.json", "--state-dir", directory / "state", "drill", "--move",
-                                 "app=recovery", "--yes", "--hold", "60s"], 0), (["sh", "-c", "echo holding; exec sleep 60"], 65534)):
+                                 "app=recovery", "--yes", "--hold", "10m"], 0), (["sh", "-c", "echo holding; exec sleep 600"], 65534)):
             process = subprocess.Popen(list(map(str, program)), user=65534, group=65534, extra_groups=[], cwd=directory,
                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                        env={"ASAN_OPTIONS": "detect_leaks=0"}, start_new_session=True)
