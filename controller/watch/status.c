@@ -58,25 +58,35 @@ static int take_newest(struct ferry_journal *journal, const struct ferry_records
     return r;
 }
 
+static int take(struct ferry_journal *journal, struct ferry_unfinished *u, struct ferry_err *err)
+{
+    FERRY_CLEANUP(ferry_records_clear) struct ferry_records list = {0};
+    struct ferry_err why;
+    ferry_unfinished_clear(u);
+    int r = ferry_journal_list(journal, 0, &list.v, &list.n, err);
+    if (r == 0)
+        r = take_unfinished(journal, &list, u, err);
+    if (r == 0)
+        r = take_newest(journal, &list, u, err);
+    if (r == 0)
+        r = ferry_journal_debts(journal, NULL, &u->debts, err);
+    u->running = r == 0 && u->records.n && ferry_txn_look(journal, &why) == -FERRY_ELOCKED;
+    return r;
+}
+
 int ferry_unfinished_read(const struct ferry_env *env, const char *state_dir, struct ferry_unfinished *ret,
                           struct ferry_err *err)
 {
     FERRY_CLEANUP(journal_cleanup) struct ferry_journal *journal = NULL;
-    FERRY_CLEANUP(ferry_records_clear) struct ferry_records list = {0};
     FERRY_CLEANUP(ferry_unfinished_clear) struct ferry_unfinished u = {0};
-    struct ferry_err why;
     int r = ferry_journal_look(env, state_dir, &journal, err);
     if (r == 0 && journal)
-        r = ferry_journal_list(journal, 0, &list.v, &list.n, err);
-    if (r == 0)
-        r = take_unfinished(journal, &list, &u, err);
-    if (r == 0)
-        r = take_newest(journal, &list, &u, err);
-    if (r == 0 && journal)
-        r = ferry_journal_debts(journal, NULL, &u.debts, err);
+        r = take(journal, &u, err);
+    /* Who held the lock until now has written before how it ended: that is no controller that is gone. */
+    if (r == 0 && u.records.n && !u.running)
+        r = take(journal, &u, err);
     if (r < 0)
         return r;
-    u.running = u.records.n && ferry_txn_look(journal, &why) == -FERRY_ELOCKED;
     *ret = u;
     u = (struct ferry_unfinished){0};
     return 0;
