@@ -258,6 +258,8 @@ int ferry_linux_announce(struct ferry_driver *driver, const struct ferry_op *ops
 
 /* ---- Probes. ---- */
 
+enum { LATE_FRAMES = 1000 /* of a LAN that never ends to say something */ };
+
 static void hear_reply(struct ferry_linux_probe *probes, size_t n, struct ferry_linux *d,
                        const struct arp_frame *f, const struct sockaddr_ll *from)
 {
@@ -301,10 +303,16 @@ int ferry_linux_lan_probe(struct ferry_linux *d, struct ferry_linux_probe *probe
         result = send_frame(d, ifindex, &f, sizeof f, err);
     }
     uint64_t end = d->env->monotonic_us(d->env->ctx) + wait_ms * 1000u;
-    for (uint64_t now; result >= 0 && (now = d->env->monotonic_us(d->env->ctx)) < end;) {
+    /* What has come by the end is heard also where this was not run until later. */
+    for (unsigned late = 0; result >= 0 && late < LATE_FRAMES;) {
+        uint64_t now = d->env->monotonic_us(d->env->ctx);
         struct pollfd wait = {.fd = fd, .events = POLLIN};
-        if (poll(&wait, 1, (int)((end - now + 999) / 1000)) <= 0)
+        if (poll(&wait, 1, now < end ? (int)((end - now + 999) / 1000) : 0) <= 0) {
+            if (now >= end)
+                break;
             continue;
+        }
+        late += now >= end;
         struct arp_frame f;
         struct sockaddr_ll from;
         socklen_t from_bytes = sizeof from;

@@ -113,22 +113,26 @@ static void test_pitfall_13_it_hears_them_unchecked_too(void **state)
 }
 #endif
 
-/* Pitfall 13 for IPv4: somebody on the LAN has the address already. */
+/* Pitfall 13 for IPv4: somebody on the LAN has the address already; of several, each is said. */
 static void test_pitfall_13_a_taken_address_is_found(void **state)
 {
     struct kernel *k = *state, pc = pc_up(k);
-    struct ferry_gateway g = kernel_at(A4);
-    struct ferry_op attach = kernel_gateway(P4, &g, "lan0", NULL, &kernel_plain);
+    struct ferry_gateway g1 = kernel_at(A4), g2 = kernel_at("192.168.2.1/24");
+    struct ferry_op ops[2] = {kernel_gateway(P4, &g1, "lan0", NULL, &kernel_plain),
+                              kernel_gateway("192.168.2.0/24", &g2, "lan0", NULL, &kernel_plain)};
     struct ferry_err err;
-    assert_int_equal(k->ops->check(k->driver, &attach, 1, &err), 0);
-    enum ferry_outcome before = attach.outcome;
+    assert_int_equal(k->ops->check(k->driver, ops, 2, &err), 0);
+    bool free_before = ops[0].outcome == FERRY_DONE && ops[1].outcome == FERRY_DONE;
     kernel_ip(&pc, "addr add " A4 " dev lan0-peer");
-    assert_int_equal(k->ops->check(k->driver, &attach, 1, &err), 0);
+    kernel_ip(&pc, "addr add 192.168.2.1/24 dev lan0-peer");
+    assert_int_equal(k->ops->check(k->driver, ops, 2, &err), 0);
     pc_down(&pc);
-    assert_int_equal(before, FERRY_DONE);
-    assert_int_equal(attach.outcome, FERRY_REFUSED);
-    assert_non_null(strstr(attach.why, "answers for 192.168.1.1"));
-    ferry_op_clear(&attach);
+    assert_true(free_before);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(ops[i].outcome, FERRY_REFUSED);
+        assert_non_null(strstr(ops[i].why, i ? "answers for 192.168.2.1" : "answers for 192.168.1.1"));
+    }
+    ferry_ops_clear(ops, 2);
 }
 
 int main(void)
