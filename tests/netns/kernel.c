@@ -73,25 +73,52 @@ bool kernel_says(const struct kernel *k, const char *command, const char *words)
     return found;
 }
 
-char *kernel_snapshot(const struct kernel *k)
+static unsigned count(const char *text, const char *word)
+{
+    unsigned n = 0;
+    for (const char *at = text; (at = strstr(at, word)); at++)
+        n++;
+    return n;
+}
+
+/* `ret_settled`: each IPv6 address has its local route. */
+static char *look(const struct kernel *k, bool *ret_settled)
 {
     static const char *const looks[] = {"-d -j -4 route show table all", "-d -j -6 route show table all",
                                         "-j addr", "-j rule", "-d -j nexthop"};
+    unsigned local[sizeof looks / sizeof *looks], six[sizeof looks / sizeof *looks];
     char *all = calloc(1, 1);
     for (size_t i = 0; i < sizeof looks / sizeof *looks; i++) {
         char *text = kernel_text(k, "%s", looks[i]);
+        local[i] = count(text, "\"type\":\"local\"");
+        six[i] = count(text, "\"family\":\"inet6\"");
         all = realloc(all, strlen(all) + strlen(text) + 1);
         strcat(all, text);
         free(text);
     }
+    *ret_settled = local[1] == six[2];
+    return all;
+}
+
+/* IPv6 puts an address's local route in from a work queue: soon, not at once. */
+char *kernel_snapshot(const struct kernel *k)
+{
+    bool settled;
+    char *all = look(k, &settled);
+    for (int i = 0; i < 1000 && !settled; i++) {
+        free(all);
+        usleep(10000);
+        all = look(k, &settled);
+    }
+    if (!settled)
+        fail_msg("an IPv6 address never gets its local route:\n%.3000s", all);
     return all;
 }
 
 void kernel_same(const struct kernel *k, const char *snapshot)
 {
     char *now = kernel_snapshot(k);
-    /* IPv6 puts an address's local route in from a work queue: soon, not at once. */
-    for (int i = 0; i < 200 && strcmp(now, snapshot); i++) {
+    for (int i = 0; i < 1000 && strcmp(now, snapshot); i++) {
         free(now);
         usleep(10000);
         now = kernel_snapshot(k);
@@ -115,24 +142,34 @@ void kernel_need_root(void)
     }
 }
 
-void kernel_runs(const struct kernel *k, const char *dev)
+static void await_carrier(const struct kernel *k, const char *dev, bool wanted)
 {
-    for (int i = 0; i < 500; i++) {
+    for (int i = 0; i < 1000; i++) {
         char *link = kernel_text(k, "link show %s", dev);
         bool running = strstr(link, "state UP");
         free(link);
-        if (running)
+        if (running == wanted)
             return;
         usleep(10000);
     }
-    fail_msg("%s has no carrier", dev);
+    fail_msg("%s has %s carrier", dev, wanted ? "no" : "still a");
+}
+
+void kernel_runs(const struct kernel *k, const char *dev)
+{
+    await_carrier(k, dev, true);
+}
+
+void kernel_stops(const struct kernel *k, const char *dev)
+{
+    await_carrier(k, dev, false);
 }
 
 /* IPv6's own routes come from a work queue: one that comes after the first snapshot is no change of Ferry's. */
 static void await_anycast(const struct kernel *k, int wanted)
 {
     int n = 0;
-    for (int i = 0; i < 500 && n != wanted; i++) {
+    for (int i = 0; i < 1000 && n != wanted; i++) {
         char *text = kernel_text(k, "-6 route show table local type anycast");
         n = 0;
         for (const char *at = text; (at = strchr(at, '\n')); at++)
@@ -152,6 +189,12 @@ struct ferry_driver_config kernel_config(const struct kernel *k)
 #else
     return (struct ferry_driver_config){.type = "netlink", .netns = (char *)k->netns};
 #endif
+}
+
+/* Link-local ones of all six, and of the prefixes of up0 and up1. */
+void kernel_settles(const struct kernel *k)
+{
+    await_anycast(k, 3 * 2 + 2);
 }
 
 int kernel_up(void **state)
@@ -178,7 +221,7 @@ int kernel_up(void **state)
             kernel_ip(k, "addr add fd00:255:%d::1/64 dev %s nodad", i, dev);
         }
     }
-    await_anycast(k, 3 * 2 + 2); /* link-local ones, and of the two prefixes */
+    kernel_settles(k);
     struct ferry_driver_config config = kernel_config(k);
 #ifdef FERRY_KERNEL_IPROUTE
     k->ops = &ferry_driver_iproute;

@@ -58,10 +58,13 @@ bool kernel_says(const struct kernel *k, const char *command, const char *words)
  * nexthops. */
 char *kernel_snapshot(const struct kernel *k);
 void kernel_same(const struct kernel *k,
-                 const char *snapshot); /* within 2 s; fails and shows both where it differs */
+                 const char *snapshot); /* in the end; fails and shows both where it differs */
 
-/* Waits until an interface runs: the kernel acts on a carrier a moment after it came. */
+/* Waits until an interface runs, or does no more: the kernel acts on a carrier a moment after it came or went. */
 void kernel_runs(const struct kernel *k, const char *dev);
+void kernel_stops(const struct kernel *k, const char *dev);
+/* Waits until IPv6 has made its own routes of what kernel_up() made: also after an interface was down. */
+void kernel_settles(const struct kernel *k);
 
 struct ferry_prefix kernel_prefix(const char *text);
 /* A gateway of that address, and its entry, without anything more. */

@@ -2,7 +2,6 @@
 #include "kernel.h"
 
 #include <stdio.h>
-#include <unistd.h>
 
 static void refused(struct kernel *k, struct ferry_op op, const char *words)
 {
@@ -15,20 +14,6 @@ static void refused(struct kernel *k, struct ferry_op op, const char *words)
     if (words && !strstr(op.why, words))
         fail_msg("%s: wanted %s", op.why, words);
     ferry_op_clear(&op);
-}
-
-/* The kernel's link watch says so a moment later. */
-static void stops(const struct kernel *k, const char *dev)
-{
-    bool up = true;
-    for (int i = 0; up && i < 500; i++) {
-        char *link = kernel_text(k, "link show %s", dev);
-        up = strstr(link, "state UP") != NULL;
-        free(link);
-        if (up)
-            usleep(10000);
-    }
-    assert_false(up);
 }
 
 static void test_check_says_why_it_would_not_work(void **state)
@@ -60,7 +45,7 @@ static void test_check_says_why_it_would_not_work(void **state)
             "the router has 192.168.1.1 already, on up1");
     kernel_ip(k, "addr del " A4 " dev up1");
     kernel_ip(k, "link set lan0-peer down");
-    stops(k, "lan0");
+    kernel_stops(k, "lan0");
     refused(k, kernel_gateway(P4, &g, "lan0", NULL, &kernel_plain), "interface lan0 has no carrier");
     kernel_ip(k, "link set lan0 down");
     refused(k, kernel_gateway(P4, &g, "lan0", NULL, &kernel_plain), "interface lan0 is down");

@@ -25,7 +25,7 @@ static char *links(const struct kernel *k)
 static void links_same(const struct kernel *k, const char *was)
 {
     char *now = links(k);
-    for (int i = 0; i < 200 && strcmp(now, was);
+    for (int i = 0; i < 1000 && strcmp(now, was);
          i++) { /* a port leaves its bridge's state behind soon, not at once */
         free(now);
         usleep(10000);
@@ -87,6 +87,16 @@ static void test_the_last_gateway_takes_a_shared_bridge_away(void **state)
     free(links_were);
 }
 
+/* It comes with the carrier, where that is heard of. */
+static void await_link_local(const struct kernel *k, const char *dev)
+{
+    char command[64];
+    snprintf(command, sizeof command, "-6 addr show dev %s", dev);
+    for (int i = 0; i < 1000 && !kernel_says(k, command, "fe80:"); i++)
+        usleep(10000);
+    assert_true(kernel_says(k, command, "fe80:"));
+}
+
 static void test_a_bridge_that_was_there_stays(void **state)
 {
     struct kernel *k = *state;
@@ -95,7 +105,7 @@ static void test_a_bridge_that_was_there_stays(void **state)
     kernel_ip(k, "link set lan0 master br101");
     kernel_ip(k, "link set br101 up");
     kernel_runs(k, "br101");
-    usleep(200000); /* its link-local address */
+    await_link_local(k, "br101");
     char *was = kernel_snapshot(k), *links_were = links(k);
     struct ferry_op on = attach_to(P4, &g, "br101"), off = kernel_swap(&on);
     kernel_apply(k, &on, FERRY_DONE);

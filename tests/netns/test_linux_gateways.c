@@ -28,7 +28,7 @@ static bool is_attached(const struct kernel *k, const char *prefix, const struct
 /* An address added without nodad is tentative for a moment, even where detection is off. */
 static void settle(struct kernel *k)
 {
-    for (int i = 0; i < 400; i++) {
+    for (int i = 0; i < 1000; i++) {
         char *text = kernel_text(k, "addr show dev lan0 tentative");
         bool tentative = strstr(text, "fd00:1::") != NULL;
         free(text);
@@ -140,7 +140,11 @@ static void test_every_attribute_of_an_address_comes_back(void **state)
         kernel_ip(k, "addr flush dev lan0 scope link");
         kernel_ip(k, "addr flush dev lan0 scope global");
         kernel_ip(k, "link set lan0 down");
+        kernel_stops(k, "lan0-peer");
         kernel_ip(k, "link set lan0 up");
+        kernel_runs(k, "lan0");
+        kernel_runs(k, "lan0-peer");
+        kernel_settles(k);
     }
 }
 
@@ -432,7 +436,8 @@ static void waits(struct kernel *k, const char *id, struct ferry_op op, bool say
 {
     struct ferry_op undo = kernel_swap(&op);
     struct ferry_deadman_step step = {.ops = &undo, .n_ops = 1};
-    struct ferry_deadman d = {.id = id, .seconds = 1, .steps = &step, .n_steps = 1};
+    struct ferry_deadman d = {.id = id, .seconds = 600, .steps = &step, .n_steps = 1},
+                         soon = {.id = id, .seconds = 1};
     enum ferry_deadman_state state;
     unsigned left;
     struct ferry_err err;
@@ -442,7 +447,9 @@ static void waits(struct kernel *k, const char *id, struct ferry_op op, bool say
         return;
     char *was = kernel_snapshot(k);
     kernel_apply(k, &op, FERRY_DONE);
-    for (int i = 0; i < 500 && (state != FERRY_DEADMAN_FIRED || left); i++, usleep(10000))
+    assert_int_equal(state, FERRY_DEADMAN_ARMED);
+    assert_int_equal(k->ops->deadman(k->driver, FERRY_DEADMAN_EXTEND, &soon, &state, &left, &err), 0);
+    for (int i = 0; i < 1000 && (state != FERRY_DEADMAN_FIRED || left); i++, usleep(10000))
         assert_int_equal(k->ops->deadman(k->driver, FERRY_DEADMAN_LOOK, &d, &state, &left, &err), 0);
     kernel_same(k, was);
     free(was);

@@ -356,6 +356,7 @@ static void test_pitfall_10_legs_that_are_down(void **state)
     struct kernel *k = *state;
     kernel_ip(k, "route add " V4 " nexthop via 10.255.1.2 dev up0 nexthop via 10.255.2.2 dev up1");
     kernel_ip(k, "link set up1-peer down");
+    kernel_stops(k, "up1");
     struct ferry_fib fib = kernel_read(k, V4, 254, NULL, NULL);
     const struct ferry_entry *e = kernel_only(&fib);
     assert_int_equal(e->n_nexthops, 2);
