@@ -8,5 +8,9 @@
 void shell(const char *fmt, ...) FERRY_PRINTF(1, 2);
 /* What it prints, 256 KiB of it at most; freed by the caller. */
 char *shell_text(const char *fmt, ...) FERRY_PRINTF(1, 2);
+/* The route events of a namespace go into a file; from when this returns, until shell_heard does, which returns them
+ * (freed by the caller).  Events of 203.0.113.0/24 are its own. */
+void shell_listen(const char *netns, const char *file);
+char *shell_heard(const char *netns, const char *file);
 
 #endif
