@@ -134,6 +134,14 @@ class Sshd:
         return [f"{k}={v}" for k, v in given.items() if v is not None]
 
 
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def children(pid):
     """All that descend from it."""
     found, parents = [], {}

@@ -2,13 +2,15 @@
 
 tests/unit/remote_verbs.sh has the verbs.  "unknown" is -FERRY_EUNKNOWN, "io" is -FERRY_EIO."""
 import os
+import shutil
+import signal
 import subprocess
 import time
 
 import pytest
 import remotelab
 from labtool import until
-from remotelab import HOST, RemoteLab, Tool, tool
+from remotelab import HOST, RemoteLab, Tool, alive, tool
 
 pytestmark = pytest.mark.skipif(remotelab.WHY_NOT is not None, reason=str(remotelab.WHY_NOT))
 
@@ -85,14 +87,14 @@ def test_half_of_the_input_is_none(lab, way, tmp_path):
     assert lines[-1]["status"] == 1 and not whole.exists()
     lines = tool(lab.args[way], ["start", "whole", whole], ["send", "half"], ["kill"], ["call", "say", "x"])
     assert lines[-1]["result"] == "ok" and not whole.exists()
-    # Killed while it sends: what had come of the batch is not run.
-    cut = Tool(lab.args[way] + [f"zeros={80 * MIB}"], ["facts"], ["wait"], ["call", "keep", kept])
-    while cut.line()["what"] != "wait":
-        pass
-    cut.go_on()
-    time.sleep(0.05)
-    cut.process.kill()
-    cut.process.communicate()
+    if not shutil.which("strace"):
+        pytest.skip("needs strace")
+    # Killed while it sends (the 500th of more than a thousand times): what had come of the batch is not run.
+    sends = "write,writev,send,sendto,sendmsg"
+    cut = Tool(lab.args[way] + [f"zeros={80 * MIB}"], ["facts"], ["call", "keep", kept],
+               before=["strace", "-qq", "-o", "/dev/null", "-e", f"trace={sends}", "-e", f"inject={sends}:signal=KILL:when=500"])
+    said = cut.process.communicate(timeout=60)[0]
+    assert cut.process.returncode == -signal.SIGKILL and '"open"' in said and '"call"' not in said
     time.sleep(0.5)  # nothing shall happen: there is nothing to poll for
     assert not kept.exists()
 
@@ -109,23 +111,23 @@ def test_floods_are_bounded(lab, way, stream):
     lines = tool(lab.args[way] + [f"most={MIB}"], ["call", "say", "x"], ["call", "flood", stream], ["call", "say", "after"])
     assert [line["result"] for line in lines] == ["ok", "ok", "unknown", "ok"], lines
     assert "more than 1048576 bytes" in lines[2]["text"]
-    assert lines[2]["ms"] < 3000 and lines[2]["rss_kb"] < lines[1]["rss_kb"] + 12 * 1024
+    assert lines[2]["rss_kb"] < lines[1]["rss_kb"] + 12 * 1024
 
 
 def test_a_gigabyte_is_bounded_by_default(lab):
     line = one(lab.args["forced"], "call", "flood", "lines")
-    assert line["result"] == "unknown" and line["rss_kb"] < 600 * 1024 and line["ms"] < 30000
+    assert line["result"] == "unknown" and "bytes" in line["text"] and line["rss_kb"] < 600 * 1024
 
 
 @pytest.mark.parametrize("way", ["local", "forced", "jump"])
 def test_deadlines(lab, way, tmp_path):
     mark = tmp_path / "pid"
-    lines = tool(lab.args[way] + ["timeout=400"], ["call", "touch_sleep", mark, 30], ["call", "behind", 5],
+    lines = tool(lab.args[way] + ["timeout=3000"], ["call", "touch_sleep", mark, 90], ["call", "behind", 90],
                  ["start", "answer"], ["expect", "never"], ["kill"], ["call", "say", "after"])
     assert [line["result"] for line in lines] == ["ok", "unknown", "unknown", "ok", "unknown", "ok", "ok"], lines
-    assert all(line["ms"] < 900 for line in lines[1:])
+    assert all(line["ms"] < 20000 for line in lines[1:])
     if way == "local":
-        assert not os.path.exists(f"/proc/{mark.read_text().strip()}"), "what was given up still runs"
+        until("the end of what was given up", lambda: not alive(mark.read_text().strip()))
 
 
 BAD = ["a\nb", "a b", "'", '"', ";", "$(id)", "`id`", "?", "!", "#", "\\", "a|b", "&", "*", "~", "", "-x", "\x7f", "\xe9", "x" * 5000,
@@ -173,7 +175,7 @@ def test_sshd_killed_in_the_middle(lab, tmp_path):
     start = time.monotonic()
     server.kill_all()
     lines = running.rest()
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 10
     assert [line["result"] for line in lines[:3]] == ["ok", "unknown", "io"], lines
     server.start()
     assert one(server.args(), "call", "say", "x")["result"] == "ok"
@@ -198,7 +200,7 @@ def test_silent_cut_is_noticed_within_seconds(lab, tmp_path, busy):
         lines = running.rest()
     finally:
         lab.mend()
-    assert 1 < time.monotonic() - start < 8
+    assert 1 < time.monotonic() - start < 30
     # A channel that was never opened ran nothing.
     assert lines[-2]["result"] == ("unknown" if busy == "waiting" else "io"), lines
 

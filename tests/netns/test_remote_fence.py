@@ -10,7 +10,7 @@ import subprocess
 import pytest
 import remotelab
 from labtool import run, until
-from remotelab import RemoteLab, Tool, children, tool
+from remotelab import RemoteLab, Tool, alive, children, tool
 
 pytestmark = pytest.mark.skipif(remotelab.WHY_NOT is not None, reason=str(remotelab.WHY_NOT))
 
@@ -45,14 +45,6 @@ def unclaimed(lab, tmp_path):
     for args in (lab.args["forced"], ["transport=local", f"netns={lab.server}"]):
         until("the router to be free", lambda args=args: results(tool(args, ["claim", nobody], ["release"])) == [("claim", "ok"), ("release", "ok")], 60,
               pause=0.3)
-
-
-def alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
-            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def take_over(args, directory):

@@ -32,7 +32,7 @@ def environment():
     return {k: v for k, v in os.environ.items() if k != "SSH_AUTH_SOCK"}
 
 
-def refused(args, *texts, env=None, most_ms=3000, before=()):
+def refused(args, *texts, env=None, most_ms=8000, before=()):
     lines = tool(args, ["facts"], env=env, before=before)
     assert len(lines) == 1 and lines[0]["result"] == "io", lines
     for text in texts:
@@ -44,6 +44,10 @@ def refused(args, *texts, env=None, most_ms=3000, before=()):
 def accepted(args, env=None, before=()):
     lines = tool(args, ["call", "say", "x"], env=env, before=before)
     assert lines[-1].get("out") == "x\n", lines
+
+
+# What takes no time takes less than what is waited for: 5 s and more.
+AT_ONCE = 4000
 
 
 def attempts(server):
@@ -107,7 +111,7 @@ def agent(tmp_path, *keys):
     path = str(tmp_path / "agent")
     process = subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL)
     try:
-        until("the agent", lambda: os.path.exists(path))
+        until("the agent", lambda: run("ssh-add", "-l", env={**os.environ, "SSH_AUTH_SOCK": path}).returncode != 2)
         for key in keys:
             done = run("ssh-add", "-q", key, env={**os.environ, "SSH_AUTH_SOCK": path})
             assert done.returncode == 0, done.stderr
@@ -153,7 +157,7 @@ def test_agent(lab, tmp_path, env):
         with_agent = {**env, "SSH_AUTH_SOCK": path}
         accepted(lab.main.args(identity=None), env=with_agent, before=nothing)
         process.send_signal(signal.SIGSTOP)
-        refused(lab.main.args(identity=None), "no agent answers at", env=with_agent, before=nothing, most_ms=5000)
+        refused(lab.main.args(identity=None), "no agent answers at", env=with_agent, before=nothing)
         process.send_signal(signal.SIGCONT)
         assert run("ssh-add", "-q", "-D", env=with_agent).returncode == 0
         refused(lab.main.args(identity=None), "the agent's keys are not accepted, or it has none", env=with_agent, before=nothing)
@@ -166,7 +170,7 @@ def test_files_of_this_user(lab, tmp_path, env):
     before = home(tmp_path, id_ed25519=lab.key, known_hosts=lab.main.known_hosts(), config=str(config))
     accepted(lab.main.args(identity=None, known_hosts=None), env=env, before=before)
     assert not (tmp_path / "ran").exists()
-    refused(lab.main.args(identity=None, known_hosts=None, host="10.99.7.9"), "10.99.7.9", env=env, before=before, most_ms=7000)
+    refused(lab.main.args(identity=None, known_hosts=None, host="10.99.7.9"), "10.99.7.9", env=env, before=before, most_ms=20000)
 
 
 def test_more_than_a_key(lab, env):
@@ -187,34 +191,33 @@ def test_crowds(lab, env):
 
 
 def test_max_startups_reached(lab, env):
-    server = lab.sshd(port=2223, config="MaxStartups 1:100:1\nLoginGraceTime 3")
+    server = lab.sshd(port=2223, config="MaxStartups 1:100:1\nLoginGraceTime 60")
     hold = ["ip", "netns", "exec", lab.client, "/usr/bin/python3", "-c",
             f"import socket, sys; s = socket.create_connection(('{HOST}', 2223)); s.recv(1); print('in', flush=True); sys.stdin.read()"]
     with subprocess.Popen(hold, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout.readline() == b"in\n"
         waiting = Tool(server.args(), ["call", "say", "x"], env=env)
-        lines = waiting.rest()  # the place is free after 3 s
-        assert lines[0]["result"] == "ok" and 500 < lines[0]["ms"] < 9000, lines
+        until("it to be turned away", lambda: "drop connection" in server.said())
         holder.stdin.close()
-    lab.stop(server)
-    server = lab.sshd(port=2223, config="MaxStartups 1:100:1\nLoginGraceTime 60")
+        lines = waiting.rest()
+        assert lines[0]["result"] == "ok", lines
     with subprocess.Popen(hold, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout.readline() == b"in\n"
-        text = refused(server.args(), "MaxStartups", env=env, most_ms=10000)
+        text = refused(server.args(), "MaxStartups", env=env, most_ms=20000)
         assert "no SSH server" not in text
         holder.stdin.close()
     lab.stop(server)
 
 
 def test_closed_and_silent(lab, env):
-    refused(lab.main.args(port=9, known_hosts=None), "10.99.7.2 port 9", "refused", env=env, most_ms=500)
-    refused(lab.main.args(host="no such host"), "no name or address", env=env, most_ms=500)
-    refused(lab.main.args(host="-oProxyCommand=x"), "no name or address", env=env, most_ms=500)
-    refused(lab.main.args(user="a b"), "no name of a user", env=env, most_ms=500)
-    refused(lab.main.args(netns="ferry-no-such"), "network namespace ferry-no-such", env=env, most_ms=500)
+    refused(lab.main.args(port=9, known_hosts=None), "10.99.7.2 port 9", "refused", env=env, most_ms=AT_ONCE)
+    refused(lab.main.args(host="no such host"), "no name or address", env=env, most_ms=AT_ONCE)
+    refused(lab.main.args(host="-oProxyCommand=x"), "no name or address", env=env, most_ms=AT_ONCE)
+    refused(lab.main.args(user="a b"), "no name of a user", env=env, most_ms=AT_ONCE)
+    refused(lab.main.args(netns="ferry-no-such"), "network namespace ferry-no-such", env=env, most_ms=AT_ONCE)
     lab.cut()
     try:
-        refused(lab.main.args(), "no answer", env=env, most_ms=7000)
+        refused(lab.main.args(), "no answer", env=env, most_ms=20000)
     finally:
         lab.mend()
 
@@ -271,14 +274,15 @@ def test_fake_servers(lab, env):
         for kind, running in tools.items():
             lines = running.rest()
             assert len(lines) == 2 and lines[0]["result"] == "io" and lines[1]["leaked_fds"] == 0, (kind, lines)
-            assert lines[0]["ms"] < 9900 and lines[0]["rss_kb"] < RSS_KB, (kind, lines)
+            assert lines[0]["ms"] < 20000 and lines[0]["rss_kb"] < RSS_KB, (kind, lines)
             assert re.fullmatch(r"[ -~]*", lines[0]["text"]), (kind, lines)
             if kind == "http":
                 assert "this is no SSH server: it says 'HTTP/1.1 400 ?[2JBad Request" in lines[0]["text"]
     finally:
         for fake in fakes:
             for pid in remotelab.children(fake.pid) + [fake.pid]:
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             fake.communicate()
 
 
@@ -314,7 +318,7 @@ def test_evil_routers(evil, env, kind):
     os.chmod(path, 0o755)
     lines = tool(server.args(), ["facts"], env=env, timeout=90)
     assert len(lines) == 1 and lines[0]["result"] == "io", lines
-    assert lines[0]["ms"] < 9000 and lines[0]["rss_kb"] < RSS_KB, lines
+    assert lines[0]["ms"] < 20000 and lines[0]["rss_kb"] < RSS_KB, lines
     assert re.fullmatch(r"[ -~]*", lines[0]["text"]), lines
 
 
@@ -356,7 +360,7 @@ def test_jump(lab, tmp_path, env):
     assert attempts(behind) == before[1]
     refused(behind.args(**through, known_hosts=know(jump), port=9), "10.99.7.2 port 9", "cannot reach it", env=env)
     for bad in ("root@", "root@host:0", "root@host:70000", "host:22x", "a b", "[::1", "[::1]x", ":22", "@host"):
-        refused(behind.args(jump=bad, known_hosts=str(both)), env=env, most_ms=1000)
+        refused(behind.args(jump=bad, known_hosts=str(both)), env=env, most_ms=AT_ONCE)
     know(jump, behind)
     running = Tool(behind.args(**through, known_hosts=str(both)), ["start", "answer"], ["wait"], ["call", "say", "x"], env=env)
     while running.line()["what"] != "wait":
@@ -364,7 +368,7 @@ def test_jump(lab, tmp_path, env):
     start = time.monotonic()
     lab.stop(jump)
     running.go_on()
-    assert running.rest()[0]["result"] == "io" and time.monotonic() - start < 3
+    assert running.rest()[0]["result"] == "io" and time.monotonic() - start < 8
     lab.stop(behind)
 
 
