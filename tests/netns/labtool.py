@@ -73,7 +73,16 @@ def unordered(states):
     return states
 
 
-def until(what, test, seconds=10.0, pause=0.02):
+def settled(routes, links):
+    """Whether each IPv6 address has its local route: the kernel puts that in from a work queue, a moment after the address.
+    Of a router's state, the two parts in question.
+    """
+    local = {(route["dst"], route["dev"]) for route in json.loads(routes) if route.get("type") == "local"}
+    return all((a["local"], link["ifname"]) in local for link in json.loads(links) for a in link.get("addr_info", [])
+               if a["family"] == "inet6")
+
+
+def until(what, test, seconds=30.0, pause=0.02):
     """Polls with a deadline; returns what `test` returned."""
     end = time.monotonic() + seconds
     while True:
@@ -202,7 +211,12 @@ class Lab:
         """Everything that must come back: routes of all tables in both families, addresses, rules."""
         parts = [["-d", "-j", "route", "show", "table", "all"], ["-d", "-j", "-6", "route", "show", "table", "all"],
                  ["-j", "addr", "show"], ["-j", "rule", "show"], ["-j", "-6", "rule", "show"]]
-        return [ip("-n", router, *part) for part in parts]
+        for _ in range(500):
+            state = [ip("-n", router, *part) for part in parts]
+            if settled(state[1], state[2]):
+                break
+            time.sleep(0.01)
+        return state
 
     def states(self):
         return {router: self.state(router) for router in self.routers}
@@ -211,7 +225,7 @@ class Lab:
         return run("ip", "netns", "exec", netns, *argv)
 
     def answers(self, netns, address):
-        done = self.inside(netns, "ping", "-q", "-c", "1", "-W", "1", address)
+        done = self.inside(netns, "ping", "-q", "-c", "1", "-w", "5", address)
         return done.returncode == 0
 
     def loops(self):

@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from daemontool import FERRYD, Daemon  # noqa: E402  pylint: disable=wrong-import-position
 
 pytestmark = pytest.mark.skipif(WHY_NOT is not None or not FERRYD, reason=WHY_NOT or "$FERRYD is not set")
-LIMIT = 1.0 if os.environ.get("FERRY_TEST_FULL") else 5.0  # seconds; a busy machine is no fault of ours
+LIMIT = 1.0 if os.environ.get("FERRY_TEST_FULL") else 30.0  # seconds; a busy machine is no fault of ours
 PATIENT = ["--poll", "1h", "--readiness", "0s"]  # only what the kernel says leads to a read
 
 
@@ -115,13 +115,13 @@ def test_killed_while_a_deadline_runs(lab, tmp_path):
     before = lab.states()
     with daemon(lab, tmp_path) as d:
         d.read_once()
-        tx = lab.json("apply", "--move", "app=recovery", "--yes", "--confirm-within", "5s", rc=7)["id"]
+        tx = lab.json("apply", "--move", "app=recovery", "--yes", "--confirm-within", "10s", rc=7)["id"]
         until("it to be noticed", lambda: d.ask("watch")["unfinished"] == tx)
         d.kill()
         d.start()
-        until("the undo", lambda: lab.json("show", tx)["state"] == "undone", 40)
+        until("the undo", lambda: lab.json("show", tx)["state"] == "undone", 90)
         assert not differences(before, lab.states())
-        assert f"transaction {tx} is undone" in d.log()
+        until("word of it", lambda: f"transaction {tx} is undone" in d.log())  # said once the journal has it
         until("quiet", lambda: "no drift" in d.status() and "awaits" not in d.status())
         tx = lab.json("apply", "--move", "app=recovery", "--yes", "--confirm-within", "5m", rc=7)["id"]
         assert lab.json("confirm")["state"] == "committed" and f"confirm of {tx}" in d.log()

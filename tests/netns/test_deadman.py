@@ -6,6 +6,7 @@ expires, one has its controller killed in the middle, one has IPv6.  Each must b
 never at two sites.
 """
 import concurrent.futures
+import contextlib
 import glob
 import json
 import os
@@ -61,6 +62,12 @@ class Router:
     def routes(self, prefix):
         return ip("-n", self.netns, "route", "show", prefix).split("\n")[0].strip()
 
+    def deadline(self, router, tx):
+        """Of an armed record, in seconds of uptime(); 0 where it is armed no more."""
+        with open(os.path.join(self.record(router, tx), "state"), encoding="ascii") as f:
+            words = f.read().split()
+        return int(words[2]) / 100 if words[0] == "armed" else 0
+
     def record(self, router, tx):
         return glob.glob(os.path.join(self.env["FERRY_DEADMAN_DIR"], router + "@*", tx))[0]
 
@@ -95,6 +102,17 @@ def make_router(tmp_path):
     router.close()
 
 
+def uptime():
+    with open("/proc/uptime", encoding="ascii") as f:
+        return float(f.read().split()[0])
+
+
+def armed(answer, most):
+    """It is, for so many seconds; or for less of them, however long it took to be asked."""
+    word, seconds = answer.split()
+    return word == "armed" and most - 60 < int(seconds) <= most
+
+
 def test_an_arming_that_was_cut_off_blocks_nobody(router):
     """Killed before the record had its name: it looks armed, but no timer runs, and it is gone with the next arming."""
     router.arm("r", "t1", 3600, "10.1.0.0/16")
@@ -109,17 +127,19 @@ def test_an_arming_that_was_cut_off_blocks_nobody(router):
 
 def test_it_is_armed_extended_and_fires(router):
     assert router.say("look", "r", "t1") == "none"
-    assert router.arm("r", "t1", 1, "10.1.0.0/16") in ("armed 0", "armed 1")
-    assert router.say("extend", "r", "t1", 3) in ("armed 2", "armed 3")
+    assert armed(router.arm("r", "t1", 5, "10.1.0.0/16"), 5)
+    first = router.deadline("r", "t1")
+    assert armed(router.say("extend", "r", "t1", 600), 600)
     assert "is armed on this router" in router.arm("r", "t2", 60, "10.2.0.0/16", rc=1)
-    time.sleep(1.2)  # the first deadline
-    assert router.say("look", "r", "t1").startswith("armed")
+    time.sleep(max(0, first + 0.2 - uptime()))
+    assert armed(router.say("look", "r", "t1"), 600)
     assert router.routes("10.1.0.0/16") == "blackhole 10.1.0.0/16"
+    router.say("extend", "r", "t1", 1)
     until("the undo", lambda: router.say("look", "r", "t1") == "fired undone")
     assert router.routes("10.1.0.0/16") == "blackhole 10.1.0.0/16 metric 9"
     for verb, more in (("confirm", ()), ("extend", (60,)), ("disarm", ()), ("look", ())):
         assert router.say(verb, "r", "t1", *more) == "fired undone"
-    assert router.arm("r", "t2", 60, "10.2.0.0/16") == "armed 59"
+    assert armed(router.arm("r", "t2", 60, "10.2.0.0/16"), 60)
 
 
 def test_what_comes_late_changes_no_deadline(router):
@@ -164,8 +184,8 @@ def arm_twice(router, seconds, new, direction, split):
     steps = "".join(f"@step {delay} ip 1 -\nroute replace blackhole 10.{delay}.0.0/16\n" for delay in (0, 1, 2)) + "@end\n"
     router.say("arm", "r", "t1", seconds, steps=steps)
     assert router.say("move", "r", "t1", split, direction).startswith("armed"), "there is one deadline"
-    first = router.say("next", "r", "t1", new, direction).split()
-    assert abs(int(first[1]) - seconds) <= 1, "every step is where it was"
+    first = int(router.say("next", "r", "t1", new, direction).split()[1])
+    assert (-1 if direction == "later" else new) < first <= seconds, "every step is where it was"
     for again in (split, split + 1 if direction == "later" else split - 1):
         assert router.say("move", "r", "t1", again, direction).startswith("moving"), "what went over does not come back"
     assert router.say("next", "r", "t1", 500, direction).startswith("moving"), "while steps are on their way"
@@ -176,7 +196,7 @@ def there(router):
 
 
 def test_the_rest_of_an_undo_waits_for_the_second_deadline(router):
-    arm_twice(router, 4, 9, "later", 2)
+    arm_twice(router, 8, 14, "later", 2)
     until("the first deadline", lambda: router.say("look", "r", "t1").startswith("rests"))
     assert there(router) == [True, True, False]
     router.kill_timers()
@@ -186,7 +206,7 @@ def test_the_rest_of_an_undo_waits_for_the_second_deadline(router):
 
 
 def test_the_rest_of_an_undo_obeys_a_disarm_alone(router):
-    arm_twice(router, 60, 4, "earlier", 1)
+    arm_twice(router, 600, 8, "earlier", 1)
     until("the first deadline", lambda: router.say("look", "r", "t1").startswith("rests"))
     assert there(router) == [True, False, False]
     assert router.say("confirm", "r", "t1").startswith("rests") and router.say("limit", "r", "t1", 0, 1).startswith("rests")
@@ -196,7 +216,7 @@ def test_the_rest_of_an_undo_obeys_a_disarm_alone(router):
 
 
 def test_the_rest_of_an_undo_begins_where_it_is_told(router):
-    arm_twice(router, 4, 9, "later", 1)
+    arm_twice(router, 8, 14, "later", 1)
     for begin in (2, 0):  # before the first deadline it goes back too
         router.say("limit", "r", "t1", begin, 0)
     until("the first deadline", lambda: router.say("look", "r", "t1").startswith("rests"))
@@ -206,12 +226,11 @@ def test_the_rest_of_an_undo_begins_where_it_is_told(router):
     assert there(router) == [True, False, True]
 
 
-@pytest.mark.parametrize("seconds, new, direction, split", [(60, 600, "later", 0), (60, 5, "earlier", 3)])
+@pytest.mark.parametrize("seconds, new, direction, split", [(60, 600, "later", 0), (600, 10, "earlier", 3)])
 def test_a_deadline_is_settled(router, seconds, new, direction, split):
     arm_twice(router, seconds, new, direction, split)
     for _ in range(2):
-        word, left = router.say("settle", "r", "t1", direction).split()
-        assert word == "armed" and new - 5 < int(left) <= new
+        assert armed(router.say("settle", "r", "t1", direction), new)
     if direction == "earlier":
         until("the undo", lambda: router.say("look", "r", "t1") == "fired undone")
         assert there(router) == [True, True, True]
@@ -261,7 +280,7 @@ def test_a_restarted_router_is_disarmed(router, state):
 
 
 def test_a_killed_timer_is_replaced(router):
-    router.arm("r", "t1", 2, "10.1.0.0/16")
+    router.arm("r", "t1", 8, "10.1.0.0/16")
     router.kill_timers()
     assert router.say("look", "r", "t1").startswith("armed") and router.timers()
     until("the undo", lambda: router.say("look", "r", "t1") == "fired undone")
@@ -290,12 +309,11 @@ def test_it_needs_nobody_who_armed_it(router, tmp_path):
     script = os.path.join(str(tmp_path), "ferry-router")
     shutil.copy(SCRIPT, script)
     ip("-n", router.netns, "route", "replace", "blackhole", "10.1.0.0/16")
-    began = time.monotonic()
-    process = subprocess.Popen(["ip", "netns", "exec", router.netns, "sh", script, "deadman_arm", "r", "t1", "2"],
+    process = subprocess.Popen(["ip", "netns", "exec", router.netns, "sh", script, "deadman_arm", "r", "t1", "8"],
                                env=router.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                text=True, start_new_session=True)
     out, _ = process.communicate("@step 0 ip 1 -\nroute del blackhole 10.1.0.0/16\n@end\n", timeout=30)
-    assert out.startswith("armed") and time.monotonic() - began < 1.5, "whoever reads it to its end waits for no timer"
+    assert out.startswith("armed") and router.timers(), "whoever reads it to its end waits for no timer"
     try:
         os.killpg(process.pid, 9)
     except ProcessLookupError:
@@ -304,23 +322,14 @@ def test_it_needs_nobody_who_armed_it(router, tmp_path):
     until("the undo", lambda: not router.routes("10.1.0.0/16"))
 
 
-def uptime():
-    with open("/proc/uptime", encoding="ascii") as f:
-        return float(f.read().split()[0])
-
-
 def race(router, i, late, seconds):
     """Confirms at the deadline, give or take, how fast the machine may be; returns who has won."""
     name, prefix = f"r{i}", f"10.{i // 256}.{i % 256}.0/24"
     router.say("arm", name, "t1", seconds, steps=f"@step 0 ip 1 -\nroute replace blackhole {prefix} metric 9\n@end\n")
-    record = router.record(name, "t1")
-    with open(os.path.join(record, "state"), encoding="ascii") as f:
-        words = f.read().split()
-    deadline = int(words[2]) / 100 if words[0] == "armed" else 0  # on a busy machine it was over before we looked
-    time.sleep(max(0, deadline + late - uptime()))
+    time.sleep(max(0, router.deadline(name, "t1") + late - uptime()))
     answer = router.say("confirm", name, "t1").split()[0]
     if answer == "fired":
-        until("the undo", lambda: os.path.exists(os.path.join(record, "result")))
+        until("the undo", lambda: os.path.exists(os.path.join(router.record(name, "t1"), "result")))
     return name, prefix, answer
 
 
@@ -331,8 +340,8 @@ def test_confirm_and_timer_have_one_winner(router):
         began = time.monotonic()
         for done in pool.map(lambda i: router.arm(f"w{i}", "t1", 3600, "10.99.0.0/16"), range(20)):
             assert done.startswith("armed")
-        seconds = 2 + int(2 * (time.monotonic() - began))  # a busy machine takes long to arm so many
-        runs = list(pool.map(lambda i: race(router, i, dice.uniform(-0.4, 0.15), seconds), range(RACES)))
+        took = time.monotonic() - began  # a busy machine takes long for so many, and is early then, with time to be so
+        runs = list(pool.map(lambda i: race(router, i, dice.uniform(-0.4 - took, 0.15 + took / 2), 3 + int(3 * took)), range(RACES)))
     time.sleep(0.5)  # a second winner would show itself
     for name, prefix, answer in runs:
         with open(os.path.join(router.record(name, "t1"), "state"), encoding="ascii") as f:
@@ -455,11 +464,11 @@ def kill_in_the_middle(lab, monitor):
                               "--confirm-within", "5s"], env=lab.env, stdout=subprocess.DEVNULL,
                              stderr=subprocess.DEVNULL)
     until("the old gateway to go", lambda: "Deleted local 192.168.1.1 " in monitor.text(), pause=0.002)
-    ferry = run("pgrep", "-P", trace.pid).stdout.split()
-    for pid in ferry:
-        os.kill(int(pid), 9)
+    for pid in run("pgrep", "-P", trace.pid).stdout.split():
+        with contextlib.suppress(ProcessLookupError):  # it came to its end: nobody confirms that either
+            os.kill(int(pid), 9)
     trace.terminate()  # lets go of the timers, which it follows too
-    trace.wait(timeout=10)
+    trace.wait(timeout=60)
 
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
@@ -477,7 +486,7 @@ def test_without_a_confirm_every_router_comes_back(labs):
         kill_in_the_middle(killed, cut)
         assert killed.states() != before[killed], "the kill came in the middle"
         shutil.move(plain.state_dir, plain.state_dir + ".gone")  # the controller is gone, with all that it knew
-        for lab, seconds in ((plain, 25), (dual, 30), (killed, 60)):
+        for lab, seconds in ((plain, 60), (dual, 60), (killed, 90)):
             until(f"{lab.name} to come back", lambda lab=lab: time.sleep(0.2) or lab.states() == before[lab], seconds)
         shutil.move(plain.state_dir + ".gone", plain.state_dir)
         time.sleep(1)
@@ -519,7 +528,7 @@ def test_a_failed_apply_leaves_nothing_armed(labs):
                                env=lab.env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     until("the undo to be armed", lambda: glob.glob(f"{RECORDS}/{recovery}@*/*/pid") or process.poll() is not None)
     process.terminate()  # at once, or just too late
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=100)
     record = json.loads(out)
     if record["state"] == "awaiting-confirm":
         lab.ferry("rollback", "--yes")
@@ -565,15 +574,15 @@ mount --bind "$1/systemctl" /usr/bin/systemctl
 ip link set lo up
 ip route add blackhole 10.1.0.0/16
 say() { sh "$2" "deadman_$1" r t1 $3; }
-printf '@step 0 ip 1 -\\nroute del blackhole 10.1.0.0/16\\n@end\\n' | say arm "$2" 30
-say extend "$2" 2
+printf '@step 0 ip 1 -\\nroute del blackhole 10.1.0.0/16\\n@end\\n' | say arm "$2" 300
+say extend "$2" 8
 say look "$2"
 ls "$FERRY_DEADMAN_DIR"
 cat /run/asked
 sleep 1
 until [ "$(say look "$2")" = "fired undone" ]; do sleep 0.1; done
 ip route show 10.1.0.0/16
-printf '@step 0 ip 1 -\\nroute add blackhole 10.1.0.0/16\\n@end\\n' | sh "$2" deadman_arm r t2 30
+printf '@step 0 ip 1 -\\nroute add blackhole 10.1.0.0/16\\n@end\\n' | sh "$2" deadman_arm r t2 300
 sh "$2" deadman_confirm r t2
 ls /run/*.timer || echo no timer
 """
@@ -589,10 +598,10 @@ def test_systemd_is_the_timer_where_it_runs(tmp_path):
                env=dict(os.environ, FERRY_DEADMAN_DIR=str(tmp_path / "records")))
     lines = done.stdout.splitlines()
     assert done.returncode == 0, done.stdout + done.stderr
-    assert lines[0] in ("armed 29", "armed 30") and lines[1] in ("armed 1", "armed 2") and lines[2] in ("armed 0", "armed 1", "armed 2")
+    assert armed(lines[0], 300) and armed(lines[1], 8) and armed(lines[2], 8)
     assert lines[3] == "r", "no namespace of a bigger machine"
     asked = lines[4:6]
-    for line, seconds in zip(asked, (30, 2)):
+    for line, seconds in zip(asked, (300, 8)):
         assert f"--on-active={seconds}s" in line and "--timer-property=AccuracySec=10ms" in line, line
         assert line.endswith(f"/bin/sh {tmp_path}/records/r/t1/timer unit")
-    assert lines[6:] == ["armed 29", "confirmed", "no timer"], lines[6:]
+    assert armed(lines[6], 300) and lines[7:] == ["confirmed", "no timer"], lines[6:]

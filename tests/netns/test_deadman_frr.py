@@ -41,7 +41,7 @@ def holds(lab, before):
 def test_nobody_confirms(tmp_path):
     names = ["three-site-frr", "three-site-bgp", "mixed"]
     with contextlib.ExitStack() as stack:
-        labs = [stack.enter_context(Lab(name, tmp_path, f"e{i}")) for i, name in enumerate(names)]
+        labs = [stack.enter_context(Lab(name, tmp_path, tag)) for tag, name in zip(("ea", "eb", "ec"), names)]
         before = [(configurations(lab), routes(lab)) for lab in labs]
         for lab in labs:
             lab.state_dir = lab.env["FERRY_STATE_DIR"] = str(tmp_path / (lab.name + "-state"))
@@ -50,7 +50,7 @@ def test_nobody_confirms(tmp_path):
             shutil.move(lab.state_dir, lab.state_dir + ".gone")
         try:
             for lab, was in zip(labs, before):
-                until(f"{lab.name} to come back", lambda lab=lab, was=was: time.sleep(0.5) or holds(lab, was), 60)
+                until(f"{lab.name} to come back", lambda lab=lab, was=was: time.sleep(0.5) or holds(lab, was), 120)
             for lab in labs:
                 shutil.move(lab.state_dir + ".gone", lab.state_dir)
                 assert lab.json("confirm", rc=5)["state"] == "undone"

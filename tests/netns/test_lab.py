@@ -237,7 +237,7 @@ def test_whoever_holds_a_lab_takes_it_down_when_told_to_end(tmp_path):
         up = holder.stdout.readline()
         made = namespaces(holder.pid)
         holder.terminate()
-        assert holder.wait(30) != 0
+        assert holder.wait(60) != 0
     assert up == "up\n" and made
     assert not namespaces(holder.pid), "namespaces were left behind"
 

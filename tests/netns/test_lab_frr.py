@@ -38,15 +38,16 @@ def processes(inodes):
 
 
 def own_files():
-    return sorted(name for name in os.listdir(RUN) if f"{os.getpid()}-" in name) if os.path.isdir(RUN) else []
+    mine = re.compile(rf"(?<!\d){os.getpid()}-")
+    return sorted(filter(mine.search, os.listdir(RUN))) if os.path.isdir(RUN) else []
 
 
 def machine_files():
-    """What this machine's own FRR and SSH have, and what is mounted here."""
+    """What this machine's own FRR and SSH have, and what is mounted here; but for namespaces, which other tests mount as well."""
     listing = [f"{root}/{f} {os.stat(os.path.join(root, f)).st_mtime_ns}" for top in ("/etc/frr", "/run/frr", "/var/log/frr")
                for root, _, files in os.walk(top) for f in files]
     with open("/proc/self/mounts", encoding="utf-8") as f:
-        return listing + [line for line in f if "/run/netns" not in line]
+        return listing + [line for line in f if "/run/netns" not in line and not line.startswith("nsfs ")]
 
 
 @pytest.fixture
@@ -117,18 +118,22 @@ def status_of_changes(lab, third):
     lab.vtysh(third, "configure terminal", "ip route 198.51.100.0/24 Null0")
     answer, spaces = status(lab)
     assert (answer["state"], answer["baseline"], spaces[third]["config_same"]) == ("up", False, False)
+
+    def said():
+        answer, spaces = status(lab, rc=(0, 1))
+        return answer["state"], answer["baseline"], spaces[third]["daemons"], spaces[third]["daemons_up"]
     lab.vtysh(third, "configure terminal", "no ip route 198.51.100.0/24 Null0")
-    assert_up(lab)
+    until("the baseline to be back", lambda: said() == ("up", True, 4, 4))
     assert lab.enter(third, "sh", "-c", "kill $(cat /run/sshd.pid)").returncode == 0
-    answer, spaces = status(lab, rc=1)
-    assert (answer["state"], spaces[third]["daemons"], spaces[third]["daemons_up"]) == ("broken", 4, 3)
+    until("sshd to be missed", lambda: said() == ("broken", True, 4, 3))
+    assert status(lab, rc=1)
     assert lab.enter(third, "sh", "-c", "/usr/sbin/sshd -f /run/lab/ssh/sshd_config").returncode == 0
+    until("sshd to be back", lambda: said() == ("up", True, 4, 4))
     killed = lab.enter(third, "cat", "/run/frr/staticd.pid").stdout
     assert lab.enter(third, "kill", "-9", killed.strip()).returncode == 0
-    up = status(lab, rc=(0, 1))[1][third]["daemons_up"]
-    assert up == 3 or lab.enter(third, "cat", "/run/frr/staticd.pid").stdout != killed  # where watchfrr was sooner
-    until("FRR to start it again", lambda: status(lab, rc=(0, 1))[0]["baseline"], 20, pause=0.5)
-    assert_up(lab)
+    until("staticd to be missed, where watchfrr was not sooner",
+          lambda: said()[3] == 3 or lab.enter(third, "cat", "/run/frr/staticd.pid").stdout != killed)
+    until("FRR to start it again", lambda: said() == ("up", True, 4, 4), 60, pause=0.5)
 
 
 def test_iproute_and_mixed_side_by_side(tmp_path, clean):
@@ -154,8 +159,10 @@ def test_bgp(tmp_path, clean):
     with Lab("three-site-bgp", tmp_path) as lab:
         assert_up(lab)
         third, second = lab.router("bgp-third"), lab.router("bgp-primary-2")
-        path = json.loads(lab.vtysh(third, "show bgp ipv4 unicast 192.168.1.0/24 json"))["paths"]
-        assert sorted(p["aspath"]["string"] for p in path) == ["65001", "65002 65001"]
+
+        def paths():
+            return sorted(p["aspath"]["string"] for p in json.loads(lab.vtysh(third, "show bgp ipv4 unicast 192.168.1.0/24 json"))["paths"])
+        until("the other way, of which no kernel knows", lambda: paths() == ["65001", "65002 65001"])
         route = json.loads(ip("-n", third, "-j", "route", "show", "192.168.1.0/24"))[0]
         assert (route["gateway"], route["protocol"]) == ("10.255.13.1", "bgp")
         inside = json.loads(ip("-n", second, "-j", "route", "show", "192.168.1.0/24"))[0]
@@ -189,10 +196,11 @@ def test_bird(tmp_path, clean):
     with Lab("bgp-bird", tmp_path) as lab:
         assert_up(lab)
         peer, primary = lab.host("peer", "bird-third"), lab.router("bird-primary")
-        said = lab.enter(peer, "birdc", "-s", "/run/bird.ctl", "show", "route", "192.168.1.0/24", "all").stdout
-        assert "BGP.as_path: 65003 65001" in said, said
-        assert json.loads(ip("-n", peer, "-j", "route", "show", "192.168.1.0/24"))[0]["protocol"] == "bird"
-        assert json.loads(ip("-n", primary, "-j", "route", "show", "203.0.113.0/24"))[0]["protocol"] == "bgp"
+        until("BIRD to know it", lambda: "BGP.as_path: 65003 65001" in lab.enter(
+            peer, "birdc", "-s", "/run/bird.ctl", "show", "route", "192.168.1.0/24", "all").stdout)
+        for router, prefix, protocol in ((peer, "192.168.1.0/24", "bird"), (primary, "203.0.113.0/24", "bgp")):
+            until(f"the kernel's route to {prefix}", lambda router=router, prefix=prefix, protocol=protocol: [
+                r["protocol"] for r in json.loads(ip("-n", router, "-j", "route", "show", prefix))] == [protocol])
         assert lab.answers(peer, "192.168.1.10")
         down(lab)
 
@@ -270,24 +278,38 @@ def test_a_daemon_that_does_not_start(tmp_path, clean):
     assert "its daemons do not start: told to fail" in done.stderr
 
 
-MOMENTS = {
-    "keys": lambda lab: os.path.exists(f"{RUN}/{lab.name}/id_ed25519"),
-    "machine files": lambda lab: os.path.exists(lab.path(lab.routers[1], "ssh", "host_ed25519")),
-    "processes": lambda lab: os.path.exists(lab.record) and '"pid"' in open(lab.record, encoding="utf-8").read(),
-    "first daemons": lambda lab: os.path.exists(lab.path(lab.routers[0], "boot_id")),
-    "a machine is ready": lambda lab: os.path.exists(lab.path(lab.routers[2], "ready")),
-    "a configuration is kept": lambda lab: os.path.exists(lab.path(lab.routers[0], "running-config")),
+MOMENTS = {  # for a shell
+    "keys": lambda lab: f"[ -e {RUN}/{lab.name}/id_ed25519 ]",
+    "machine files": lambda lab: f"[ -e {lab.path(lab.routers[1], 'ssh', 'host_ed25519')} ]",
+    "processes": lambda lab: f"grep -qs '\"pid\"' {lab.record}",
+    "first daemons": lambda lab: f"[ -e {lab.path(lab.routers[0], 'boot_id')} ]",
+    "a machine is ready": lambda lab: f"[ -e {lab.path(lab.routers[2], 'ready')} ]",
+    "a configuration is kept": lambda lab: f"[ -e {lab.path(lab.routers[0], 'running-config')} ]",
 }
+
+
+def end_at(moment, lab, directory, how, **options):
+    """`lab up`, ended at a moment: it comes no further than to its next program, however late we are.  What it says to errors."""
+    here, wait, programs = MOMENTS[moment](lab), directory / "wait", directory / "bin"
+    programs.mkdir()
+    wait.touch()
+    for name in ("ip", "nsenter", "ssh-keygen"):
+        real = shutil.which(name, path=lab.env["PATH"])
+        (programs / name).write_text(f'#!/bin/sh\nwhile [ -e {wait} ] && {here}; do sleep 0.02; done\nexec {real} "$@"\n')
+        (programs / name).chmod(0o755)
+    env = dict(lab.env, PATH=f"{programs}:{lab.env['PATH']}")
+    with subprocess.Popen([FERRY, "lab", "up", lab.file], env=env, stdout=subprocess.DEVNULL, text=True, **options) as up:
+        until(moment, lambda: run("sh", "-c", here).returncode == 0 or up.poll() is not None)
+        assert up.poll() is None, "it was done before it could be ended"
+        up.send_signal(how)
+        wait.unlink()
+        return up, up.communicate(timeout=60)[1]
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_killed_and_cleaned_up(moment, tmp_path, clean):
     lab = Lab("three-site-frr", tmp_path)
-    with subprocess.Popen([FERRY, "lab", "up", lab.file], env=lab.env, stdout=subprocess.DEVNULL,
-                          stderr=subprocess.DEVNULL) as up:
-        until(moment, lambda: MOMENTS[moment](lab) or up.poll() is not None)
-        assert up.poll() is None, "it was done before it could be killed"
-        up.send_signal(signal.SIGKILL)
+    end_at(moment, lab, tmp_path, signal.SIGKILL, stderr=subprocess.DEVNULL)
     assert "lab-up" in lab.ferry("lab", "up", lab.file, rc=4).stderr
     down(lab)
 
@@ -295,11 +317,7 @@ def test_killed_and_cleaned_up(moment, tmp_path, clean):
 @pytest.mark.parametrize("moment", ["keys", "processes", "first daemons"])
 def test_interrupted_is_undone(moment, tmp_path, clean):
     lab = Lab("three-site-frr", tmp_path)
-    with subprocess.Popen([FERRY, "lab", "up", lab.file], env=lab.env, stdout=subprocess.DEVNULL,
-                          stderr=subprocess.PIPE, text=True) as up:
-        until(moment, lambda: MOMENTS[moment](lab) or up.poll() is not None)
-        up.send_signal(signal.SIGTERM)
-        _, err = up.communicate(timeout=60)
+    up, err = end_at(moment, lab, tmp_path, signal.SIGTERM, stderr=subprocess.PIPE)
     assert (up.returncode, "interrupted by SIGTERM" in err) == (1, True), err
     assert not os.path.exists(lab.record) and not os.path.exists(f"{RUN}/{lab.name}")
 
