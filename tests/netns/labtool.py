@@ -141,11 +141,16 @@ class Lab:
     def json(self, *argv, rc=0, **kwargs):
         return json.loads(self.ferry(*argv, "--json", rc=rc, **kwargs).stdout)
 
+    def command(self, verb):
+        """Other labs may be at work for longer than the program waits for them (8)."""
+        return until(f"lab {verb}", lambda: next((done for done in [self.ferry("lab", verb, self.file, rc=(0, 8))]
+                                                  if done.returncode == 0), None), 300)
+
     def up(self):
-        return self.ferry("lab", "up", self.file)
+        return self.command("up")
 
     def down(self):
-        return self.ferry("lab", "down", self.file)
+        return self.command("down")
 
     def __enter__(self):
         try:
@@ -156,7 +161,7 @@ class Lab:
         return self
 
     def __exit__(self, *_):
-        run(FERRY, "lab", "down", self.file, env=self.env)
+        self.down()
 
     # ---- Machines: routers with daemons, in namespaces of their own ----
 
