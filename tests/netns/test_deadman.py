@@ -399,7 +399,13 @@ esac
 [ "$2" = read-only ] || { say limit keeps 0 1; say limit keeps 0 1; say limit keeps 10 1; say confirm keeps; }
 until ip route show 10.2.0.0/16 | grep -q .; do sleep 0.1; done
 ip route
-[ "$2" = read-only ] || until [ "$(say look fires)" = "fired undone" ]; do sleep 0.1; done
+if [ "$2" = read-only ]; then
+    ip route del blackhole 10.2.0.0/16
+    until say look fires | grep -q "undone" || [ $((n += 1)) -gt 10 ]; do sleep 0.1; done
+    mount -o remount,rw "$FERRY_DEADMAN_DIR"
+fi
+until [ "$(say look fires)" = "fired undone" ]; do sleep 0.1; done
+ip route
 """
 
 
@@ -409,9 +415,42 @@ def test_a_disk_that_takes_nothing_stops_no_confirm_and_no_undo(tmp_path, disk):
     done = run("timeout", "-s", "KILL", 40, "unshare", "-n", "-m", "-p", "--fork", "--mount-proc", "--kill-child", "sh", "-c",
                "script=$1" + DISK, "sh", SCRIPT, disk, env=dict(os.environ, FERRY_DEADMAN_DIR=str(tmp_path / "records")))
     assert done.returncode == 0, done.stdout + done.stderr
-    said = [line.split()[0] for line in done.stdout.splitlines()[2:-1]]
-    assert said == ([] if disk == "read-only" else ["armed", "armed", "armed", "confirmed"])
-    assert done.stdout.splitlines()[-1].strip() == "blackhole 10.2.0.0/16"
+    lines = [line.strip() for line in done.stdout.splitlines()[2:]]
+    if disk == "read-only":
+        assert lines == ["blackhole 10.2.0.0/16"], "it was run once, whoever looked"
+    else:
+        assert [line.split()[0] for line in lines[:4]] == ["armed", "armed", "armed", "confirmed"]
+        assert lines[4:] == ["blackhole 10.2.0.0/16"] * 2
+
+
+REST = """
+set -e
+mount -t tmpfs none /run
+mount -t tmpfs none "$FERRY_DEADMAN_DIR"
+say() { verb=$1; shift; sh "$script" "deadman_$verb" r t1 "$@"; }
+ip link set lo up
+for delay in 0 1 2; do echo "@step $delay ip 1 -"; echo "route add blackhole 10.$delay.0.0/16"; done >/run/steps
+{ cat /run/steps; echo @end; } | say arm 4
+say next 12 later
+say move 1 later
+mount -o remount,ro "$FERRY_DEADMAN_DIR"
+until ip route show 10.0.0.0/16 | grep -q .; do sleep 0.1; done
+say look
+sleep 3
+ip route
+until ip route show 10.2.0.0/16 | grep -q .; do sleep 0.1; done
+ip route
+"""
+
+
+def test_a_disk_that_takes_nothing_keeps_the_second_deadline(tmp_path):
+    """What others undo at the second one would be done here at the first."""
+    (tmp_path / "records").mkdir()
+    done = run("timeout", "-s", "KILL", 40, "unshare", "-n", "-m", "-p", "--fork", "--mount-proc", "--kill-child", "sh", "-c",
+               "script=$1" + REST, "sh", SCRIPT, env=dict(os.environ, FERRY_DEADMAN_DIR=str(tmp_path / "records")))
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [line.strip() for line in done.stdout.splitlines()[3:]]
+    assert lines == ["fired the undo is about to begin"] + [f"blackhole 10.{delay}.0.0/16" for delay in (0, 0, 1, 2)], done.stdout
 
 
 # ---- Labs. ----

@@ -19,6 +19,8 @@
 #  D3. Fired is durable before the first command of the undo.
 #  D4. A record of another boot is never confirmed, only disarmed: the router came back as it was saved, before the change.
 #  D5. A record is one once it has its name: ID.new is the beginning of one, and counts for nothing.
+#  D6. The undo is run once, as long as its timer lives: one that could not write that it has fired stays until it can, so that
+#      nobody takes its place.
 #
 # Answers of all verbs, one line: "armed SECONDS", "moving SECONDS" (armed, with two deadlines), "rests SECONDS", "confirmed",
 # "fired TEXT", "none".
@@ -138,6 +140,10 @@ dm_undo() { # the file for the result
         done
         echo "step $number ($kind), tried $try times" >&3
     done <"$rec/steps"
+    dm_say "$1"
+}
+
+dm_say() {
     if [ -z "$failed" ]; then
         mv -f "$rec/$1.undone" "$rec/$1" # takes no room on a full disk
     else
@@ -155,7 +161,7 @@ dm_undo_part() {
 # The timer: until the deadline, or as long as others move it; then the undo, unless somebody confirmed.
 dm_timer() {
     umask 077
-    rec=${0%/*}
+    rec=${0%/*} parted=
     dir=${rec%/*}
     dm_birth $$ && [ "$1" != unit ] && echo "$$ $birth" >"$rec/pid.new" && mv -f "$rec/pid.new" "$rec/pid"
     while :; do
@@ -165,13 +171,16 @@ dm_timer() {
         fi
         dm_load
         dm_waits || exit 0
+        [ "$state$parted" != armedyes ] || dm_rest
         if [ "$left" -gt 0 ]; then
             dm_unlock
             [ "$left" -le 6000 ] || left=6000
             dm_sleep "$left"
-        elif [ "${split:--}" != - ] && [ "$split" != 0 ] && dm_become rests; then
+        elif [ "${split:--}" != - ] && [ "$split" != 0 ]; then
+            dm_become rests
             dm_unlock
             dm_undo_part
+            parted=yes
         else
             break
         fi
@@ -181,6 +190,19 @@ dm_timer() {
     dm_become fired
     dm_unlock
     dm_undo result
+    until [ ! -f "$rec/state.fired" ]; do # D6
+        dm_sleep 500
+        dm_lock || continue
+        dm_become fired && dm_say result
+        dm_unlock
+    done
+}
+
+# As the state would say it, had the disk taken it.
+dm_rest() {
+    [ "$from" -ge "$split" ] || from=$split
+    deadline=$next left=0 next= split=
+    [ "$deadline" -le "$now" ] || left=$((deadline - now))
 }
 LIBRARY
 }
