@@ -378,6 +378,36 @@ def test_a_sleep_of_whole_seconds_is_not_rounded_up(router, tmp_path):
     assert asked == ["1.30", "1"] and int(slept) >= 130, done.stdout
 
 
+# ---- BusyBox's flock. ----
+
+FLOCK = """
+set -e
+mount -t tmpfs none /run
+cp "$(command -v flock)" /run/flock
+printf '#!/bin/sh\\nfor word; do case $word in -[!sxun]* | -?[!sxun]*) exit 1 ;; esac; done\\nexec /run/flock "$@"\\n' >/run/small
+chmod +x /run/small
+mount --bind /run/small "$(command -v flock)"
+ip link set lo up
+sh "$1" claim /state abc
+printf '@step 0 ip 1 -\\nroute add blackhole 10.1.0.0/16\\n@end\\n' | sh "$1" @1/abc deadman_arm r t1 2
+exec 5<"$FERRY_DEADMAN_DIR/r/lock"
+flock 5
+(sleep 1) & # has it, too
+exec 5<&-
+until [ "$(sh "$1" deadman_look r t1)" = "fired undone" ]; do sleep 0.1; done
+ip route
+sh "$1" release abc
+"""
+
+
+def test_a_flock_that_cannot_wait_for_seconds(tmp_path):
+    done = run("timeout", "-s", "KILL", 40, "unshare", "-n", "-m", "-p", "--fork", "--mount-proc", "--kill-child", "sh", "-c", FLOCK, "sh", SCRIPT,
+               env=dict(os.environ, FERRY_DEADMAN_DIR=str(tmp_path / "records")))
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = [line for line in done.stdout.splitlines() if line and not line.startswith("ferry-")]
+    assert said == ["claimed", said[1], "blackhole 10.1.0.0/16 "] and said[1].startswith("armed"), done.stdout
+
+
 # ---- A disk that takes nothing more. ----
 
 DISK = """

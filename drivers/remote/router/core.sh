@@ -38,6 +38,11 @@ ferry_plain() { # C1
     done
 }
 
+# Waits 5 s at most.  The -w of util-linux is not BusyBox's.
+ferry_flock() { # [-s] FD
+    flock -n "$@" || timeout 5 flock "$@"
+}
+
 # Passes standard input on up to a line "! whole", without waiting for what stands behind.  Nothing of it where that line does
 # not come (C4), or not within SECONDS.  One process: this stands in the way of an outage.
 ferry_whole() { # [SECONDS]

@@ -30,7 +30,7 @@ dm_library() {
     cat <<'LIBRARY'
 dm_sync() { sync "$@" 2>/dev/null || sync; }
 
-dm_lock() { exec 9<"$dir/lock" && flock -w 5 9; }
+dm_lock() { exec 9<"$dir/lock" && { flock -n 9 || timeout 5 flock 9; }; } # not -w: BusyBox has none
 
 dm_unlock() { exec 9<&-; }
 

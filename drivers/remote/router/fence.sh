@@ -54,7 +54,7 @@ fence_enter() { # TOKEN
     fence_place || ferry_refuse "nobody can claim this router: $fence_why"
     [ -r "$fence_dir/lock" ] || ferry_refuse 'the claim of this connection is gone: nothing was run'
     exec 8<"$fence_dir/lock"
-    flock -s -w 5 8 || ferry_refuse 'the lock of the claims is not to be had: nothing was run'
+    ferry_flock -s 8 || ferry_refuse 'the lock of the claims is not to be had: nothing was run'
     fence_load
     [ "$fence_token" = "$1" ] || ferry_refuse 'another connection of Ferry has claimed this router since: nothing was run'
     fence_birth "$$" && { fence_birth "$fence_group" || fence_birth "$$"; } &&
@@ -79,7 +79,7 @@ fence_kill() {
 do_claim() { # OWNER TOKEN
     fence_place && fence_make || { echo "unfenced $fence_why"; return 0; }
     exec 7<"$fence_dir/door" 8<"$fence_dir/lock"
-    flock -w 5 7 || { echo 'somebody else is claiming this router' >&2; return 1; }
+    ferry_flock 7 || { echo 'somebody else is claiming this router' >&2; return 1; }
     fence_load
     fence_now
     if [ -n "$fence_token" ] && [ "$fence_owner" != "$1" ]; then # F3; a new claim has no process yet
@@ -107,7 +107,7 @@ do_claim() { # OWNER TOKEN
 do_release() { # TOKEN
     fence_place && [ -r "$fence_dir/door" ] || return 0
     exec 7<"$fence_dir/door"
-    flock -w 5 7 || return 1
+    ferry_flock 7 || return 1
     fence_load
     [ "$fence_token" != "$1" ] || rm -f "$fence_dir/claim"
 }

@@ -44,7 +44,7 @@ do_frr_hand() {
         lock) # one writer at a time; the lock goes with this shell
             ferry_lock=/run/frr # FRR's own directory: whoever may use its vtysh can open it, root or not
             [ "$1" = - ] || ferry_lock=/run/frr/$1
-            if [ -r "$ferry_lock" ] && exec 9<"$ferry_lock" && flock -w 5 9; then echo locked; else echo busy; fi
+            if [ -r "$ferry_lock" ] && exec 9<"$ferry_lock" && ferry_flock 9; then echo locked; else echo busy; fi
             ;;
         unlock)
             exec 9>&-
