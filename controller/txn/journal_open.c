@@ -198,6 +198,16 @@ static int open_database(const struct ferry_env *env, const char *state_dir, con
     return 0;
 }
 
+/* Who comes second is told so (EEXIST), also where the file system has no hard links. */
+static int name_file(const char *other, const char *path)
+{
+    if (!link(other, path))
+        return 0;
+    return errno == EPERM || errno == EOPNOTSUPP
+               ? renameat2(AT_FDCWD, other, AT_FDCWD, path, RENAME_NOREPLACE)
+               : -1;
+}
+
 /* J9: from a file without a page SQLite takes a rollback journal away without syncing what that had undone
  * (pager.c, hasHotJournal), and what a power cut then leaves need not be a database.  SQLite would also create it
  * readable for everybody; its rollback journal takes this file's mode.  J8: here it is opened under another
@@ -213,8 +223,8 @@ static int make_file(const struct ferry_env *env, const char *state_dir, const c
     struct ferry_journal *journal = NULL;
     int r = open_database(env, state_dir, other, SQLITE_OPEN_READWRITE, &journal, err);
     ferry_journal_close(journal);
-    if (!r && link(other, path) && errno != EEXIST)
-        r = ferry_error(err, FERRY_EIO, "%s: %s", path, strerror(errno));
+    if (!r && name_file(other, path) && errno != EEXIST)
+        r = ferry_error(err, FERRY_EIO, "%s: cannot be given its name: %s", path, strerror(errno));
     FERRY_AUTOFREE char *rollback = ferry_asprintf("%s-journal", other);
     unlink(rollback); /* of one that failed */
     unlink(other);

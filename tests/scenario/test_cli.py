@@ -494,6 +494,18 @@ def test_what_is_no_journal_is_refused_by_every_verb(cli, what):
         assert said in cli.error(*argv, rc=1)["message"], argv
 
 
+@pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
+@pytest.mark.parametrize("errno", ["EPERM", "EOPNOTSUPP"])
+def test_a_journal_is_made_where_there_are_no_hard_links(cli, errno, tmp_path):
+    done = subprocess.run(["strace", "-f", "-qq", "-o", tmp_path / "calls", "-e", "trace=link,linkat", "-e", f"inject=link,linkat:error={errno}",
+                           FERRY, "apply", "--move", "app=recovery", "--yes"], env=dict(cli.env, ASAN_OPTIONS="detect_leaks=0"), cwd=cli.directory,
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "INJECTED" in (tmp_path / "calls").read_text()
+    assert [name for name in os.listdir(cli.state_dir) if name.startswith("journal.db")] == ["journal.db"]
+    assert cli.json("show")["state"] == "committed"
+
+
 def test_history_and_show(cli):
     assert "No transactions" in cli.run("history").stdout and cli.json("history") == {"transactions": []}
     cli.move("recovery")
