@@ -18,7 +18,7 @@ void ferry_deadman_undos_free(struct ferry_deadman_undo *undos,
 
 /* D3: what deadlines so far ahead may be apart, and how far stages must be for those that are. */
 unsigned ferry_deadman_most_apart_s(const struct ferry_txn *txn, unsigned seconds);
-unsigned ferry_deadman_guard_s(unsigned apart_s, unsigned seconds);
+unsigned ferry_deadman_guard_s(const struct ferry_plan *plan, unsigned apart_s, unsigned seconds);
 /* How long after the deadline a stage is undone, in seconds: the last stage first. */
 unsigned ferry_deadman_delay(const struct ferry_txn *txn, size_t stage);
 /* D8: the delay of the first step that is to be run before this stage begins. */

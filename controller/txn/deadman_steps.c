@@ -5,6 +5,7 @@
 
 #define UNPIN_S  20u     /* more before pins go: a routing protocol converges */
 #define LASTS_S  1u      /* a stage of the undo, on one router */
+#define OPS_S    1000u   /* as many more, a second more */
 #define DRIFT    7200u   /* window for which clocks differ by half a second at most: 70 ppm */
 #define MOST_OPS 262144u /* of one router's undo */
 
@@ -38,15 +39,30 @@ bool ferry_deadman_touches_later(const struct ferry_plan *plan, size_t stage, ui
     return false;
 }
 
-/* The longest extend (FERRY_EXTEND_MOST_S) is one DRIFT: it asks for no more than the shortest window. */
-unsigned ferry_deadman_guard_s(unsigned apart_s, unsigned seconds)
+/* What one router lets go of is gone when another one takes it up. */
+static unsigned lasts_s(const struct ferry_plan *plan)
 {
-    return apart_s + LASTS_S + (seconds ? (seconds - 1) / DRIFT : 0);
+    size_t most = 0;
+    for (size_t s = 0; s < plan->n_stages; s++) {
+        FERRY_AUTOFREE size_t *n = ferry_calloc(plan->n_routers, sizeof *n);
+        for (size_t i = 0; i < plan->stages[s].n_changes; i++) {
+            const struct ferry_change *c = &plan->stages[s].changes[i];
+            n[c->router] += plan->groups[c->group].n_subnets;
+            most = n[c->router] > most ? n[c->router] : most;
+        }
+    }
+    return LASTS_S + (unsigned)(most / OPS_S);
+}
+
+/* The longest extend (FERRY_EXTEND_MOST_S) is one DRIFT: it asks for no more than the shortest window. */
+unsigned ferry_deadman_guard_s(const struct ferry_plan *plan, unsigned apart_s, unsigned seconds)
+{
+    return apart_s + lasts_s(plan) + (seconds ? (seconds - 1) / DRIFT : 0);
 }
 
 unsigned ferry_deadman_most_apart_s(const struct ferry_txn *txn, unsigned seconds)
 {
-    unsigned other = ferry_deadman_guard_s(0, seconds);
+    unsigned other = ferry_deadman_guard_s(txn->plan, 0, seconds);
     return txn->record.guard_s > other ? txn->record.guard_s - other : 0;
 }
 

@@ -6,9 +6,10 @@
  *      goes through the stages of the plan once more, forward: all routers give up what undoes the first of
  *      them, then the second, ….  Who is cut off in the middle of it has left an undo that leads back to a state
  *      in which the plan has been.
- *  D3. Stages of the undo are `guard_s` apart, which is more than deadlines of two routers differ: as they were
- *      heard of.  Routers that hear of theirs too far apart are armed anew with stages as far apart as that
- *      asks for; and never come to another deadline that they have heard of farther apart.
+ *  D3. Stages of the undo are `guard_s` apart, which is more than deadlines of two routers differ, as they were
+ *      heard of, and a router needs for a stage.  Routers that hear of theirs too far apart are armed anew with
+ *      stages as far apart as that asks for; and never come to another deadline that they have heard of farther
+ *      apart.
  *  D4. No stage begins with less than LOW_S left: what it sends has arrived before an undo begins.
  *  D5. A transaction has not ended while a router that was told to arm has not answered that it is disarmed:
  *      its undo would fall into a later one.
@@ -56,7 +57,7 @@ void ferry_txn_deadman_init(struct ferry_txn *txn, unsigned window_s)
     d->window_s = window_s;
     d->margin_s = MARGIN_S + (unsigned)(txn->record.n_outcomes / 10000) + ferry_txn_hooks_last(txn);
     if (!txn->record.guard_s)
-        txn->record.guard_s = ferry_deadman_guard_s(APART_S, window_s + d->margin_s);
+        txn->record.guard_s = ferry_deadman_guard_s(plan, APART_S, window_s + d->margin_s);
     d->changed = ferry_calloc(plan->n_routers, sizeof *d->changed);
     d->answers = ferry_calloc(plan->n_routers, sizeof *d->answers);
     d->maybe = ferry_calloc(plan->n_routers, sizeof *d->maybe);
@@ -138,7 +139,7 @@ static int arm_apart(struct ferry_txn *txn, struct ferry_err *err)
             r = arm(txn, seconds, err);
         if (r || !(apart = ferry_deadman_too_far_s(txn, seconds)))
             return r;
-        txn->record.guard_s = ferry_deadman_guard_s(apart + APART_S, seconds);
+        txn->record.guard_s = ferry_deadman_guard_s(txn->plan, apart + APART_S, seconds);
     }
     return ferry_error(err, FERRY_EIO, "the routers answer too slowly for a common deadline: %u s apart",
                        apart);

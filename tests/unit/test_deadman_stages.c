@@ -57,6 +57,22 @@ static void a_deadline_that_one_hears_of_too_late_is_nobodys(void **unused)
     free_states(states, n_states);
 }
 
+/* One router needs long for it, and the next stage is another one's. */
+static void stages_of_many_changes_are_farther_apart(void **unused)
+{
+    (void)unused;
+    struct story s;
+    prepare_plain(&s);
+    size_t n = s.plan->groups[0].n_subnets;
+    unsigned few = ferry_deadman_guard_s(s.plan, 1, 60);
+    s.plan->groups[0].n_subnets = 8000;
+    unsigned many = ferry_deadman_guard_s(s.plan, 1, 60);
+    s.plan->groups[0].n_subnets = n;
+    assert_int_equal(few, 2);
+    assert_in_range(many, few + 8, 60);
+    story_clear(&s);
+}
+
 /* Answers take time, however little; the longest extend is as good as any. */
 static void the_longest_extend_asks_for_no_more_than_there_is(void **unused)
 {
@@ -340,6 +356,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stages_are_as_far_apart_as_deadlines),
         cmocka_unit_test(a_deadline_that_one_hears_of_too_late_is_nobodys),
+        cmocka_unit_test(stages_of_many_changes_are_farther_apart),
         cmocka_unit_test(the_longest_extend_asks_for_no_more_than_there_is),
         cmocka_unit_test(what_was_never_begun_lays_no_pins),
         cmocka_unit_test(what_came_to_nothing_has_nothing_to_undo),
