@@ -2,8 +2,9 @@
  *
  *  B1. zebra puts a static route in only when the kernel has told it that the connected one went: 7 to 10 ms
  *      later.  And it swaps IPv6 routes by a deletion and an addition, some 50 µs apart (but with
- *      --v6-rr-semantics).  Packets would follow a covering or the default route meanwhile, into a loop
- *      perhaps.
+ *      --v6-rr-semantics).  Of a swap between a drop and next hops (L3 of lines.c) staticd tells it in two
+ *      messages, which are one change only where no more than 10 ms lie between them.  Packets would follow a
+ *      covering or the default route meanwhile, into a loop perhaps.
  *  B2. A bridge is two rules for the prefix in front of the one for table main (ip-rule(8)): look into main,
  *      but take no answer shorter than the prefix; then drop.  It changes nothing while main has a route of
  *      the prefix, and is no route, so nothing of it concerns zebra.  (A blackhole in the kernel's table
@@ -51,8 +52,9 @@ static bool wanted(const struct ferry_frr_apply *a, const struct ferry_frr_slot 
         return false;
     if (key->prefix.addr.family == AF_INET6)
         return protocol || (slot->holds.n && held_after(a, slot));
-    return key->kind == FERRY_KIND_GATEWAY && key->gateway->address.addr.family && slot->was &&
-           (protocol || held_after(a, slot));
+    if (key->kind == FERRY_KIND_GATEWAY)
+        return key->gateway->address.addr.family && slot->was && (protocol || held_after(a, slot));
+    return slot->was && slot->now && (slot->was->type == FERRY_UNICAST) != (slot->now->type == FERRY_UNICAST);
 }
 
 /* Lifted in the other order: a rule that drops never stands alone. */

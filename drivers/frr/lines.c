@@ -4,7 +4,7 @@
  *      and an entry's native words only where all of them are words of a static route.
  *  L2. Every context is entered from the top and left: a line that FRR refuses takes no other along.
  *  L3. What is new stands in the first file, what goes in the second.  FRR lets no drop stand beside a next hop of the
- *      same distance: such a swap is one file, which FRR takes as one change, its `no` first.
+ *      same distance: such a swap is one file, which FRR takes as one change, its `no` first (and B1 of bridge.c).
  *  L4. FRR knows a static route by its next hop and interface, whatever its distance and tag: a line for the same one
  *      replaces, and needs no `no`.
  *
