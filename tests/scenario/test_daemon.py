@@ -180,6 +180,19 @@ def test_the_command_line_asks_it(cli):
         assert {e["via"] for e in said if e["command"] == "apply"} == {"process"}, said
 
 
+def test_what_nobody_began_is_a_wrong_word(cli):
+    """The same from the daemon and without it, with a journal and without."""
+    other = "20260101-000000-0000"
+    with daemon(cli) as d:
+        for n, prepare in enumerate((lambda: None, lambda: cli.move("recovery")), 1):
+            prepare()
+            for argv in (("confirm", other), ("extend", other, "5m")):
+                said = [cli.error(*how, *argv, rc=64)["message"] for how in ((), ("--no-daemon",))]
+                assert said[0] == said[1] and f'there is no transaction "{other}"' in said[0]
+                until("it to have been the daemon", lambda: d.log().count(f"{argv[0]} by") == n)
+        assert cli.error("confirm", rc=4)["rule"] == "not-awaiting"
+
+
 def test_a_text_confirm(cli):
     with daemon(cli):
         tx = start(cli, "5m")
