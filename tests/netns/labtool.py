@@ -8,6 +8,7 @@ import glob
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -16,6 +17,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 TOPOLOGIES = os.path.join(ROOT, "topologies")
 SBIN = ":/usr/sbin:/sbin"
 RUN = "/run/ferry/lab"
+RECORDS = "/var/lib/ferry/deadman"  # of routers' timers
 
 
 def find_ferry():
@@ -162,6 +164,8 @@ class Lab:
 
     def __exit__(self, *_):
         self.down()
+        for path in glob.glob(f"{RECORDS}/{self.prefix}*"):
+            shutil.rmtree(path, ignore_errors=True)  # a timer may go by itself at this moment
 
     # ---- Machines: routers with daemons, in namespaces of their own ----
 

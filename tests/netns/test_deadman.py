@@ -22,12 +22,11 @@ import pytest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "scenario"))
 import labtool  # noqa: E402
 from events import Monitor  # noqa: E402
-from labtool import FERRY, Lab, differences, ip, run, until  # noqa: E402
+from labtool import FERRY, RECORDS, Lab, differences, ip, run, until  # noqa: E402
 
 pytestmark = pytest.mark.skipif(labtool.WHY_NOT is not None, reason=str(labtool.WHY_NOT))
 
 SCRIPT = os.path.join(os.path.dirname(FERRY or ""), "..", "..", "drivers", "ferry-router")
-RECORDS = "/var/lib/ferry/deadman"
 RACES = 200 if os.environ.get("FERRY_TEST_FULL") else 40
 
 

@@ -3,9 +3,7 @@ requests a second, and at the end every router is back exactly, whoever ends it:
 controller was killed (topologies/test-failover.json)."""
 import concurrent.futures
 import contextlib
-import glob
 import os
-import shutil
 import subprocess
 import sys
 
@@ -18,7 +16,6 @@ from outages import Pings  # noqa: E402
 
 pytestmark = pytest.mark.skipif(labtool.WHY_NOT is not None, reason=str(labtool.WHY_NOT))
 
-RECORDS = "/var/lib/ferry/deadman"
 ADDRESS = "192.168.1.10"
 BOTH = ["--move", "app=recovery", "--move", "web=recovery", "--yes"]
 
@@ -30,13 +27,6 @@ def over_ssh(lab, router):
                         "identity": os.path.join(run, "id_ed25519"), "known_hosts": os.path.join(run, "known_hosts")}
 
 
-def forget(lab):
-    """The records of its routers' timers, which may go by themselves at this moment."""
-    for router in lab.routers:
-        for path in glob.glob(f"{RECORDS}/{router}@*"):
-            shutil.rmtree(path, ignore_errors=True)
-
-
 def a_lab(directory, tag, change=lambda lab: None):
     before = namespaces()
     lab = Lab("test-failover", directory, tag=tag)
@@ -45,7 +35,6 @@ def a_lab(directory, tag, change=lambda lab: None):
     with lab:
         lab.links = lambda: ip("-n", lab.router("tf-recovery"), "-o", "link", "show")
         yield lab
-        forget(lab)
     assert namespaces() == before, "namespaces were left behind"
 
 
@@ -187,4 +176,3 @@ def test_beside_routers_of_other_kinds(tmp_path):
         assert "test0" in ip("-n", recovery, "rule", "show")
         lab.ferry("test-failover", "--cleanup", "--yes")
         assert not differences(before, lab.states())
-        forget(lab)
