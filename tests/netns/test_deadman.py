@@ -507,18 +507,9 @@ def forget(lab):
 
 @pytest.fixture(name="labs", scope="module")
 def make_labs(tmp_path_factory):
-    labs = [Lab(name, tmp_path_factory.mktemp(tag), tag) for name, tag in
-            (("three-site", "da"), ("three-site", "db"), ("dual-stack", "dc"))] if labtool.WHY_NOT is None else []
-    up = []
-    try:
-        for lab in labs:
-            lab.up()
-            up.append(lab)
-        yield labs
-    finally:
-        for lab in up:
-            forget(lab)
-            lab.down()
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(Lab(name, tmp_path_factory.mktemp(tag), tag)) for name, tag in
+               (("three-site", "da"), ("three-site", "db"), ("dual-stack", "dc"))]
 
 
 def window(lab, *more, subnet="app", within="10s", rc=7):
